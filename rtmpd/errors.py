@@ -1,0 +1,206 @@
+"""The one error family.
+
+Every error that a peer, a file or our own code can cause is a class of this module. An error of a
+connection says what the ``connection_error`` event needs: its type, the phase it belongs to and a
+short code. Nothing here imports anything.
+
+=====================  ===================  =====================
+class                  error_type           phase
+=====================  ===================  =====================
+HandshakeError         handshake_failure    handshake
+ChunkError             protocol_error       chunking
+AmfError CommandError  protocol_error       command_processing
+MediaError             protocol_error       media_processing
+ConnectionLost         network_error        the phase of the moment
+PeerTimeout            timeout              the phase of the moment
+=====================  ===================  =====================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PHASE_HANDSHAKE = "handshake"
+PHASE_CHUNKING = "chunking"
+PHASE_COMMAND = "command_processing"
+PHASE_MEDIA = "media_processing"
+
+
+class RtmpdError(Exception):
+    """Root of the family."""
+
+
+# --- errors of one connection -------------------------------------------------------------------
+
+
+class PeerError(RtmpdError):
+    """Something the other end did, or the network between; it ends at most one connection.
+
+    ``code`` is an errno name (``ECONNRESET``) or a short word of ours (``message_too_large``).
+    ``phase`` is None where only the connection knows the phase of the moment.
+    """
+
+    error_type = "protocol_error"
+    phase: str | None = None
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code or type(self).__name__
+
+
+class HandshakeError(PeerError):
+    """C0, C1 or C2 (S0, S1, S2) were not what RTMP 1.0, 5.2 asks for."""
+
+    error_type = "handshake_failure"
+    phase = PHASE_HANDSHAKE
+
+
+class ChunkError(PeerError):
+    """The chunk stream can not be followed, or it passed one of its limits (RTMP 1.0, 5.3)."""
+
+    phase = PHASE_CHUNKING
+
+
+class AmfError(PeerError):
+    """AMF0 bytes that can not be decoded, or that passed a limit of depth, items or bytes."""
+
+    phase = PHASE_COMMAND
+
+
+class CommandError(PeerError):
+    """A command that no session may send, or not in this state."""
+
+    phase = PHASE_COMMAND
+
+
+class MediaError(PeerError):
+    """A media payload that contradicts its own header."""
+
+    phase = PHASE_MEDIA
+
+
+class ConnectionLost(PeerError):
+    """The transport ended or failed. ``clean`` is true for an orderly end on a message boundary."""
+
+    error_type = "network_error"
+
+    def __init__(self, message: str, code: str = "EOF", clean: bool = False) -> None:
+        super().__init__(message, code)
+        self.clean = clean
+
+
+class PeerTimeout(PeerError):
+    """The peer did not do in time what it had to. ``code`` names the deadline that passed."""
+
+    error_type = "timeout"
+
+
+# --- refusals: answered with a status code, then the connection may go on ------------------------
+
+
+class Rejected(RtmpdError):
+    """A request that is refused. ``status`` is the NetStream or NetConnection code sent back,
+    ``error_type`` the one of the ``stream_error`` event."""
+
+    status = "NetStream.Failed"
+    error_type = "stream_error"
+
+
+class StreamBusy(Rejected):
+    """The key has a publisher already."""
+
+    status = "NetStream.Publish.BadName"
+    error_type = "publish_conflict"
+
+
+class InvalidStreamKey(Rejected):
+    """The application or the stream name can not be used."""
+
+    status = "NetStream.Publish.BadName"
+    error_type = "invalid_stream_key"
+
+
+class StreamNotFound(Rejected):
+    """Nobody publishes this key, and players may not wait for it."""
+
+    status = "NetStream.Play.StreamNotFound"
+    error_type = "stream_not_found"
+
+
+class LimitReached(Rejected):
+    """A configured limit allows no more."""
+
+    status = "NetConnection.Connect.Rejected"
+    error_type = "limit_reached"
+
+
+class AppRejected(Rejected):
+    """The application of the connect command is not served here."""
+
+    status = "NetConnection.Connect.InvalidApp"
+    error_type = "invalid_app"
+
+
+# --- delivery of events -------------------------------------------------------------------------
+
+
+class DeliveryError(RtmpdError):
+    """A sink could not deliver an event. ``code`` is short and countable (``status:503``)."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code or type(self).__name__
+
+
+class TransientDeliveryError(DeliveryError):
+    """Worth another try. ``retry_after_s`` is the endpoint's own wish, or None."""
+
+    def __init__(self, message: str, code: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, code)
+        self.retry_after_s = retry_after_s
+
+
+class PermanentDeliveryError(DeliveryError):
+    """No further try can succeed."""
+
+
+# --- ours ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration.
+
+    ``where`` is ``file:line`` or ``--flag``; ``key`` the dotted key (``hooks.ops.url``); ``text``
+    the raw text found there; ``hint`` what to do about it.
+    """
+
+    where: str
+    key: str
+    message: str
+    text: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: " if self.where else "", f"{self.key}: " if self.key else "", self.message]
+        if self.text:
+            parts.append(f" (found {self.text!r})")
+        if self.hint:
+            parts.append(f"; {self.hint}")
+        return "".join(parts)
+
+
+class ConfigError(RtmpdError):
+    """The configuration can not be used; carries every problem found, not just the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class StartError(RtmpdError):
+    """The daemon can not start: an address in use, a certificate that does not load."""
+
+
+class MisuseError(RtmpdError):
+    """A bug of ours: an object was used in a way its contract forbids."""
