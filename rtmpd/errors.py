@@ -95,6 +95,25 @@ class PeerTimeout(PeerError):
     error_type = "timeout"
 
 
+# --- what a server tells us, its client ----------------------------------------------------------
+
+
+class RefusedByServer(PeerError):
+    """The server refuses what we asked for; ``code`` is its NetConnection or NetStream status."""
+
+    error_type = "stream_error"
+
+
+class EndedByServer(PeerError):
+    """The server says that the stream is over; ``code`` is its status, or ``StreamEOF``."""
+
+    error_type = "stream_error"
+
+
+class UrlError(RtmpdError):
+    """A URL that names no stream of an RTMP server."""
+
+
 # --- refusals: answered with a status code, then the connection may go on ------------------------
 
 
@@ -128,10 +147,13 @@ class StreamNotFound(Rejected):
 
 
 class LimitReached(Rejected):
-    """A configured limit allows no more."""
+    """A configured limit allows no more; ``status`` depends on what was asked for."""
 
-    status = "NetConnection.Connect.Rejected"
     error_type = "limit_reached"
+
+    def __init__(self, message: str, status: str = "NetConnection.Connect.Rejected") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class AppRejected(Rejected):

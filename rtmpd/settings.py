@@ -137,7 +137,8 @@ class HookSettings:
 
 @dataclass(frozen=True, slots=True)
 class HooksSettings:
-    """Every hook, and the number of executions that all of them may have under way at once.
+    """Every hook, and how many executions each of them may have under way at once at most: a cap
+    over its own ``concurrency``, not a pool that all share, so that a hanging one takes nothing from the others.
     ``drain_s`` is how long a stop waits for the hooks that are running or queued."""
 
     hooks: tuple[HookSettings, ...] = ()

@@ -1,0 +1,207 @@
+"""Checked values become the frozen settings, and what only several values together can tell is checked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from ..settings import (
+    Address,
+    AppSettings,
+    AppsSettings,
+    HookSettings,
+    HooksSettings,
+    LimitSettings,
+    LogSettings,
+    ServerSettings,
+    Settings,
+    TlsSettings,
+)
+from .check import Checked, Values
+from .entries import HookFlag, Path
+from .options import MANY
+from .values import BadValue, nearest, url
+
+SCRIPT = "script"
+WEBHOOK = "webhook"
+STDIO = "stdio"
+
+_HOOK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TARGET_KEY = {SCRIPT: "path", WEBHOOK: "url", STDIO: "format"}
+
+
+def build(checked: Checked, hook_flags: Sequence[HookFlag], event_types: Collection[str]) -> Settings:
+    """The settings; problems and warnings go to ``checked``. With problems the result is of no use.
+    Looks at the certificate and script files."""
+    settings = Settings(
+        server=_server(checked),
+        limits=LimitSettings(**checked.fields("limits")),
+        apps=_apps(checked),
+        hooks=_Hooks(checked, event_types).build(hook_flags),
+        log=LogSettings(**checked.fields("log")),
+    )
+    limits = settings.limits
+    if limits.reassembly_bytes < limits.message_bytes:
+        checked.problem(("limits", "reassembly_size"), "is smaller than message_size", "one message must fit")
+    return settings
+
+
+# --- [server] -----------------------------------------------------------------------------------
+
+
+def _server(checked: Checked) -> ServerSettings:
+    plain: tuple[Address, ...] = checked.value("server", "listen")
+    secure = tuple(replace(address, tls=True) for address in checked.value("server", "tls_listen"))
+    tls = TlsSettings(cert=checked.value("server", "tls_cert"), key=checked.value("server", "tls_key"))
+    _check_tls(checked, secure, tls)
+    _check_listeners(checked, (*plain, *secure))
+    others = checked.fields("server", "listen", "tls_listen", "tls_cert", "tls_key")
+    return ServerSettings(listen=(*plain, *secure), tls=tls, **others)
+
+
+def _check_tls(checked: Checked, listen: tuple[Address, ...], tls: TlsSettings) -> None:
+    given = {"tls_listen": bool(listen), "tls_cert": bool(tls.cert), "tls_key": bool(tls.key)}
+    missing = [key for key, is_given in given.items() if not is_given]
+    if missing and len(missing) < len(given):
+        first = next(key for key in given if given[key])
+        checked.problem(
+            ("server", first), f"needs {' and '.join(missing)} too", "RTMPS takes all three of " + ", ".join(given)
+        )
+    for key, path in (("tls_cert", tls.cert), ("tls_key", tls.key)):
+        if path and (reason := _unreadable(path)):
+            checked.problem(("server", key), f"{path}: {reason}", "name a PEM file that rtmpd may read")
+
+
+def _unreadable(path: str) -> str:
+    """Why a file can not be read, "" if it can."""
+    try:
+        with open(path, "rb"):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _check_listeners(checked: Checked, listeners: tuple[Address, ...]) -> None:
+    if not listeners:
+        checked.problem(("server", "listen"), "there is no address to listen on", "write listen = :1935")
+    taken: list[Address] = []
+    for address in listeners:
+        for other in taken:
+            same_host = address.host == other.host or "" in (address.host, other.host)
+            if same_host and address.port == other.port != 0:
+                key = "tls_listen" if address.tls else "listen"
+                checked.problem(("server", key), f"{address} is listened on twice", f"{other} takes it already")
+                break
+        taken.append(address)
+
+
+# --- [apps] -------------------------------------------------------------------------------------
+
+
+def _apps(checked: Checked) -> AppsSettings:
+    default = AppSettings(**checked.fields("apps", "served"))
+    named = []
+    for name, values in checked.subsections("apps").items():
+        if set(name) & set("*?[]"):
+            checked.problem(("apps", name), "is matched by its exact name", "globs stand in served")
+        named.append((name, replace(default, **_fields(checked, ("apps", MANY), values))))
+    return AppsSettings(served=checked.value("apps", "served"), default=default, named=tuple(named))
+
+
+def _fields(checked: Checked, path: Path, values: Values) -> Values:
+    section = checked.spec.find(path)
+    return {option.field: values[key] for key, option in section.options.items() if key in values} if section else {}
+
+
+# --- [hooks] ------------------------------------------------------------------------------------
+
+
+class _Hooks:
+    """The hooks of the files, then those of the command line, then standard output."""
+
+    def __init__(self, checked: Checked, event_types: Collection[str]) -> None:
+        self.checked = checked
+        self.known_types = sorted(event_types)
+        self.timeout_s: float = checked.value("hooks", "timeout")
+        self.concurrency: int = checked.value("hooks", "concurrency")
+
+    def build(self, flags: Sequence[HookFlag]) -> HooksSettings:
+        named = self.checked.subsections("hooks")
+        hooks = [hook for name, values in named.items() if (hook := self._named(name, values))]
+        hooks += [self._flag(flag) for flag in flags]
+        if form := self.checked.value("hooks", "stdio_format"):
+            hooks.append(self._hook(STDIO, STDIO, form, ()))
+        self._check_ids([*named, *(flag.id for flag in flags), *([STDIO] if form else [])])
+        return HooksSettings(tuple(hooks), self.concurrency, self.checked.value("hooks", "drain"))
+
+    def _hook(self, id: str, type: str, target: str, event_types: tuple[str, ...]) -> HookSettings:
+        return HookSettings(id, type, target, event_types, self.timeout_s, self.concurrency)
+
+    def _named(self, name: str, values: Values) -> HookSettings | None:
+        path = ("hooks", name)
+        if not _HOOK_NAME.fullmatch(name):
+            self.checked.problem(path, "is no name for a hook", "use letters, digits, _ and -, at most 64")
+        type = values.get("type")
+        if type is None:
+            if "type" not in self.checked.tree.sections[path]:
+                self.checked.problem(path, "has no type", "write type = script, webhook or stdio")
+            return None
+        for other, key in _TARGET_KEY.items():
+            if other != type and key in values:
+                self.checked.problem((*path, key), f"is for type = {other}", f"this hook has type = {type}")
+        target = self._target(path, type, values)
+        events: tuple[str, ...] = values.get("event_types", ())
+        self._check_event_types((*path, "event_types"), events)
+        hook = self._hook(name, type, target, events)
+        own = {key: value for key, value in values.items() if key in ("timeout", "concurrency", "queue")}
+        return replace(hook, **_fields(self.checked, ("hooks", MANY), own))
+
+    def _target(self, path: Path, type: str, values: Values) -> str:
+        key = _TARGET_KEY[type]
+        if type == STDIO:
+            form: str = values.get(key, "json")
+            return form
+        target: str = values.get(key, "")
+        if not target and key not in self.checked.tree.sections[path]:
+            self.checked.problem(path, f"has no {key}", f"type = {type} needs one")
+        elif not target and key in values:
+            self.checked.problem((*path, key), "is empty", f"type = {type} needs one")
+        elif target and type == SCRIPT and not os.path.isfile(target):
+            self.checked.problem((*path, key), f"{target} is not a file", "name a program that exists")
+        return target
+
+    def _flag(self, flag: HookFlag) -> HookSettings:
+        """A hook of the command line. A script that is not there yet has never kept the server from
+        starting, so it does not here."""
+        if flag.type == WEBHOOK:
+            try:
+                url(flag.target)
+            except BadValue as error:
+                self.checked.problems.append(flag.origin.problem((), str(error), error.hint))
+        elif not os.path.isfile(flag.target):
+            warning = flag.origin.problem((), f"{flag.target} is not a file", "the hook will fail until it is")
+            self.checked.warnings.append(warning)
+        self._check_event_types((), (flag.event_type,), flag)
+        return self._hook(flag.id, flag.type, flag.target, (flag.event_type,))
+
+    def _check_event_types(self, path: Path, patterns: tuple[str, ...], flag: HookFlag | None = None) -> None:
+        """An unknown name is a warning: configurations with a typing error have always started."""
+        for pattern in patterns if self.known_types else ():
+            if any(fnmatchcase(known, pattern) for known in self.known_types):
+                continue
+            message = f"no event is called {pattern}; the hook will never run for it"
+            hint = nearest(pattern, self.known_types)
+            if not hint.startswith("known"):
+                hint += f" known here: {', '.join(self.known_types)}"
+            if flag:
+                self.checked.warnings.append(flag.origin.problem((), message, hint))
+            else:
+                self.checked.warning(path, message, hint)
+
+    def _check_ids(self, ids: list[str]) -> None:
+        for id in dict.fromkeys(ids):
+            if ids.count(id) > 1:
+                self.checked.problem(("hooks", id), "another hook has this name", "a flag or stdio_format made it")

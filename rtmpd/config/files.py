@@ -1,0 +1,116 @@
+"""The configuration files as one tree of entries: the main file, then ``conf.d/*.ini`` beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from configobj import ConfigObj, ConfigObjError
+
+from ..errors import Problem
+from . import lines
+from .entries import Entry, Origin, Path, Tree
+
+CONF_D = "conf.d"
+
+_AT_LINE = re.compile(r"(?: \(.*\))?(?: \(matched as neither section nor keyword\))? at line \d+\.$")
+
+
+def read(main: str, tree: Tree, problems: list[Problem]) -> None:
+    """Read ``main`` and the files of its ``conf.d`` into ``tree``; later files win."""
+    for name in (main, *_drop_ins(main, problems)):
+        _FileReader(name, tree, problems).read()
+
+
+def _drop_ins(main: str, problems: list[Problem]) -> list[str]:
+    directory = os.path.join(os.path.dirname(main), CONF_D)
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(".ini") and not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        problems.append(Problem(directory, "", f"can not be listed: {error.strerror}"))
+        return []
+    return [os.path.join(directory, name) for name in names]
+
+
+class _FileReader:
+    """One file: its size, its text, its lines, its syntax, then its entries."""
+
+    def __init__(self, name: str, tree: Tree, problems: list[Problem]) -> None:
+        self.name = name
+        self.directory = os.path.dirname(os.path.abspath(name))
+        self.tree = tree
+        self.problems = problems
+        self.origins: dict[Path, Origin] = {}
+
+    def read(self) -> None:
+        text = self._text()
+        if text is None:
+            return
+        # Not splitlines(): that also splits at form feeds and Unicode separators, configobj does not.
+        rows = [row.removesuffix("\r") for row in text.split("\n")]
+        if not self._drop_long_lines(rows):
+            return
+        self._scan(rows)
+        parsed, whole = self._parse(rows)
+        self._collect(parsed, (), whole)
+
+    def _text(self) -> str | None:
+        try:
+            with open(self.name, "rb") as file:
+                content = file.read(lines.MAX_FILE_BYTES + 1)
+        except OSError as error:
+            self._problem(0, "", f"can not be read: {error.strerror}")
+            return None
+        if len(content) > lines.MAX_FILE_BYTES:
+            self._problem(0, "", f"is larger than {lines.MAX_FILE_BYTES} bytes")
+            return None
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self._problem(content.count(b"\n", 0, error.start) + 1, "", "is not UTF-8 text")
+            return None
+
+    def _drop_long_lines(self, rows: list[str]) -> bool:
+        found = lines.too_long(rows)
+        for lint in found:
+            self._problem(lint.number, lint.key, lint.message, lint.text)
+        return not found
+
+    def _scan(self, rows: list[str]) -> None:
+        """Note where everything stands; blank the lines that configobj must not see."""
+        for line in list(lines.scan(rows)):
+            origin = Origin(f"{self.name}:{line.number}", line.text, self.directory)
+            path = (*line.path, line.key) if line.key else line.path
+            self.origins.setdefault(path, origin)
+            if lint := lines.lint(line):
+                self._problem(lint.number, lint.key, lint.message, lint.text, lint.hint)
+                rows[line.number - 1] = ""
+
+    def _parse(self, rows: list[str]) -> tuple[Any, bool]:
+        """What could be parsed, and whether it was everything."""
+        try:
+            return ConfigObj(rows, interpolation=False, list_values=True, raise_errors=False), True
+        except ConfigObjError as failure:
+            for error in failure.errors:
+                message = _AT_LINE.sub("", str(error)).lower()
+                hint = "write [section] or key = value" if message.startswith("invalid line") else ""
+                self._problem(error.line_number or 0, "", message, error.line.strip(), hint)
+            return failure.config, False
+
+    def _collect(self, section: Any, path: Path, whole: bool) -> None:
+        for key in section.scalars:
+            origin = self.origins.get((*path, key))
+            if origin is None and not whole:
+                continue  # it stands below a section header that did not parse, and was counted to the one above
+            self.tree.put(path, key, Entry(section[key], origin or Origin(self.name, "", self.directory)))
+        for name in section.sections:
+            inner = (*path, name)
+            self.tree.open(inner, self.origins.get(inner) or Origin(self.name, "", self.directory))
+            self._collect(section[name], inner, whole)
+
+    def _problem(self, number: int, key: str, message: str, text: str = "", hint: str = "") -> None:
+        where = f"{self.name}:{number}" if number else self.name
+        self.problems.append(Problem(where, key, message, text, hint))

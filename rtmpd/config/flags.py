@@ -1,0 +1,275 @@
+"""The command line of the daemon.
+
+Each flag takes one or two dashes, its value after ``=`` or as the next word, and is never
+abbreviated: command lines of go-rtmp keep working when the program's name is changed. Those that set
+an option land in the same tree as the files and go through the same checks.
+
+argparse holds the flags and prints the help; words are first brought into the one form it can not
+misread, because it stops at the first problem and takes ``-tls-lsten`` for ``-t`` with a value.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..errors import Problem
+from .entries import Entry, HookFlag, Origin
+from .options import spec
+from .values import BadValue, go_duration, nearest
+
+DEFAULT_CONFIG = "/etc/rtmpd/rtmpd.ini"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag. ``metavar`` is "" for a switch; ``option`` the section and key that it sets."""
+
+    name: str
+    metavar: str
+    help: str
+    short: str = ""
+    option: tuple[str, str] | None = None
+    repeats: bool = False
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """With one dash first, as existing command lines have it."""
+        return (*([f"-{self.short}"] if self.short else []), f"-{self.name}", f"--{self.name}")
+
+
+def _sets(name: str, metavar: str, section: str, key: str) -> Flag:
+    return Flag(name, metavar, " ".join(spec().option(section, key).help), option=(section, key))
+
+
+HOOK_FLAG_TYPES = {"hook-script": ("script", "shell"), "hook-webhook": ("webhook", "webhook")}
+
+GENERAL = (
+    Flag("config", "FILE", f"Configuration file. Default: {DEFAULT_CONFIG}, if it exists.", "c"),
+    Flag("test", "", "Test the configuration and exit.", "t"),
+    Flag("dump", "", "Test the configuration, print what is in effect and exit.", "T"),
+    Flag("print-defaults", "", "Print a configuration file with every option at its default and exit."),
+    Flag("foreground", "", "Stay in the foreground, which is the default.", "f"),
+    Flag("version", "", "Print the version and exit.", "V"),
+    Flag("help", "", "Print this help and exit.", "h"),
+)
+OPTIONS = (
+    _sets("listen", "ADDRESS", "server", "listen"),
+    _sets("chunk-size", "BYTES", "server", "chunk_size"),
+    _sets("tls-listen", "ADDRESS", "server", "tls_listen"),
+    _sets("tls-cert", "FILE", "server", "tls_cert"),
+    _sets("tls-key", "FILE", "server", "tls_key"),
+    _sets("log-level", "LEVEL", "log", "level"),
+)
+HOOKS = (
+    Flag("hook-script", "EVENT=PATH", "Run a program for an event; may be repeated.", repeats=True),
+    Flag("hook-webhook", "EVENT=URL", "Send an event in an HTTP POST; may be repeated.", repeats=True),
+    _sets("hook-stdio-format", "FORMAT", "hooks", "stdio_format"),
+    _sets("hook-timeout", "DURATION", "hooks", "timeout"),
+    _sets("hook-concurrency", "N", "hooks", "concurrency"),
+)
+FLAGS = {name: flag for flag in (*GENERAL, *OPTIONS, *HOOKS) for name in (flag.name, flag.short) if name}
+
+_LATER = "is not part of this version yet"
+_NEVER = "is not offered by rtmpd"
+# Flags of go-rtmp that have no part here: whether they take a value, and what to say.
+_ABSENT = {
+    "record-all": (False, f"recording {_LATER}"),
+    "record-dir": (True, f"recording {_LATER}"),
+    "segment-duration": (True, f"recording {_LATER}"),
+    "segment-pattern": (True, f"recording {_LATER}"),
+    "relay-to": (True, f"relaying {_LATER}"),
+    "auth-mode": (True, f"authentication {_LATER}"),
+    "auth-token": (True, f"authentication {_LATER}"),
+    "auth-file": (True, f"authentication {_LATER}"),
+    "auth-callback": (True, f"authentication {_LATER}"),
+    "auth-callback-timeout": (True, f"authentication {_LATER}"),
+    "metrics-addr": (True, f"the metrics endpoint {_LATER}"),
+    "reconnect-url": (True, f"asking clients to reconnect {_LATER}"),
+    "srt-listen": (True, f"SRT {_NEVER}"),
+    "srt-latency": (True, f"SRT {_NEVER}"),
+    "srt-passphrase": (True, f"SRT {_NEVER}"),
+    "srt-passphrase-file": (True, f"SRT {_NEVER}"),
+    "srt-pbkeylen": (True, f"SRT {_NEVER}"),
+}
+_TRUE = ("1", "t", "true")
+_FALSE = ("0", "f", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """An option set by a flag."""
+
+    section: str
+    key: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What was asked for, and every problem with how. ``config`` None means no file was named."""
+
+    config: str | None = None
+    test: bool = False
+    dump: bool = False
+    print_defaults: bool = False
+    version: bool = False
+    help: bool = False
+    overrides: tuple[Override, ...] = ()
+    hooks: tuple[HookFlag, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(slots=True)
+class _Words:
+    """The words of a command line, sorted out: flag, spelling and value of each, and problems."""
+
+    given: list[tuple[Flag, str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, where: str, message: str, text: str = "", hint: str = "") -> None:
+        self.problems.append(Problem(where, "", message, text, hint))
+
+
+def parse(argv: Sequence[str]) -> CommandLine:
+    """Read the words after the program's name. Never raises; problems are in the result."""
+    words = _sort_out(argv)
+    plain = [f"--{flag.name}={value}" if flag.metavar else f"--{flag.name}" for flag, _, value in words.given]
+    arguments = parser().parse_args(plain)
+    overrides = []
+    for flag, spelling, value in words.given:
+        if flag.option:
+            text = _compatible(flag.name, spelling, value, words)
+            if text is not None:
+                overrides.append(Override(*flag.option, Entry(text, Origin(spelling, value))))
+    return CommandLine(
+        config=arguments.config,
+        test=arguments.test,
+        dump=arguments.dump,
+        print_defaults=arguments.print_defaults,
+        version=arguments.version,
+        help=arguments.help,
+        overrides=tuple(overrides),
+        hooks=tuple(_hooks(words)),
+        problems=tuple(words.problems),
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags as argparse knows them; also what manual page and completion are made of."""
+    made = argparse.ArgumentParser(
+        prog="rtmpd",
+        usage="rtmpd [flags]\n       rtmpd publish FILE URL\n       rtmpd play URL",
+        description="RTMP live-streaming daemon whose events can be trusted.",
+        epilog="Each flag takes one or two dashes and its value after a space or =. Flags win over the file; "
+        "hooks of both are used. Signals: HUP reads the hooks of the configuration again, TERM drains and stops "
+        "(again: at once), USR1 opens the log file anew, USR2 logs what every greenlet is doing.",
+        add_help=False,
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
+    for title, flags in (("general", GENERAL), ("options of the configuration file", OPTIONS), ("hooks", HOOKS)):
+        group = made.add_argument_group(title)
+        for flag in flags:
+            text = flag.help.replace("%", "%%")
+            names = (*([f"-{flag.short}"] if flag.short else []), f"--{flag.name}")
+            if flag.metavar:
+                action = "append" if flag.repeats else "store"
+                group.add_argument(*names, metavar=flag.metavar, action=action, help=text)
+            else:
+                group.add_argument(*names, action="store_true", help=text)
+    return made
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def _sort_out(argv: Sequence[str]) -> _Words:
+    words = _Words()
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word == "--" or word == "-" or not word.startswith("-"):
+            for extra in rest if word == "--" else [word]:
+                words.problem("", f'"{extra}" is no flag', hint=_positional_hint(extra))
+            if word == "--":
+                break
+            continue
+        spelling, equals, value = word.partition("=")
+        name = spelling.removeprefix("-").removeprefix("-")
+        if name in _ABSENT:
+            takes_value, message = _ABSENT[name]
+            words.problem(spelling, message)
+            if takes_value and not equals and rest and not _is_flag(rest[0]):
+                rest.pop(0)
+        elif name not in FLAGS:
+            words.problem(spelling, "no such flag", hint=_unknown_hint(name))
+        elif not FLAGS[name].metavar:
+            _switch(FLAGS[name], spelling, value if equals else "true", words)
+        elif equals:
+            words.given.append((FLAGS[name], spelling, value))
+        elif rest and not _is_flag(rest[0]):
+            words.given.append((FLAGS[name], spelling, rest.pop(0)))
+        else:
+            words.problem(spelling, "needs a value", hint=f"write {spelling} {FLAGS[name].metavar}")
+    return words
+
+
+def _switch(flag: Flag, spelling: str, value: str, words: _Words) -> None:
+    if value.lower() in _TRUE:
+        words.given.append((flag, spelling, ""))
+    elif value.lower() not in _FALSE:
+        words.problem(spelling, "is a switch and takes no value", value)
+
+
+def _is_flag(word: str) -> bool:
+    name = word.partition("=")[0].removeprefix("-").removeprefix("-")
+    return word.startswith("-") and (name in FLAGS or name in _ABSENT)
+
+
+def _unknown_hint(name: str) -> str:
+    hint = nearest(name, [flag.name for flag in FLAGS.values()])
+    return hint if hint.startswith("did") else "see rtmpd --help"
+
+
+def _positional_hint(word: str) -> str:
+    if word.endswith((".ini", ".conf")):
+        return f"write -c {word}"
+    if word in ("publish", "play"):
+        return f"{word} comes first: rtmpd {word} ..."
+    return "rtmpd takes flags only; see rtmpd --help"
+
+
+# --- flags whose grammar is older than ours -----------------------------------------------------
+
+
+def _compatible(name: str, spelling: str, value: str, words: _Words) -> str | None:
+    """The value as the option understands it; None if there is nothing to set."""
+    if name == "hook-timeout":
+        try:
+            timeout_s = go_duration(value)
+        except BadValue as error:
+            words.problem(spelling, str(error), value, error.hint)
+            return None
+        return f"{timeout_s:f}" if timeout_s else None  # 0 has always meant the default
+    if name == "hook-concurrency" and (value == "0" or (value[:1] == "-" and value[1:].isdigit())):
+        return None  # so have 0 and less
+    return value
+
+
+def _hooks(words: _Words) -> list[HookFlag]:
+    hooks: list[HookFlag] = []
+    counts = dict.fromkeys(HOOK_FLAG_TYPES, 0)
+    for flag, spelling, value in words.given:
+        if flag.name not in HOOK_FLAG_TYPES:
+            continue
+        type, prefix = HOOK_FLAG_TYPES[flag.name]
+        event_type, equals, target = value.partition("=")
+        if not equals or not event_type.strip() or not target.strip():
+            words.problem(spelling, "is not an event and its hook", value, f"write {flag.metavar}")
+        else:
+            id = f"{prefix}_{counts[flag.name]}"
+            hooks.append(HookFlag(id, type, event_type.strip(), target, Origin(spelling, value)))
+        counts[flag.name] += 1
+    return hooks

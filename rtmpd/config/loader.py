@@ -1,0 +1,49 @@
+"""Files and flags become ``Settings``, or every problem that is in the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from ..errors import ConfigError, Problem
+from ..settings import Settings
+from . import files
+from .build import build
+from .check import Checked, check
+from .entries import Tree
+from .flags import CommandLine
+from .options import spec
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read. ``warnings`` are oddities that do not keep the daemon from starting; ``checked``
+    knows where each value came from."""
+
+    settings: Settings
+    warnings: tuple[Problem, ...]
+    checked: Checked
+
+
+def load(
+    command_line: CommandLine,
+    event_types: Collection[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Loaded:
+    """Read the configuration file of ``command_line``, if it names one, then its flags, which win.
+
+    ``event_types`` are the names a hook can be bound to; without them names are not checked. Raises
+    ``ConfigError`` with all problems of the flags and of all files. Never switches greenlets.
+    """
+    problems = list(command_line.problems)
+    tree = Tree()
+    if command_line.config:
+        files.read(command_line.config, tree, problems)
+    for override in command_line.overrides:
+        tree.put((override.section,), override.key, override.entry)
+    checked = check(spec(), tree, environ, problems)
+    settings = build(checked, command_line.hooks, event_types)
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(settings, tuple(checked.warnings), checked)

@@ -1,0 +1,162 @@
+"""The table of options, read from ``rtmpd.spec``.
+
+The spec is a configobj configspec. Above each key stand comment lines: its help, and at most one
+directive line ``#: word=value ...``:
+
+=============  =================================================================================
+``reload=``    ``yes`` or ``restart``; on a section it holds for all keys in it
+``field=``     the field of the settings slice, where it is not the key plus the check's unit
+``override=``  ``no`` for a key of [apps] that a subsection can not override
+``name=``      on ``[[__many__]]``: the name of the example in the sample file
+``example=``   the value in the sample file, where the default would not help
+=============  =================================================================================
+
+``[[__many__]]`` without keys takes those of its parent; what it does not set, the parent does.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from configobj import ConfigObj
+from configobj.validate import Validator
+
+from . import values
+from .entries import Path as SectionPath
+
+SPEC_FILE = Path(__file__).with_name("rtmpd.spec")
+MANY = "__many__"
+
+_CHECK = re.compile(r"(?P<kind>\w+)\((?P<arguments>.*?)(?:,\s*)?(?:default=\"(?P<default>[^\"]*)\")?\)")
+_UNIT_SUFFIX = {"seconds": "_s", "milliseconds": "_ms"}
+_VALIDATOR = Validator(values.CHECKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key. ``default`` is text as in a file, None if there is none; ``arguments`` are those of
+    the check, as text; ``field`` names the field of the settings slice."""
+
+    key: str
+    kind: str
+    arguments: str
+    default: str | None
+    help: tuple[str, ...]
+    field: str
+    reload: str
+    overridable: bool = True
+    example: str = ""
+
+    def check(self, value: values.Text) -> Any:
+        """The checked value. Raises ``values.BadValue``."""
+        return _VALIDATOR.check(f"{self.kind}({self.arguments})", value)
+
+    def default_value(self) -> Any:
+        """The default, checked; None if there is none."""
+        return None if self.default is None else self.check(self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class SectionSpec:
+    """One section: its keys, and the form of its subsections if it can have any. ``inherits`` is true for
+    a subsection that has the keys of its parent; ``example`` names it in the sample file."""
+
+    path: SectionPath
+    help: tuple[str, ...]
+    options: dict[str, Option] = field(default_factory=dict)
+    many: SectionSpec | None = None
+    example: str = ""
+    inherits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Every section in the order of the file, and the paragraph at its top."""
+
+    help: tuple[str, ...]
+    sections: dict[str, SectionSpec]
+
+    def find(self, path: SectionPath) -> SectionSpec | None:
+        """The section at ``path``, None if there can be none."""
+        section = self.sections.get(path[0]) if path else None
+        if section is None or len(path) == 1:
+            return section
+        return section.many if len(path) == 2 else None
+
+    def option(self, section: str, key: str) -> Option:
+        """One option of a section of the first level. Raises ``KeyError``."""
+        return self.sections[section].options[key]
+
+
+@cache
+def spec() -> Spec:
+    """The table; read once."""
+    parsed = ConfigObj(str(SPEC_FILE), list_values=False, interpolation=False, _inspec=True, encoding="utf-8")
+    top, first = _split_top(parsed.initial_comment)
+    comments = {**parsed.comments, parsed.sections[0]: first}
+    return Spec(top, {name: _section(parsed[name], comments[name]) for name in parsed.sections})
+
+
+def _split_top(lines: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The comment at the top of the file ends at its last blank line; the rest is the first section's."""
+    at = max(index for index, line in enumerate(lines) if not line.strip())
+    return _comment(lines[:at])[0], lines[at:]
+
+
+def _section(parsed: Any, comment: list[str]) -> SectionSpec:
+    help, directives = _comment(comment)
+    options = {
+        key: _option(key, parsed[key], parsed.comments[key], directives.get("reload", "")) for key in parsed.scalars
+    }
+    path = (parsed.name,)
+    many = None
+    if MANY in parsed.sections:
+        many = _many(path, parsed[MANY], parsed.comments[MANY], options, directives.get("reload", ""))
+    return SectionSpec(path, help, options, many)
+
+
+def _many(
+    parent: SectionPath, parsed: Any, comment: list[str], inherited: dict[str, Option], reload: str
+) -> SectionSpec:
+    help, directives = _comment(comment)
+    options = {key: _option(key, parsed[key], parsed.comments[key], reload) for key in parsed.scalars}
+    inherits = not options
+    if inherits:
+        options = {key: option for key, option in inherited.items() if option.overridable}
+    return SectionSpec((*parent, MANY), help, options, None, directives.get("name", ""), inherits)
+
+
+def _option(key: str, check: str, comment: list[str], reload: str) -> Option:
+    match = _CHECK.fullmatch(check)
+    if match is None:
+        raise ValueError(f"{SPEC_FILE}: {key}: {check!r} is not a check")
+    help, directives = _comment(comment)
+    return Option(
+        key=key,
+        kind=match["kind"],
+        arguments=match["arguments"],
+        default=match["default"],
+        help=help,
+        field=directives.get("field", key + _UNIT_SUFFIX.get(match["kind"], "")),
+        reload=directives.get("reload", reload),
+        overridable=directives.get("override") != "no",
+        example=directives.get("example", ""),
+    )
+
+
+def _comment(lines: list[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Help lines and directives of the comment above a key or section."""
+    help: list[str] = []
+    directives: dict[str, str] = {}
+    for line in (line.strip() for line in lines):
+        if line.startswith("#:"):
+            for word in line[2:].split():
+                name, _, value = word.partition("=")
+                directives[name] = value
+        elif line:
+            help.append(line[1:].removeprefix(" "))
+    return tuple(help), directives

@@ -1,0 +1,145 @@
+"""What is made of the table of options: the sample file, the effective configuration, the manual page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from .check import Checked
+from .entries import Entry, Path
+from .options import Option, SectionSpec, spec
+
+MASK = "***"
+# What the file that comes with rtmpd sets, so that a first run shows its events.
+SHIPPED = {("hooks", "stdio_format"): "json"}
+
+_NEEDS_QUOTES = re.compile(r"^$|^\s|\s$|[,#'\"]")
+_KIND = {"seconds": "duration", "milliseconds": "duration", "count": "number", "switch": "yes or no"}
+_RELOAD = {"yes": "on reload", "restart": "after a restart"}
+
+
+# --- the sample file ----------------------------------------------------------------------------
+
+
+def sample(active: Mapping[tuple[str, str], str] | None = None) -> str:
+    """A complete configuration file: every option with its help, commented out at its default, except
+    those of ``active``, by section and key, which are set."""
+    table = spec()
+    rows = [_comment(line) for line in table.help]
+    for name, section in table.sections.items():
+        rows += ["", *(_comment(line) for line in section.help), f"[{name}]"]
+        rows += _sample_options(section, active or {})
+        if section.many:
+            rows += ["", *(_comment(line) for line in section.many.help), f"#[[{section.many.example}]]"]
+            rows += _sample_options(section.many, {})
+    return "\n".join(rows) + "\n"
+
+
+def _sample_options(section: SectionSpec, active: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    for key, option in section.options.items():
+        if not section.inherits:
+            yield ""
+            yield from (_comment(line) for line in option.help)
+        if (section.path[0], key) in active:
+            yield f"{key} = {active[section.path[0], key]}"
+        else:
+            yield f"#{key} = {option.example or _default_text(option.default or '')}"
+
+
+def _default_text(default: str) -> str:
+    return default or '""'
+
+
+def _comment(line: str) -> str:
+    return f"# {line}".rstrip()
+
+
+# --- what is in effect --------------------------------------------------------------------------
+
+
+def effective(checked: Checked) -> str:
+    """Every option with its value and where that was set; secrets are masked."""
+    rows: list[str] = []
+    for name, section in spec().sections.items():
+        rows += ["", f"[{name}]"]
+        rows += [_effective_option(checked, (name,), option) for option in section.options.values()]
+        for sub in checked.subsections(name):
+            path = (name, sub)
+            given = checked.tree.sections.get(path, {})
+            many = section.many.options.values() if section.many else ()
+            rows.append(f"[[{sub}]]")
+            rows += [_effective_option(checked, path, option) for option in many if option.key in given]
+    return "\n".join(rows[1:]) + "\n"
+
+
+def _effective_option(checked: Checked, path: Path, option: Option) -> str:
+    entry = checked.tree.sections.get(path, {}).get(option.key)
+    if entry is None:
+        return f"{option.key} = {_default_text(option.default or '')}"
+    return f"{option.key} = {_shown(entry)}  # {entry.origin.where}"
+
+
+def _shown(entry: Entry) -> str:
+    """As it was written: what ``${...}`` stands for may be a secret."""
+    items = entry.value if isinstance(entry.value, list) else [entry.value]
+    return ", ".join(_quoted(_masked(item)) for item in items)
+
+
+def _masked(text: str) -> str:
+    """Without the password of a URL and the values of its query."""
+    if "://" not in text:
+        return text
+    scheme, _, rest = text.partition("://")
+    authority, slash, tail = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if at:
+        user = f"{user.partition(':')[0]}:{MASK}"
+    return f"{scheme}://{user}{at}{host}{slash}" + re.sub(r"=[^&]*", f"={MASK}", tail)
+
+
+def _quoted(text: str) -> str:
+    if not _NEEDS_QUOTES.search(text):
+        return text
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+# --- the manual ---------------------------------------------------------------------------------
+
+
+def manual() -> str:
+    """docs/configuration.md."""
+    table = spec()
+    rows = ["# Configuration", "", *_prose(table.help[1:])]
+    rows += ["", "`rtmpd --print-defaults` prints all of this as a file, `rtmpd -t` tests one, `rtmpd -T` shows what"]
+    rows += ["is in effect."]
+    for name, section in table.sections.items():
+        rows += ["", f"## [{name}]", "", *_prose(section.help), "", *_table(section)]
+        if section.many:
+            rows += ["", f"### [{name}] [[NAME]]", "", *_prose(section.many.help), ""]
+            rows += [] if section.many.inherits else _table(section.many)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(rows)).rstrip("\n") + "\n"
+
+
+def _prose(lines: tuple[str, ...]) -> list[str]:
+    """Paragraphs; lines that are indented more than a paragraph are an example."""
+    return ["    " + line.strip() if line.startswith("  ") else line for line in lines]
+
+
+def _table(section: SectionSpec) -> Iterator[str]:
+    yield "| key | value | default | takes effect | |"
+    yield "| --- | --- | --- | --- | --- |"
+    for key, option in section.options.items():
+        default = "required" if option.default is None else f"`{option.default}`" if option.default else ""
+        text = " ".join(option.help).replace("|", "\\|")
+        yield f"| `{key}` | {_values(option)} | {default} | {_RELOAD[option.reload]} | {text} |"
+
+
+def _values(option: Option) -> str:
+    """The kind of value and its bounds in words."""
+    arguments = [part.strip() for part in option.arguments.split(",") if part.strip()]
+    bounds = dict(part.split("=", 1) for part in arguments if "=" in part)
+    if bounds:
+        return f"{_KIND.get(option.kind, option.kind)}, {bounds['min']} to {bounds['max']}"
+    if option.kind == "word":
+        return ", ".join(f"`{word}`" for word in arguments if word != '""')
+    return _KIND.get(option.kind, option.kind)

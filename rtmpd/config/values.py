@@ -1,0 +1,218 @@
+"""Check functions of the configspec: the text of one value becomes what a settings slice holds.
+
+Each takes the text (or the list that an unquoted comma made of it) and the arguments that
+``rtmpd.spec`` gives, and raises ``BadValue``. Nothing here knows sections or files; the command
+line goes through the same functions.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from ..settings import Address
+
+Text = str | list[str]
+N = TypeVar("N", int, float)
+
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_SIZE_FACTOR = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+
+DURATION_HINT = "write a duration like 300ms, 30s, 1m30s or 1.5h; a plain number is seconds"
+SIZE_HINT = "write a number of bytes, or one with k, M or G"
+COMMA_HINT = "quote values that contain a comma"
+ADDRESS_HINT = "write :PORT, HOST:PORT or [IPV6]:PORT"
+
+
+class BadValue(ValueError):
+    """A value that an option can not take. ``hint`` says what it could take."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """``did you mean "listen"?``, or what there is to choose from."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return f"known here: {', '.join(known)}" if known else ""
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def text(value: Text) -> str:
+    """One string. An unquoted comma made a list of it, which is an error here."""
+    if isinstance(value, list):
+        raise BadValue("has a comma outside quotes, so it reads as a list", COMMA_HINT)
+    return value
+
+
+def word(value: Text, *words: str) -> str:
+    """One of ``words``; ``warn`` is accepted for ``warning``."""
+    given = text(value).strip()
+    if given in words:
+        return given
+    if given == "warn" and "warning" in words:
+        return "warning"
+    raise BadValue("is not one of the words this option takes", nearest(given, [w for w in words if w]))
+
+
+def switch(value: Text) -> bool:
+    """yes, true, on, 1 or no, false, off, 0."""
+    given = _SWITCH.get(text(value).strip().lower())
+    if given is None:
+        raise BadValue("is not a switch", "write yes or no")
+    return given
+
+
+def names(value: Text) -> tuple[str, ...]:
+    """Names or globs separated by commas, each once, in the order given."""
+    return tuple(dict.fromkeys(_parts(value)))
+
+
+def _parts(value: Text) -> list[str]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return [stripped for part in parts if (stripped := part.strip())]
+
+
+def url(value: Text) -> str:
+    """An absolute http or https URL with a host, or nothing."""
+    given = text(value).strip()
+    if not given:
+        return ""
+    try:
+        parts = urlsplit(given)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadValue(f"is not a URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise BadValue("is not an http or https URL with a host", "write https://HOST/PATH")
+    if any(ord(letter) <= 0x20 or ord(letter) == 0x7F for letter in given):
+        raise BadValue("has a space or a control character", "write it as %20")
+    return given
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+def go_duration(value: str) -> float:
+    """Seconds of a Go duration (``300ms``, ``1m30s``, ``0``); a bare number has no unit and is an error."""
+    given = value.strip()
+    if given == "0":
+        return 0.0
+    total_s, at = 0.0, 0
+    while at < len(given):
+        part = _DURATION_PART.match(given, at)
+        if part is None:
+            raise BadValue("is not a duration", DURATION_HINT.partition(";")[0])
+        total_s += float(part[1]) * _UNIT_S[part[2]]
+        at = part.end()
+    if not given:
+        raise BadValue("is empty", DURATION_HINT)
+    return total_s
+
+
+def duration(value: Text) -> float:
+    """Seconds of a Go duration or of a plain number."""
+    given = text(value).strip()
+    if _NUMBER.fullmatch(given):
+        return float(given)
+    try:
+        return go_duration(given)
+    except BadValue as error:
+        raise BadValue(str(error), DURATION_HINT) from error
+
+
+def seconds(value: Text, min: str = "0", max: str = "0") -> float:
+    """A duration within bounds, in seconds."""
+    return _bounded(duration(value), min, max, duration)
+
+
+def milliseconds(value: Text, min: str = "0", max: str = "0") -> int:
+    """A duration within bounds, in whole milliseconds."""
+    return round(_bounded(duration(value), min, max, duration) * 1000)
+
+
+def bytes_of(value: Text) -> int:
+    """Bytes of ``4096``, ``64k``, ``4M`` or ``1G``; k is 1024."""
+    match = _SIZE.fullmatch(text(value).strip())
+    if match is None:
+        raise BadValue("is not a size", SIZE_HINT)
+    number = float(match[1]) * _SIZE_FACTOR[match[2].lower()]
+    if number != int(number):
+        raise BadValue("is not a whole number of bytes", SIZE_HINT)
+    return int(number)
+
+
+def size(value: Text, min: str = "0", max: str = "0") -> int:
+    """A size within bounds, in bytes."""
+    return _bounded(bytes_of(value), min, max, bytes_of)
+
+
+def whole(value: Text) -> int:
+    """A number without a unit, not negative."""
+    given = text(value).strip()
+    if not given.isascii() or not given.isdigit():
+        raise BadValue("is not a whole number", "write digits only")
+    return int(given)
+
+
+def count(value: Text, min: str = "0", max: str = "0") -> int:
+    """A number within bounds."""
+    return _bounded(whole(value), min, max, whole)
+
+
+def _bounded(number: N, least: str, most: str, read: Callable[[Text], N]) -> N:
+    if number < read(least):
+        raise BadValue("is too small", f"the least is {least}")
+    if number > read(most):
+        raise BadValue("is too large", f"the most is {most}")
+    return number
+
+
+# --- addresses ----------------------------------------------------------------------------------
+
+
+def addresses(value: Text) -> tuple[Address, ...]:
+    """Addresses separated by commas."""
+    return tuple(address(part) for part in _parts(value))
+
+
+def address(value: str) -> Address:
+    """``:PORT``, ``HOST:PORT`` or ``[IPV6]:PORT``; ``*`` is the same as no host."""
+    host, colon, port = value.rpartition(":")
+    if not colon:
+        raise BadValue("has no port", ADDRESS_HINT)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise BadValue("is an IPv6 address without brackets", ADDRESS_HINT)
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise BadValue("has no port number from 0 to 65535", ADDRESS_HINT)
+    if any(letter.isspace() or letter in "/[]" for letter in host):
+        raise BadValue("is not an address", ADDRESS_HINT)
+    return Address("" if host == "*" else host, int(port))
+
+
+CHECKS: dict[str, Callable[..., object]] = {
+    "addresses": addresses,
+    "count": count,
+    "milliseconds": milliseconds,
+    "names": names,
+    "path": text,
+    "seconds": seconds,
+    "size": size,
+    "switch": switch,
+    "url": url,
+    "word": word,
+}

@@ -1,0 +1,381 @@
+"""Every event type: when it is emitted, how severe it is and what its ``data`` holds.
+
+This is the one table. The page docs/events.md is rendered from it, hooks are bound to its names, and the
+environment of a script is limited to its fields. Fields are listed in the order in which emitters
+give them; a field that does not apply or is not known is absent, never 0 or "".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from .kind import CRITICAL, DEBUG, ERROR, INFO, WARNING, EventType, Group, fields
+
+# --- fields that several types share --------------------------------------------------------------
+
+_APP = "app string application of the connect command"
+_NAME = "stream_name string stream name, query removed"
+_SESSION = "session_id string the same in the start and the stop of one session"
+_REASON = "reason string why it ended"
+_DURATION = "duration_sec number seconds"
+_STATE = "state string `raised` or `cleared`"
+_ALERT_SEVERITY = "severity string `warning` or `critical`"
+_HOOK = "hook_id string the hook this is about"
+
+_PEER_ERROR = fields(
+    "error_type string `handshake_failure`, `protocol_error`, `network_error` or `timeout`",
+    "error_message string what happened, in words",
+    "error_code string errno name or a short word of ours",
+    "phase string `handshake`, `chunking`, `command_processing` or `media_processing`",
+    "peer_addr string address and port",
+    "connection_duration_ms integer milliseconds since accept",
+    "bytes_received integer bytes",
+    "bytes_sent integer bytes",
+    "retry_count integer always 0 for incoming connections",
+)
+_PERFORMANCE = fields(
+    "metric_type string what was measured: `cpu`, `memory`, `connections`, `queue_depth`; for resources the resource",
+    "current_value number in the unit of the threshold",
+    "threshold number percent or a count",
+    _ALERT_SEVERITY,
+    _STATE,
+    "active_connections integer connections",
+    "total_streams integer streams",
+    "message_queue_depth integer messages waiting",
+    "goroutine_count integer greenlets, under the specified name",
+    "greenlet_count integer greenlets",
+)
+_WINDOW_CHANGE = fields(
+    "metric string what was measured",
+    "previous number baseline",
+    "current number now",
+    "change_percent number relative to the baseline",
+    "threshold_percent number the limit that was passed",
+)
+_BY_SEVERITY = (("critical", CRITICAL),)
+
+# --- the table ------------------------------------------------------------------------------------
+
+_CONNECTIONS = Group(
+    "Connections",
+    (
+        EventType("connection_accept", INFO, "TLS (if any) and the RTMP handshake are done.", fields(
+            "client_ip string the peer's address",
+            "client_port integer the peer's port",
+            "server_ip string our address",
+            "server_port integer our port",
+            "remote_addr string `ip:port`, IPv6 in brackets",
+            "tls boolean whether the connection is encrypted",
+            "protocol string `rtmp` or `rtmps`",
+        )),
+        EventType("handshake_complete", DEBUG, "Right after `connection_accept`.", fields(
+            "duration_ms number milliseconds the handshake took",
+            "scheme string `simple` or `digest`",
+            "tls_version string e.g. `TLSv1.3`",
+            "tls_cipher string cipher suite",
+        )),
+        EventType("connection_close", INFO, "The connection's end, once per accept.", fields(
+            "role string empty, `publisher` or `subscriber`",
+            _REASON,
+            "duration_sec number seconds since accept",
+            "bytes_received integer bytes",
+            "bytes_sent integer bytes",
+            _APP,
+        )),
+        EventType(
+            "connection_error",
+            ERROR,
+            "The handshake failed, a read or write failed, a protocol violation or a timeout ended the connection.",
+            _PEER_ERROR,
+        ),
+        EventType("protocol_error", WARNING, "A violation that was tolerated; the connection goes on.", _PEER_ERROR),
+        EventType("auth_failed", WARNING, "Publish or play was refused by the access rules.", fields(
+            "action string `publish` or `play`",
+            _APP,
+            _NAME,
+            "error string why",
+            "remote_addr string `ip:port`",
+        )),
+    ),
+)
+
+_STREAMS = Group(
+    "Streams",
+    (
+        EventType("stream_create", INFO, "The stream's registry entry appears.", fields(_APP, _NAME)),
+        EventType(
+            "stream_delete",
+            INFO,
+            "Neither a publisher nor a player remains.",
+            fields(_APP, _NAME, _DURATION),
+        ),
+        EventType("publish_start", INFO, "Access is granted and `NetStream.Publish.Start` is queued.", fields(
+            _APP,
+            "publishing_name string stream name, query removed",
+            "publish_type string `live`, `record` or `append`",
+            _SESSION,
+            "client_ip string the publisher's address",
+            "encoder string the `flashVer` or encoder name it gave",
+            "identity string who the access rules say it is",
+            "query string query of the stream name, secrets removed",
+        )),
+        EventType("publish_stop", INFO, "The publish session ended.", fields(
+            "audio_packets integer audio messages received",
+            "video_packets integer video messages received",
+            "total_bytes integer media bytes received",
+            "audio_codec string e.g. `AAC`, empty if none",
+            "video_codec string e.g. `H264`, empty if none",
+            "duration_sec number seconds since the start of the session",
+            _SESSION,
+            _REASON,
+        )),
+        EventType("publish_stalled", WARNING, "The publisher has sent no media for a while.", fields(
+            "idle_ms integer milliseconds without media", _SESSION,
+        )),
+        EventType("publish_resumed", INFO, "Media again after `publish_stalled`.", fields(
+            "idle_ms integer milliseconds without media", _SESSION,
+        )),
+        EventType("publish_replaced", WARNING, "A newer publisher took the stream by the conflict rule.", fields(
+            "session_id string session of the one replaced",
+            "by_conn_id string connection of the newer publisher",
+            "policy string the rule that decided",
+        )),
+        EventType("play_start", INFO, "A player is attached to a stream.", fields(
+            _APP, _SESSION, "client_ip string the player's address", "protocol string `rtmp` or `http-flv`",
+        )),
+        EventType("play_stop", INFO, "A player is detached.", fields(
+            _APP,
+            _SESSION,
+            "client_ip string the player's address",
+            "protocol string `rtmp` or `http-flv`",
+            "duration_sec number seconds since the start of the session",
+            "bytes_sent integer media bytes sent",
+            "frames_dropped integer frames this player was too slow for",
+            _REASON,
+        )),
+        EventType("subscriber_count", INFO, "After each `play_start` and `play_stop`.", fields(
+            "count integer players of the stream",
+        )),
+        EventType("stream_not_found", INFO, "Play of a stream that nobody publishes.", fields(
+            _APP, _NAME, "waiting boolean whether the player waits for a publisher",
+        )),
+        EventType("stream_idle", INFO, "A publisher has had no player for a while.", fields(
+            "idle_sec number seconds without a player",
+        )),
+        EventType("session_update", DEBUG, "Periodically per publisher and player; off by default.", fields(
+            "role string `publisher` or `subscriber`",
+            _SESSION,
+            "bytes integer media bytes so far",
+            "frames integer frames so far",
+            "frames_dropped integer frames dropped so far",
+            "queue_ms integer milliseconds of media waiting to be sent",
+            "bitrate integer bits per second",
+        )),
+        EventType(
+            "stream_error",
+            ERROR,
+            "Invalid stream key, access refused, codec mismatch, media that can not be parsed, publish conflict.",
+            fields(
+                "error_type string `invalid_stream_key`, `auth_failed`, `codec_mismatch`, `media_error` or "
+                "`publish_conflict`",
+                "error_message string what happened, in words",
+                _APP,
+                _NAME,
+            ),
+        ),
+    ),
+)
+
+_MEDIA = Group(
+    "Media",
+    (
+        EventType(
+            "codec_detected",
+            INFO,
+            "The first packet of each media type that names its codec, and every change.",
+            fields(
+                "media_type string `audio` or `video`",
+                "codec_name string `H264`, `H265`, `AV1`, `VP8`, `VP9`, `VVC`, `AAC`, `MP3`, `OPUS`, `FLAC`, `AC3`, "
+                "`EAC3`, `SPEEX`, `G711A`, `G711U`…",
+                "codec_profile string lower case, e.g. `high`",
+                "level string e.g. `4.1`",
+                "bitrate integer bits per second",
+                "resolution string e.g. `1920x1080`",
+                "framerate number frames per second",
+                "sample_rate integer hertz",
+                "channels integer channels",
+                "packet_type string `sequence_header` or `raw`",
+                "frame_type string `keyframe` or `interframe`",
+                "change boolean whether another codec was there before",
+            ),
+        ),
+        EventType("stream_metadata", INFO, "`onMetaData` arrived for the first time or with new content.", fields(
+            "width integer pixels",
+            "height integer pixels",
+            "framerate number frames per second",
+            "video_bitrate integer bits per second",
+            "audio_bitrate integer bits per second",
+            "encoder string as sent",
+            "creation_date string as sent",
+            "title string as sent",
+            "duration number seconds",
+            "extra object every other scalar",
+        )),
+        EventType(
+            "bitrate_change", WARNING, "The bitrate of the last 10 s fell below the baseline (20 %).", _WINDOW_CHANGE
+        ),
+        EventType(
+            "framerate_change",
+            WARNING,
+            "The frame rate of the last 10 s fell below the baseline (10 %).",
+            _WINDOW_CHANGE,
+        ),
+        EventType("resolution_change", WARNING, "A new sequence header with another size.", fields(
+            "previous string e.g. `1920x1080`", "current string e.g. `1280x720`",
+        )),
+        EventType(
+            "quality_alert",
+            WARNING,
+            "Keyframe interval, low bitrate or frame rate, frozen video, missing audio or video, timestamp jump, "
+            "drift between audio and video, B-frames where forbidden.",
+            fields(
+                "metric string what was measured",
+                "value number in the unit of the metric",
+                "threshold number in the unit of the metric",
+                _ALERT_SEVERITY,
+                _STATE,
+            ),
+            "severity",
+            _BY_SEVERITY,
+        ),
+    ),
+)
+
+_RESOURCES = Group(
+    "Performance and resources",
+    (
+        EventType(
+            "performance_alert",
+            WARNING,
+            "CPU over 80 %, memory over 90 %, connections or queue depth over their limits.",
+            _PERFORMANCE,
+            "severity",
+            _BY_SEVERITY,
+        ),
+        EventType(
+            "latency_alert",
+            WARNING,
+            "Handshake, message or hook time over its threshold, or the event loop is late.",
+            fields(
+                "metric string `handshake`, `message`, `hook` or `hub_lag`",
+                "value_ms number milliseconds",
+                "threshold_ms number milliseconds",
+                _ALERT_SEVERITY,
+                _STATE,
+                _HOOK,
+            ),
+            "severity",
+            _BY_SEVERITY,
+        ),
+        EventType(
+            "resource_alert",
+            WARNING,
+            "File descriptors, disk space of the store or recordings, hook backlog, dead letters.",
+            _PERFORMANCE,
+            "severity",
+            _BY_SEVERITY,
+        ),
+    ),
+)
+
+_DESTINATION = "destination string URL, credentials removed"
+
+_SERVER = Group(
+    "Outputs, hooks and the server",
+    (
+        EventType("recording_start", INFO, "A recorder opens its file.", fields(
+            "path string file", "format string container", _SESSION,
+        )),
+        EventType("recording_stop", INFO, "A recorder closes.", fields(
+            "path string file", "format string container", _SESSION, "size integer bytes", _DURATION, _REASON,
+        )),
+        EventType("segment_complete", INFO, "A segment file is closed.", fields(
+            "path string file",
+            "size integer bytes",
+            "segment_index integer counted from 1",
+            "duration_ms integer milliseconds",
+        )),
+        EventType("relay_start", INFO, "A relay is connected to its destination.", fields(_DESTINATION, _SESSION)),
+        EventType("relay_stop", INFO, "A relay ended.", fields(_DESTINATION, _SESSION, _DURATION, _REASON)),
+        EventType("relay_error", ERROR, "A relay could not connect or lost its connection.", fields(
+            _DESTINATION,
+            _SESSION,
+            "error_message string what happened, in words",
+            "attempt integer counted from 1",
+            "retry_in_ms integer milliseconds until the next attempt",
+        )),
+        EventType("hook_degraded", WARNING, "An endpoint's breaker opened.", fields(
+            _HOOK,
+            "fault string who is at fault: `endpoint`, `auth`…",
+            "failures integer failures in a row",
+            "backlog integer events waiting",
+            "oldest_sec number age of the oldest waiting event in seconds",
+        )),
+        EventType("hook_recovered", INFO, "An endpoint's breaker closed.", fields(
+            _HOOK,
+            "fault string what it had been",
+            "failures integer failures in a row",
+            "backlog integer events waiting",
+            "oldest_sec number age of the oldest waiting event in seconds",
+        )),
+        EventType("events_dropped", ERROR, "A bounded queue shed events.", fields(
+            _HOOK,
+            "count integer events shed",
+            _REASON,
+            "from_seq integer first sequence number shed",
+            "to_seq integer last sequence number shed",
+        )),
+        EventType("server_start", INFO, "The process is ready.", fields(
+            "version string of rtmpd", "node string id of this node", "pid integer process id",
+            "listen array addresses",
+        )),
+        EventType("server_stop", INFO, "The process stops.", fields(
+            "version string of rtmpd", "node string id of this node", "pid integer process id",
+            "listen array addresses", _REASON, "uptime_sec number seconds",
+        )),
+        EventType(
+            "config_reload",
+            INFO,
+            "`SIGHUP` or a changed file was applied or rejected.",
+            fields(
+                "result string `applied` or `rejected`",
+                "changed array sections that changed",
+                "restart_needed array keys that need a restart",
+                "errors array problems found",
+            ),
+            "result",
+            (("rejected", ERROR),),
+        ),
+    ),
+)
+
+GROUPS = (_CONNECTIONS, _STREAMS, _MEDIA, _RESOURCES, _SERVER)
+
+#: Every event type by name, in the order of the documentation.
+EVENT_TYPES: Mapping[str, EventType] = MappingProxyType({
+    event_type.name: event_type for group in GROUPS for event_type in group.types
+})
+
+
+def severity_of(name: str, data: Mapping[str, object]) -> str:
+    """The severity of one event of type ``name``; ``info`` for a name that is not in the table."""
+    event_type = EVENT_TYPES.get(name)
+    return event_type.severity_for(data) if event_type else INFO
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the globs fits the event type; no pattern at all means every type."""
+    patterns = tuple(patterns)
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)

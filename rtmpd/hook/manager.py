@@ -1,0 +1,183 @@
+"""Every hook of the server: which event goes to whom, and the lanes it goes through.
+
+``emit`` looks the type up, makes the event and appends it to the lanes that want it. Everything that
+can take time happens in the lanes' own greenlets, so nothing an endpoint does reaches the emitter
+or another hook. The number of executions at once (``HooksSettings.concurrency``) is a cap for each
+hook on its own: as one pool for all, ten hanging executions of one hook would stop the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import gevent
+from gevent import Greenlet
+
+from ..clock import Clock
+from ..errors import MisuseError
+from ..event.birth import Births
+from ..event.catalogue import EVENT_TYPES, matches
+from ..event.event import Event
+from ..log import logger
+from ..settings import HookSettings, HooksSettings
+from .build import build_hook
+from .lane import Lane
+from .sink.base import Hook
+
+_DEFAULTS = HookSettings(id="", type="", target="")
+_CLOSE_WAIT_S = 1.0
+
+_log = logger("hook")
+
+
+class HookManager:
+    """Takes events and has them delivered by the hooks of ``settings`` and those registered by hand.
+
+    Raises ConfigError if a hook of ``settings`` can not be built. Never switches.
+    """
+
+    def __init__(
+        self,
+        settings: HooksSettings,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        build: Callable[[HookSettings, Clock], Hook] = build_hook,
+    ) -> None:
+        self._clock = clock
+        self._build = build
+        self._births = Births(clock.wall, random_bytes)
+        self._concurrency = settings.concurrency
+        self._lanes: dict[str, Lane] = {}
+        self._index: dict[str, tuple[Lane, ...]] = {}
+        self._retiring: dict[Lane, Greenlet[[Lane], None]] = {}
+        self._closed = False
+        self.replace(settings)
+
+    def emit(self, type: str, /, *, conn_id: str = "", stream_key: str = "", **data: object) -> None:
+        """Tell that something happened (``event.Emit``). Never waits, never switches, never raises."""
+        lanes = self._index.get(type)
+        if lanes is None:
+            lanes = self._wanted_by(type)
+        if not lanes:
+            return
+        try:
+            event = self._births.event(type, conn_id, stream_key, data)
+            for lane in lanes:
+                lane.offer(event)
+        except Exception:  # noqa: BLE001  the emitter has media to move; what went wrong here is ours
+            _log.exception("event lost", event_type=type, conn_id=conn_id, stream_key=stream_key)
+
+    def trigger(self, event: Event) -> None:
+        """Hand a ready-made event to the hooks that want its type. Never switches."""
+        for lane in self._wanted_by(event.type):
+            lane.offer(event)
+
+    def register(
+        self,
+        hook: Hook,
+        event_types: Iterable[str] = (),
+        *,
+        timeout_s: float = _DEFAULTS.timeout_s,
+        concurrency: int = _DEFAULTS.concurrency,
+        queue_events: int = _DEFAULTS.queue_events,
+    ) -> None:
+        """Add a hook for the types that fit the globs, for all if there are none.
+
+        It stays across ``replace``. Raises MisuseError if its id is taken. Never switches.
+        """
+        if self._closed or hook.id in self._lanes:
+            raise MisuseError(f"hook {hook.id!r} can not be registered: closed, or the id is taken")
+        settings = HookSettings(hook.id, hook.type, "", tuple(event_types), timeout_s, concurrency, queue_events)
+        self._install({**self._lanes, hook.id: self._lane(hook, settings, configured=False)})
+
+    def unregister(self, hook_id: str) -> bool:
+        """Remove a hook; what it has queued is still delivered. False if there is none. Never switches."""
+        if hook_id not in self._lanes:
+            return False
+        self._install({id: lane for id, lane in self._lanes.items() if id != hook_id})
+        return True
+
+    def replace(self, settings: HooksSettings) -> None:
+        """Have exactly the hooks of ``settings``, and those registered by hand.
+
+        A hook whose settings are the same keeps its lane with all that is queued; a removed one
+        delivers what it has queued and ends. Raises ConfigError, and then nothing has changed.
+        Never switches, so no event meets half of the old and half of the new.
+        """
+        if self._closed:
+            raise MisuseError("the hooks are closed")
+        lanes = {id: lane for id, lane in self._lanes.items() if not lane.configured}
+        for wanted in settings.hooks:
+            lane = self._lanes.get(wanted.id)
+            if lane is None or lane.settings != wanted:
+                lane = self._lane(self._build(wanted, self._clock), wanted, configured=True)
+            lanes[wanted.id] = lane
+        self._concurrency = settings.concurrency
+        for lane in lanes.values():
+            lane.concurrency = self._cap(lane.settings)
+        self._install(lanes)
+
+    def stats(self) -> dict[str, object]:
+        """Counts for status pages; ``hooks`` holds those of each hook by its id."""
+        lanes = self._lanes.values()
+        return {
+            "event_types": sum(1 for wanted in self._index.values() if wanted),
+            "total_hooks": len(lanes),
+            "stdio_enabled": any(lane.hook.type == "stdio" for lane in lanes),
+            "pool_size": sum(lane.concurrency for lane in lanes),
+            "pool_active": sum(lane.active for lane in [*lanes, *self._retiring]),
+            "hooks_by_type": dict(Counter(lane.hook.type for lane in lanes)),
+            "hooks": {
+                id: {
+                    "executed": lane.executed,
+                    "failed": lane.failed,
+                    "dropped": lane.dropped,
+                    "queued": lane.queued,
+                    "active": lane.active,
+                }
+                for id, lane in self._lanes.items()
+            },
+        }
+
+    def close(self, drain_s: float) -> None:
+        """Take no more events, wait up to ``drain_s`` for those queued and running, then end what is
+        left, scripts with their children. The second call does nothing. May switch greenlets."""
+        if self._closed:
+            return
+        self._closed = True
+        self._install({})
+        lanes, retirements = list(self._retiring), list(self._retiring.values())
+        gevent.joinall([worker for lane in lanes for worker in lane.workers], timeout=drain_s)
+        for lane in lanes:
+            if lost := lane.abandon():
+                _log.error("events lost at stop", hook_id=lane.hook.id, hook_type=lane.hook.type, count=lost)
+        gevent.joinall(retirements, timeout=_CLOSE_WAIT_S)
+
+    def _lane(self, hook: Hook, settings: HookSettings, configured: bool) -> Lane:
+        return Lane(hook, settings, self._cap(settings), self._clock, configured)
+
+    def _cap(self, settings: HookSettings) -> int:
+        """How many executions the hook may have at once; stdio has one, since its order is its point."""
+        return 1 if settings.type == "stdio" else min(settings.concurrency, self._concurrency)
+
+    def _wanted_by(self, type: str) -> tuple[Lane, ...]:
+        return tuple(lane for lane in self._lanes.values() if matches(type, lane.settings.event_types))
+
+    def _install(self, lanes: dict[str, Lane]) -> None:
+        """Make ``lanes`` the lanes, and let those that are no longer among them end."""
+        removed = [lane for id, lane in self._lanes.items() if lanes.get(id) is not lane]
+        self._lanes = lanes
+        self._index = {type: self._wanted_by(type) for type in EVENT_TYPES}
+        for lane in removed:
+            retirement = gevent.spawn(self._retire, lane)
+            retirement.name = f"hook-retire-{lane.hook.id}"
+            self._retiring[lane] = retirement
+
+    def _retire(self, lane: Lane) -> None:
+        """Wait for what the lane has queued, then let its hook go."""
+        lane.retire()
+        gevent.joinall(list(lane.workers))
+        lane.hook.close()
+        del self._retiring[lane]

@@ -1,0 +1,120 @@
+"""A script per event: the event is its environment, its exit status the answer.
+
+===============  ===================================================================
+exit status      meaning
+===============  ===================================================================
+0                delivered
+75               EX_TEMPFAIL: worth another try
+any other        failed for good
+a signal         worth another try
+===============  ===================================================================
+
+The environment is the event (``Event.as_env``) plus PATH, HOME, LANG and TZ, and nothing else of the daemon's.
+stdin is /dev/null, not the event: ffmpeg and ssh read whatever stdin holds, and the ``q`` in some
+stream's name would end somebody's transcoder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ...clock import Clock
+from ...errors import PermanentDeliveryError, TransientDeliveryError
+from ...event.event import Event
+from ..child import Child
+
+_BASH = "/bin/bash"
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh"})
+_ELF = b"\x7fELF"
+_HEAD_BYTES = 256
+_SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_INHERITED = ("PATH", "HOME", "LANG", "TZ")
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class ScriptHook:
+    """Runs ``path``: with bash, or by itself if it is an executable that is not a shell script."""
+
+    type = "shell"
+
+    def __init__(self, id: str, path: str, clock: Clock) -> None:
+        self.id = id
+        self._path = path
+        self._clock = clock
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        self._base_env = {"PATH": _DEFAULT_PATH, **inherited}
+
+    def execute(self, event: Event, deadline: float) -> None:
+        """Run the script to its end, or end it and all its children at the deadline (a little later
+        if they resist). What it leaves in the background after a normal exit lives on.
+        Raises Transient- and PermanentDeliveryError. May switch greenlets."""
+        child = self._start(event)
+        try:
+            _judge(child, _in_time(child, deadline - self._clock.monotonic()))
+        finally:
+            child.errors.forget()
+
+    def _start(self, event: Event) -> Child:
+        try:
+            return Child(command_of(self._path), {**self._base_env, **event.as_env()})
+        except OSError as error:
+            family = TransientDeliveryError if error.errno in _SHORTAGES else PermanentDeliveryError
+            code = errno.errorcode.get(error.errno or 0, "spawn")
+            raise family(f"can not be started: {error.strerror}", code) from error
+
+    def close(self) -> None:
+        """Nothing is held between executions."""
+
+
+def command_of(path: str) -> list[str]:
+    """How to run the file: ``/bin/bash path``, unless it can and wants to run by itself.
+
+    A file that is not there or can not be read is left to bash, which says so in words.
+    Raises OSError if it vanishes meanwhile.
+    """
+    if not os.path.isfile(path) or not os.access(path, os.R_OK | os.X_OK):
+        return [_BASH, path]
+    with open(path, "rb") as file:
+        head = file.read(_HEAD_BYTES)
+    own = head.startswith(_ELF) or _interpreter(head) not in _SHELLS
+    return [os.path.abspath(path)] if own else [_BASH, path]
+
+
+def _interpreter(head: bytes) -> str:
+    """The interpreter's name in a ``#!`` line, looking through env(1); no line counts as bash."""
+    first_line = head.partition(b"\n")[0].decode("utf-8", "replace")
+    words = first_line[2:].split() if first_line.startswith("#!") else []
+    names = [os.path.basename(word) for word in words if not word.startswith("-") and "=" not in word]
+    if names and names[0] == "env":
+        del names[0]
+    return names[0] if names else "bash"
+
+
+def _in_time(child: Child, timeout_s: float) -> bool:
+    """Wait for the child, and end it with all its children when the time is over."""
+    try:
+        if child.wait(timeout_s):
+            return True
+    except BaseException:  # our greenlet is told to end, and nobody else knows of the child
+        child.kill()
+        raise
+    child.end()
+    return False
+
+
+def _judge(child: Child, in_time: bool) -> None:
+    """Turn the child's end into the answer."""
+    last_line = child.errors.last_line()
+    detail = f": {last_line}" if last_line else ""
+    status = child.returncode
+    if not in_time:
+        raise TransientDeliveryError(f"timed out, script and children ended{detail}", "timeout")
+    if status == 0:
+        return
+    assert status is not None  # it has ended
+    if status < 0:
+        raise TransientDeliveryError(f"ended by signal {-status}{detail}", f"signal:{-status}")
+    if status == os.EX_TEMPFAIL:
+        raise TransientDeliveryError(f"exit status {status}{detail}", f"exit:{status}")
+    raise PermanentDeliveryError(f"exit status {status}{detail}", f"exit:{status}")

@@ -1,0 +1,282 @@
+"""Logs: one line per record, ``key=value`` or JSON, on stderr or in a file.
+
+    2026-11-22T10:00:00.123Z INFO server: connection registered conn_id=c000001 peer_addr=192.0.2.7:50123
+
+A part takes its logger once, ``_log = logger("server")``, and gives facts as fields, never inside
+the message, so that equal things have equal messages. The standard library's logging is underneath;
+other people's records come out in the same form, from warning upwards only and without query strings.
+
+What is repeated too often is held back and summed up later as ``repeated=<n>``. Values are escaped and
+cut, so a peer can neither forge a line nor flood the log. Logging never raises and never switches
+greenlets. Query strings carry secrets: pass names and URLs through ``redact`` first.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+from .clock import Clock
+from .settings import LogSettings
+
+THROTTLE_RECORDS = 100
+THROTTLE_WINDOW_S = 10.0
+
+_ROOT = "rtmpd"
+_VALUE_CHARS = 1024
+_TRACKED_MESSAGES = 1000
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_BARE = re.compile(r"[^\s\"'=\\]+")
+_QUERY = re.compile(r"\?[^\s\"')>]+")
+
+
+def redact(name: str) -> str:
+    """The URL or stream name without its query, which is where secrets travel."""
+    return name.partition("?")[0]
+
+
+class Logger:
+    """Writes the records of one part. Fields are ``str()`` of what is given; None is left out."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(f"{_ROOT}.{name}")
+
+    def debug(self, message: str, /, **fields: object) -> None:
+        self._write(logging.DEBUG, message, fields)
+
+    def info(self, message: str, /, **fields: object) -> None:
+        self._write(logging.INFO, message, fields)
+
+    def warning(self, message: str, /, **fields: object) -> None:
+        self._write(logging.WARNING, message, fields)
+
+    def error(self, message: str, /, **fields: object) -> None:
+        self._write(logging.ERROR, message, fields)
+
+    def exception(self, message: str, /, **fields: object) -> None:
+        """An error with the traceback of the exception that is being handled."""
+        self._write(logging.ERROR, message, fields, with_traceback=True)
+
+    def _write(self, level: int, message: str, fields: dict[str, object], with_traceback: bool = False) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
+        exc_info = sys.exc_info() if with_traceback else None
+        record = self._logger.makeRecord(
+            self._logger.name, level, "", 0, message, (), exc_info, extra={"fields": fields}
+        )
+        self._logger.handle(record)
+
+
+def logger(name: str) -> Logger:
+    """The logger of the part ``name``."""
+    return Logger(name)
+
+
+# --- formatters -----------------------------------------------------------------------------------
+
+
+def _fields_of(record: logging.LogRecord) -> Mapping[str, object]:
+    fields: Mapping[str, object] = getattr(record, "fields", {})
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    return message if record.name.startswith(_ROOT) else _QUERY.sub("?...", message)
+
+
+def _source_of(record: logging.LogRecord) -> str:
+    return record.name.removeprefix(f"{_ROOT}.")
+
+
+def _time_of(record: logging.LogRecord) -> str:
+    whole, milliseconds = divmod(int(record.created * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = format(value, ".6g") if isinstance(value, float) else str(value)
+    return text if len(text) <= _VALUE_CHARS else text[:_VALUE_CHARS] + "..."
+
+
+def _printable(text: str) -> str:
+    """``text`` on one line: every character that is not printable is written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
+def _quoted(text: str) -> str:
+    if _BARE.fullmatch(text) and text.isprintable():
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{_printable(escaped)}"'
+
+
+class TextFormatter(logging.Formatter):
+    """``time LEVEL source: message key=value ...``; a traceback follows on indented lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = f"{_time_of(record)} {record.levelname} {_source_of(record)}: {_printable(_message_of(record))}"
+        line = " ".join([head, *(f"{key}={_quoted(_text(value))}" for key, value in _fields_of(record).items())])
+        if record.exc_info:
+            trace = self.formatException(record.exc_info).splitlines()
+            line = "\n".join([line, *("    " + _printable(text) for text in trace)])
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time, level, logger, message, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": _time_of(record),
+            "level": record.levelname.lower(),
+            "logger": _source_of(record),
+            "message": _message_of(record),
+        }
+        for key, value in _fields_of(record).items():
+            plain = value if isinstance(value, (bool, int)) else _text(value)
+            entry[f"{key}_" if key in entry else key] = plain
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+
+
+_FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
+
+
+# --- throttle and output --------------------------------------------------------------------------
+
+
+class _Repeats:
+    """How often one message came in the window that began at ``since``."""
+
+    __slots__ = ("count", "held", "record", "since")
+
+    def __init__(self, since: float, record: logging.LogRecord) -> None:
+        self.since = since
+        self.record = record
+        self.count = 0
+        self.held = 0
+
+
+class Throttle:
+    """Lets ``limit`` records of one (logger, message) pass per window, and counts the rest.
+
+    Debug is never held back: who switches it on wants all of it. Memory is bounded; past
+    ``_TRACKED_MESSAGES`` different messages in a window the oldest window is closed early.
+    """
+
+    __slots__ = ("_clock", "_limit", "_repeats", "_window_s")
+
+    def __init__(self, clock: Clock, limit: int = THROTTLE_RECORDS, window_s: float = THROTTLE_WINDOW_S) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._window_s = window_s
+        self._repeats: dict[tuple[str, str], _Repeats] = {}
+
+    def admit(self, record: logging.LogRecord) -> list[logging.LogRecord]:
+        """What is to be written now: ``record`` unless it is held back, after the sums of windows that are over."""
+        now = self._clock.monotonic()
+        due = self.close_windows(now)
+        if record.levelno <= logging.DEBUG:
+            return [*due, record]
+        key = (record.name, str(record.msg))
+        repeats = self._repeats.get(key)
+        if repeats is None:
+            repeats = self._repeats[key] = _Repeats(now, record)
+        repeats.count += 1
+        if repeats.count <= self._limit:
+            return [*due, record]
+        repeats.held += 1
+        repeats.record = record
+        return due
+
+    def close_windows(self, now: float = float("inf")) -> list[logging.LogRecord]:
+        """End the windows that are over (all of them by default); their sums, oldest first."""
+        due: list[logging.LogRecord] = []
+        for key, repeats in list(self._repeats.items()):  # in order of their beginning
+            if now - repeats.since < self._window_s and len(self._repeats) <= _TRACKED_MESSAGES:
+                break
+            del self._repeats[key]
+            if repeats.held:
+                due.append(_with_sum(repeats.record, repeats.held))
+        return due
+
+
+def _with_sum(record: logging.LogRecord, held: int) -> logging.LogRecord:
+    """The last record that was held back, with the number of all that were."""
+    record.__dict__["fields"] = {**getattr(record, "fields", {}), "repeated": held}
+    return record
+
+
+class _Output(logging.Handler):
+    """Writes to stderr or to a file that can be opened anew."""
+
+    def __init__(self, path: str, throttle: Throttle) -> None:
+        super().__init__()
+        self.path = path
+        self._throttle = throttle
+        self._stream = _open(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._put(self._throttle.admit(record))
+        except Exception:  # noqa: BLE001  a value whose str() raises, a full disk: the caller has no part in it
+            self.handleError(record)
+
+    def reopen(self) -> None:
+        """Open the file anew under its name. Raises OSError, and then goes on with the old one."""
+        if self.path:
+            old, self._stream = self._stream, _open(self.path)
+            old.close()
+
+    def close(self) -> None:
+        self._put(self._throttle.close_windows())
+        if self.path:
+            self._stream.close()
+        super().close()
+
+    def _put(self, records: list[logging.LogRecord]) -> None:
+        if records:
+            self._stream.write("".join(self.format(record) + "\n" for record in records))
+            self._stream.flush()
+
+
+def _open(path: str) -> TextIO:
+    return open(path, "a", encoding="utf-8", errors="backslashreplace") if path else sys.stderr
+
+
+def configure(settings: LogSettings, clock: Clock | None = None) -> None:
+    """Send everything where ``settings`` say, from now on. Raises OSError if the file can not be opened."""
+    output = _Output(settings.file, Throttle(clock or Clock()))
+    output.setFormatter(_FORMATTERS[settings.format]())
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Output)]:
+        root.removeHandler(handler)
+        handler.close()
+    root.addHandler(output)
+    root.setLevel(logging.WARNING)
+    logging.getLogger(_ROOT).setLevel(_LEVELS[settings.level])
+
+
+def reopen() -> None:
+    """Open the log file anew, after it was renamed. Never raises: on failure the old file goes on."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Output):
+            try:
+                handler.reopen()
+            except OSError as error:
+                Logger("log").error("log file can not be opened", file=handler.path, error=error.strerror)

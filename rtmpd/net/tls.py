@@ -1,0 +1,141 @@
+"""TLS over memory buffers, so that an encrypted peer looks like a plain one.
+
+``ssl.SSLObject`` encrypts and decrypts in memory; the bytes travel over the same raw socket as
+everybody's. Encryption happens when bytes are sent, in order, and what the socket does not take at
+once stays in ``_unsent`` until the writer's watcher flushes it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ConnectionLost, HandshakeError, StartError
+from .transport import RECV_BYTES, Transport
+
+
+def server_context(cert: str, key: str) -> ssl.SSLContext:
+    """A server's context for TLS 1.2 and later. Raises StartError naming the file to look at."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"the certificate {cert} with the key {key} can not be used: {error}") from None
+    return context
+
+
+def client_context(verify: bool = True) -> ssl.SSLContext:
+    """A client's context; without ``verify`` any certificate will do (for tests and diagnosis)."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class TlsTransport(Transport):
+    """An encrypted connection; call ``handshake`` before anything else.
+
+    ``on_unsent`` is called when bytes were accepted that the socket did not take yet: whoever
+    sends must then wait for a writable socket and call ``flush`` before sending more.
+    """
+
+    __slots__ = ("_cipher_in", "_cipher_out", "_tls", "_unsent", "on_unsent", "tls_cipher", "tls_version")
+
+    def __init__(self, sock: Any, context: ssl.SSLContext, server_hostname: str | None = None) -> None:
+        super().__init__(sock)
+        self._cipher_in = ssl.MemoryBIO()
+        self._cipher_out = ssl.MemoryBIO()
+        server_side = context.protocol == ssl.PROTOCOL_TLS_SERVER
+        self._tls = context.wrap_bio(self._cipher_in, self._cipher_out, server_side, server_hostname)
+        self._unsent = b""
+        self.on_unsent: Callable[[], None] | None = None
+        self.tls_version = ""
+        self.tls_cipher = ""
+        self.send_now = self._encrypt_and_send
+
+    def handshake(self) -> None:
+        """Agree on keys. May switch greenlets; the caller owns the deadline.
+
+        Raises HandshakeError (not TLS, no common version, refused certificate), ConnectionLost.
+        """
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._send_pending()
+                data = super().recv()
+                if not data:
+                    raise ConnectionLost("the peer left during the TLS handshake", "EOF") from None
+                self._cipher_in.write(data)
+            except (ssl.SSLError, OSError) as error:
+                self._send_pending()
+                raise HandshakeError(f"TLS handshake failed: {error}", "tls_failure") from None
+            else:
+                self._send_pending()
+                break
+        self.tls_version = self._tls.version() or ""
+        cipher = self._tls.cipher()
+        self.tls_cipher = cipher[0] if cipher else ""
+
+    def recv(self) -> bytes:
+        """Decrypted bytes, ``b""`` at the end. May switch greenlets. Raises ConnectionLost."""
+        while True:
+            try:
+                return self._tls.read(RECV_BYTES)
+            except ssl.SSLWantReadError:
+                self._send_pending()
+                data = super().recv()
+                if not data:
+                    return b""
+                self._cipher_in.write(data)
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLError as error:
+                raise ConnectionLost(f"TLS failed: {error.reason}", "tls_failure") from None
+
+    def has_buffered(self) -> bool:
+        """Whether bytes have arrived that no watcher will announce."""
+        return bool(self._tls.pending() or self._cipher_in.pending)
+
+    def _encrypt_and_send(self, data: bytes) -> int:
+        if self._unsent and not self.flush():
+            raise BlockingIOError
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise OSError(str(error)) from None
+        self._send_pending()
+        return len(data)
+
+    def _send_pending(self) -> None:
+        """Pass on what TLS wants to send; whatever the socket refuses is kept."""
+        self._unsent += self._cipher_out.read()
+        if self._unsent and not self.flush() and self.on_unsent is not None:
+            self.on_unsent()
+
+    def flush(self) -> bool:
+        """Send what was accepted before. Never switches. Raises OSError if the socket failed."""
+        if not self._unsent:
+            return True
+        try:
+            sent = self._sock.send(self._unsent)
+        except BlockingIOError:
+            return False
+        self._unsent = self._unsent[sent:]
+        return not self._unsent
+
+    def shutdown_writing(self) -> None:
+        """Say goodbye in TLS first, so that the peer can tell an end from a cut."""
+        try:
+            self._tls.unwrap()
+        except (ssl.SSLError, OSError, ValueError):
+            pass  # the peer's own goodbye is not waited for
+        try:
+            self._send_pending()
+        except OSError:
+            pass
+        super().shutdown_writing()

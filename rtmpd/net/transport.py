@@ -1,0 +1,140 @@
+"""A socket as a source of bytes and an outlet that never waits.
+
+The raw, non-blocking socket is used directly: the fan-out calls its ``send`` once per player and
+flush, and one level of Python in between would be a tenth of the whole cost. Waiting is done on a
+libev watcher, in ``recv`` only. An errno becomes ConnectionLost here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket as stdlib_socket
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import gevent
+from gevent import monkey
+from gevent.hub import get_hub
+
+from ..errors import ConnectionLost
+
+RECV_BYTES: Final = 65536  # more would pass malloc's mmap threshold and halve ingest
+_TURN_S: Final = 0.005  # how long one busy peer may keep the hub before the others get a turn
+
+#: The stdlib's socket class, also where the module is patched.
+RawSocket: Any = monkey.get_original("socket", "socket")
+
+
+def errno_name(error: OSError) -> str:
+    """``ECONNRESET`` and the like; the class name where there is no number."""
+    return errno.errorcode.get(error.errno or 0, type(error).__name__)
+
+
+class Transport:
+    """A plain TCP connection.
+
+    ``send_now(data)`` takes as many bytes as fit, returns how many, and raises BlockingIOError if
+    none do; it never switches greenlets. ``recv`` may. ``shutdown`` ends both directions from any
+    greenlet or callback: a reader that waits sees the end of the stream.
+    """
+
+    __slots__ = ("_likely_empty", "_loop", "_sock", "_sock_recv", "_turn_began", "_watcher", "send_now")
+
+    tls_version = ""
+    tls_cipher = ""
+
+    def __init__(self, sock: Any) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop = get_hub().loop
+        self._watcher = self._loop.io(sock.fileno(), 1)
+        self._sock_recv: Callable[[int], bytes] = sock.recv
+        self.send_now: Callable[[bytes], int] = sock.send
+        self._likely_empty = True
+        self._turn_began = 0.0
+
+    def fileno(self) -> int:
+        """The descriptor, -1 when closed."""
+        return int(self._sock.fileno())
+
+    def set_nodelay(self) -> None:
+        """Send small replies at once (no effect on sockets that are not TCP)."""
+        try:
+            self._sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+        except OSError:
+            pass  # a peer that reset already; recv will say so
+
+    def recv(self) -> bytes:
+        """Bytes as they come, ``b""`` at the end. May switch greenlets. Raises ConnectionLost."""
+        while True:
+            if self._likely_empty:
+                self._wait_readable()
+            try:
+                data = self._sock_recv(RECV_BYTES)
+            except BlockingIOError:
+                self._likely_empty = True
+                continue
+            except OSError as error:
+                raise ConnectionLost(f"reading failed: {error}", errno_name(error)) from None
+            if len(data) < RECV_BYTES:
+                self._likely_empty = True
+            else:
+                self._likely_empty = False
+                self._give_way()
+            return data
+
+    def _wait_readable(self) -> None:
+        get_hub().wait(self._watcher)
+        self._turn_began = 0.0
+
+    def _give_way(self) -> None:
+        """Let others run when this peer's bytes have kept us busy for a whole turn."""
+        now = time.monotonic()
+        if not self._turn_began:
+            self._turn_began = now
+        elif now - self._turn_began > _TURN_S:
+            gevent.sleep(0)
+            self._turn_began = time.monotonic()
+
+    def when_readable(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once from the hub when bytes (or the end) arrive. Never switches."""
+
+        def arrived() -> None:
+            self._watcher.stop()
+            self._likely_empty = False
+            callback()
+
+        self._watcher.start(arrived)
+
+    def has_buffered(self) -> bool:
+        """Whether bytes have arrived that no watcher will announce. Never, without TLS."""
+        return False
+
+    def flush(self) -> bool:
+        """Whether nothing that was accepted is still unsent. Always true without TLS."""
+        return True
+
+    def writable_watcher(self) -> Any:
+        """A fresh libev watcher for the moment this socket takes bytes again."""
+        return self._loop.io(self._sock.fileno(), 2)
+
+    def shutdown(self) -> None:
+        """End both directions; what the kernel holds is still sent. Never switches, never raises."""
+        self._shutdown(stdlib_socket.SHUT_RDWR)
+
+    def shutdown_writing(self) -> None:
+        """Tell the peer that nothing more will come. Never switches, never raises."""
+        self._shutdown(stdlib_socket.SHUT_WR)
+
+    def _shutdown(self, how: int) -> None:
+        try:
+            self._sock.shutdown(how)
+        except OSError:
+            pass  # already gone, which is what was wanted
+
+    def close(self) -> None:
+        """Free the descriptor and the watcher. Call once, from the greenlet that owns the connection."""
+        self._watcher.stop()
+        self._watcher.close()
+        self._sock.close()

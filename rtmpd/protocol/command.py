@@ -1,0 +1,165 @@
+"""Commands: AMF values in messages of type 20 (or 17), and what they ask for.
+
+Source: RTMP 1.0, 7.2; capability negotiation: Enhanced RTMP v2, "Enhancing NetConnection connect
+Command". Real clients leave out whatever they like, so every reader here has a default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import CommandError
+from . import amf0
+from .constants import COMMAND_AMF0, COMMAND_AMF3, DATA_AMF3
+from .message import Message
+
+#: capsEx of Enhanced RTMP v2: reconnect, multitrack, ModEx, nanosecond timestamps
+CAPS_RECONNECT = 0x01
+CAPS_MULTITRACK = 0x02
+CAPS_MODEX = 0x04
+CAPS_NANOSECONDS = 0x08
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its name, transaction id, command object (or None) and arguments."""
+
+    name: str
+    transaction: float = 0.0
+    object: Any = None
+    arguments: tuple[Any, ...] = ()
+    msid: int = 0
+
+    def argument(self, index: int, default: Any = None) -> Any:
+        """The argument at ``index``, ``default`` if it was not sent."""
+        return self.arguments[index] if index < len(self.arguments) else default
+
+    def text(self, index: int) -> str:
+        """A string argument; "" where there is none or it is something else."""
+        value = self.argument(index)
+        return value if isinstance(value, str) else ""
+
+    def number(self, index: int, default: float = 0.0) -> float:
+        """A number argument; ``default`` where there is none or it is something else."""
+        value = self.argument(index)
+        return value if isinstance(value, float) else default
+
+
+def amf0_body(message: Message) -> bytes:
+    """The AMF0 part of a command or data message.
+
+    Types 17 and 15 carry one format byte, 0, and then AMF0 (an AMF3 value would be introduced by
+    its own marker inside).
+    """
+    if message.type_id in (COMMAND_AMF3, DATA_AMF3) and message.payload[:1] == b"\x00":
+        return message.payload[1:]
+    return message.payload
+
+
+def read_command(message: Message, limits: amf0.AmfLimits) -> Command:
+    """Decode a command message. Raises AmfError, CommandError."""
+    values = amf0.decode_all(amf0_body(message), limits)
+    if not values or not isinstance(values[0], str):
+        raise CommandError("a command without a name", "no_command_name")
+    transaction = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
+    return Command(values[0], transaction, values[2] if len(values) > 2 else None, tuple(values[3:]), message.msid)
+
+
+def command_message(name: str, transaction: float, *values: Any, msid: int = 0) -> Message:
+    """Encode a command message; ``values`` begin with the command object."""
+    return Message(COMMAND_AMF0, amf0.encode(name, transaction, *values), 0, msid)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What Enhanced RTMP v2 lets the two sides tell each other in connect.
+
+    ``fourcc_list`` is the v1 form; the maps give a bit mask per FourCC (1 decode, 2 encode,
+    4 forward); ``caps_ex`` is a bit mask of ``CAPS_*``; None: not sent.
+    """
+
+    fourcc_list: tuple[str, ...] | None = None
+    video_fourcc: dict[str, int] | None = None
+    audio_fourcc: dict[str, int] | None = None
+    caps_ex: int | None = None
+
+    @property
+    def can_reconnect(self) -> bool:
+        """Whether the peer understands a Reconnect Request."""
+        return bool((self.caps_ex or 0) & CAPS_RECONNECT)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectRequest:
+    """What a client says in connect. ``query`` is what followed a ``?`` in the application."""
+
+    app: str
+    query: str = ""
+    tc_url: str = ""
+    flash_ver: str = ""
+    page_url: str = ""
+    object_encoding: int = 0
+    capabilities: Capabilities = field(default_factory=Capabilities)
+
+
+def read_connect(command: Command) -> ConnectRequest:
+    """Read connect as real clients send it.
+
+    The application comes from ``app``, else from the path of ``tcUrl``; slashes around it are
+    dropped, several levels stay; a query goes to ``query`` (``rtmp://host/live?token=x`` with the
+    stream name apart is what OBS sends for such a URL).
+    """
+    properties = command.object if isinstance(command.object, dict) else {}
+    tc_url = _text(properties.get("tcUrl"))
+    app, mark, query = _text(properties.get("app")).partition("?")
+    if not app.strip("/") and tc_url:
+        parts = urlsplit(_without_bad_port(tc_url))
+        app = parts.path
+        query = query or parts.query
+    encoding = properties.get("objectEncoding")
+    return ConnectRequest(
+        app=app.strip("/"),
+        query=query,
+        tc_url=tc_url.partition("?")[0],
+        flash_ver=_text(properties.get("flashVer")),
+        page_url=_text(properties.get("pageUrl")).partition("?")[0],
+        object_encoding=3 if encoding == 3 else 0,
+        capabilities=read_capabilities(properties),
+    )
+
+
+def read_capabilities(properties: dict[str, Any]) -> Capabilities:
+    """The capabilities in a connect object, or in the properties of its result."""
+    fourcc_list = properties.get("fourCcList")
+    caps_ex = properties.get("capsEx")
+    return Capabilities(
+        tuple(item for item in fourcc_list if isinstance(item, str)) if isinstance(fourcc_list, list) else None,
+        _masks(properties.get("videoFourCcInfoMap")),
+        _masks(properties.get("audioFourCcInfoMap")),
+        int(caps_ex) & 0xFFFFFFFF if isinstance(caps_ex, float) and 0 <= caps_ex < 2**32 else None,
+    )
+
+
+def split_stream_name(name: str) -> tuple[str, str]:
+    """``(name, query)`` of a stream name as sent in publish or play."""
+    plain, _, query = name.partition("?")
+    return plain, query
+
+
+def _masks(value: Any) -> dict[str, int] | None:
+    if not isinstance(value, dict):
+        return None
+    return {key: int(mask) for key, mask in value.items() if isinstance(mask, float) and 0 <= mask < 2**32}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _without_bad_port(url: str) -> str:
+    """urlsplit refuses some broken hosts; a broken tcUrl only costs us its path."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}host{slash}{path}" if mark else url

@@ -1,0 +1,113 @@
+"""What a server session reports to the connection that runs it.
+
+The session knows what a message means in its state; the connection knows what to do about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .command import ConnectRequest
+from .message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send this message on this chunk stream."""
+
+    csid: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectAsked:
+    """connect: answer with ``accept`` or ``reject``."""
+
+    transaction: float
+    request: ConnectRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAsked:
+    """publish: answer with ``accept`` or ``reject``. ``name`` has lost its query."""
+
+    msid: int
+    transaction: float
+    name: str
+    query: str
+    publish_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayAsked:
+    """play: answer with ``accept`` or ``reject``. ``start`` in seconds, -2 live or recorded."""
+
+    msid: int
+    transaction: float
+    name: str
+    query: str
+    start: float
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEnded:
+    """The publisher said that it stops (``command``: deleteStream, closeStream, FCUnpublish ...)."""
+
+    msid: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEnded:
+    """The player said that it stops."""
+
+    msid: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """pause: stop or resume the media of a playing message stream."""
+
+    msid: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveAsked:
+    """receiveAudio or receiveVideo: leave that kind out, or send it again."""
+
+    msid: int
+    kind: str
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediaArrived:
+    """Audio, video or data on a publishing message stream."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something the standard forbids and we let pass. ``phase`` is one of ``errors.PHASE_*``."""
+
+    code: str
+    detail: str
+    phase: str
+
+
+Asked: TypeAlias = ConnectAsked | PublishAsked | PlayAsked
+Notice: TypeAlias = (
+    Reply
+    | Asked
+    | PublishEnded
+    | PlayEnded
+    | PauseAsked
+    | ReceiveAsked
+    | MediaArrived
+    | Violation
+)

@@ -1,0 +1,347 @@
+"""The server's side of the conversation: messages in, notices out.
+
+A session knows the order of things and nothing else: no socket, no policy, no stream. ``receive``
+takes one message and returns what it means as a list of notices; a request (connect, publish,
+play) is answered later by ``accept`` or ``reject``, which return the replies to send.
+
+States of a message stream, and what moves between them::
+
+    IDLE --publish--> PUBLISH_ASKED --accept--> PUBLISHING --deleteStream, closeStream--> IDLE
+    IDLE --play-----> PLAY_ASKED -----accept--> PLAYING -----deleteStream, closeStream--> IDLE
+    *_ASKED --reject--> IDLE
+
+Source: RTMP 1.0, 7.2; the answers to calls that the standard does not know (releaseStream,
+FCPublish, FCUnpublish, FCSubscribe, getStreamLength, _checkbw) are those that encoders wait for.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from ..errors import PHASE_COMMAND, PHASE_MEDIA, CommandError, Rejected
+from . import status
+from .amf0 import UNDEFINED, AmfLimits
+from .command import Command, read_command, read_connect, split_stream_name
+from .constants import (
+    AUDIO,
+    COMMAND_AMF0,
+    COMMAND_AMF3,
+    CSID_COMMAND,
+    CSID_CONTROL,
+    CSID_DATA,
+    CSID_STATUS,
+    DATA_AMF0,
+    DATA_AMF3,
+    SHARED_OBJECT_AMF0,
+    SHARED_OBJECT_AMF3,
+    STREAM_BEGIN,
+    STREAM_EOF,
+    VIDEO,
+)
+from .control import user_control
+from .message import Message
+from .notice import (
+    Asked,
+    ConnectAsked,
+    MediaArrived,
+    Notice,
+    PauseAsked,
+    PlayAsked,
+    PlayEnded,
+    PublishAsked,
+    PublishEnded,
+    ReceiveAsked,
+    Reply,
+    Violation,
+)
+
+
+class State(enum.Enum):
+    """Of a message stream."""
+
+    IDLE = "idle"
+    PUBLISH_ASKED = "publish asked"
+    PUBLISHING = "publishing"
+    PLAY_ASKED = "play asked"
+    PLAYING = "playing"
+
+
+class _MessageStream:
+    __slots__ = ("name", "state")
+
+    def __init__(self) -> None:
+        self.state = State.IDLE
+        self.name = ""
+
+
+_MEDIA: Final = frozenset((AUDIO, VIDEO, DATA_AMF0, DATA_AMF3))
+_COMMANDS: Final = frozenset((COMMAND_AMF0, COMMAND_AMF3))
+_IGNORED: Final = frozenset((SHARED_OBJECT_AMF0, SHARED_OBJECT_AMF3))
+_DEFAULT_NAME: Final = "default"
+
+
+class ServerSession:
+    """One client's NetConnection and its NetStreams. Nothing here switches greenlets.
+
+    ``message_streams`` bounds how many the client may create.
+    """
+
+    __slots__ = ("_limits", "_message_streams", "_next_msid", "_streams", "connected")
+
+    def __init__(self, limits: AmfLimits, message_streams: int) -> None:
+        self._limits = limits
+        self._message_streams = message_streams
+        self._streams: dict[int, _MessageStream] = {}
+        self._next_msid = 1
+        self.connected = False
+
+    def receive(self, message: Message) -> list[Notice]:
+        """What a message of type 8 or higher means. Raises AmfError, CommandError."""
+        if message.type_id in _MEDIA:
+            return self._receive_media(message)
+        if message.type_id in _COMMANDS:
+            return self._receive_command(read_command(message, self._limits))
+        if message.type_id in _IGNORED:
+            return []
+        return [Violation("unknown_message_type", f"a message of type {message.type_id}", PHASE_COMMAND)]
+
+    def _receive_media(self, message: Message) -> list[Notice]:
+        stream = self._streams.get(message.msid)
+        if stream is not None and stream.state is State.PUBLISHING:
+            return [MediaArrived(message)]
+        detail = f"media on message stream {message.msid}, which does not publish"
+        return [Violation("media_without_publish", detail, PHASE_MEDIA)]
+
+    def _receive_command(self, command: Command) -> list[Notice]:
+        if not self.connected and command.name != "connect":
+            raise CommandError(f"{command.name!r} before connect", "not_connected")
+        handler = _HANDLERS.get(command.name)
+        if handler is not None:
+            return handler(self, command)
+        if not command.transaction:
+            return []
+        answer = status.error(command.transaction, "NetConnection.Call.Failed", f"Method not found ({command.name}).")
+        return [Reply(CSID_COMMAND, answer)]
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def accept(self, asked: Asked) -> list[Reply]:
+        """The client gets what it asked for."""
+        if isinstance(asked, ConnectAsked):
+            self.connected = True
+            answer = status.connect_result(asked.transaction, asked.request.capabilities)
+            return [Reply(CSID_COMMAND, answer)]
+        begin = Reply(CSID_CONTROL, user_control(STREAM_BEGIN, asked.msid))
+        stream = self._streams[asked.msid]
+        stream.name = asked.name
+        if isinstance(asked, PublishAsked):
+            stream.state = State.PUBLISHING
+            code, text = "NetStream.Publish.Start", f"Publishing {asked.name}."
+            return [begin, Reply(CSID_STATUS, status.on_status(asked.msid, "status", code, text, details=asked.name))]
+        stream.state = State.PLAYING
+        return [begin, *self._play_started(asked)]
+
+    def _play_started(self, asked: PlayAsked) -> list[Reply]:
+        msid, name = asked.msid, asked.name
+        replies = []
+        if asked.reset:
+            text = f"Playing and resetting {name}."
+            replies.append(
+                Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.Reset", text, details=name))
+            )
+        text = f"Started playing {name}."
+        replies.append(Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.Start", text, details=name)))
+        replies.append(Reply(CSID_DATA, status.sample_access(msid)))
+        replies.append(Reply(CSID_DATA, status.data_start(msid)))
+        return replies
+
+    def reject(self, asked: Asked, error: Rejected) -> list[Reply]:
+        """The client does not get what it asked for; ``error.status`` is the code it sees."""
+        if isinstance(asked, ConnectAsked):
+            return [Reply(CSID_COMMAND, status.error(asked.transaction, error.status, str(error)))]
+        self._streams[asked.msid].state = State.IDLE
+        return [Reply(CSID_STATUS, status.on_status(asked.msid, "error", error.status, str(error)))]
+
+    def published(self, msid: int, name: str) -> list[Reply]:
+        """Tell a player that waited: somebody publishes now."""
+        text = f"{name} is now published."
+        return [
+            Reply(CSID_CONTROL, user_control(STREAM_BEGIN, msid)),
+            Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.PublishNotify", text, details=name)),
+        ]
+
+    def unpublished(self, msid: int, name: str) -> list[Reply]:
+        """Tell a player: the publisher is gone. Both forms are sent; every player knows one."""
+        text = f"{name} is now unpublished."
+        return [
+            Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.UnpublishNotify", text, details=name)),
+            Reply(CSID_CONTROL, user_control(STREAM_EOF, msid)),
+        ]
+
+    # --- NetConnection --------------------------------------------------------------------------
+
+    def _connect(self, command: Command) -> list[Notice]:
+        if self.connected:
+            return [Violation("connect_twice", "connect on a connected session", PHASE_COMMAND)]
+        return [ConnectAsked(command.transaction, read_connect(command))]
+
+    def _create_stream(self, command: Command) -> list[Notice]:
+        if len(self._streams) >= self._message_streams:
+            text = f"More than {self._message_streams} message streams."
+            return [Reply(CSID_COMMAND, status.error(command.transaction, "NetConnection.Call.Failed", text))]
+        msid = self._next_msid
+        self._next_msid += 1
+        self._streams[msid] = _MessageStream()
+        return [Reply(CSID_COMMAND, status.result(command.transaction, float(msid)))]
+
+    def _release_stream(self, command: Command) -> list[Notice]:
+        return _answered(command, UNDEFINED)
+
+    def _fc_publish(self, command: Command) -> list[Notice]:
+        name = split_stream_name(command.text(0))[0]
+        answer = status.on_fc("onFCPublish", "NetStream.Publish.Start", name)
+        return [*_answered(command, UNDEFINED), Reply(CSID_COMMAND, answer)]
+
+    def _fc_unpublish(self, command: Command) -> list[Notice]:
+        name = split_stream_name(command.text(0))[0]
+        answer = status.on_fc("onFCUnpublish", "NetStream.Unpublish.Success", name)
+        notices: list[Notice] = [*_answered(command, UNDEFINED), Reply(CSID_COMMAND, answer)]
+        for msid, stream in self._streams.items():
+            if stream.state is State.PUBLISHING and stream.name == (name or _DEFAULT_NAME):
+                notices += self._stop(msid, stream, command.name)
+        return notices
+
+    def _fc_subscribe(self, command: Command) -> list[Notice]:
+        answer = status.on_fc("onFCSubscribe", "NetStream.Play.Start", split_stream_name(command.text(0))[0])
+        return [*_answered(command, UNDEFINED), Reply(CSID_COMMAND, answer)]
+
+    def _get_stream_length(self, command: Command) -> list[Notice]:
+        return _answered(command, 0.0)
+
+    def _check_bandwidth(self, command: Command) -> list[Notice]:
+        return _answered(command, None)
+
+    # --- NetStream ------------------------------------------------------------------------------
+
+    def _publish(self, command: Command) -> list[Notice]:
+        stream = self._streams.get(command.msid)
+        if stream is None:
+            return self._no_such_stream(command)
+        wanted = command.argument(0)
+        if wanted is False or wanted is None or (wanted == "" and stream.state is State.PUBLISHING):
+            # publish(false) stops; some encoders publish an empty name just before they leave
+            return self._stop(command.msid, stream, command.name)
+        if stream.state is not State.IDLE:
+            detail = f"publish on message stream {command.msid}, which is {stream.state.value}"
+            return [Violation("publish_twice", detail, PHASE_COMMAND)]
+        name, query = split_stream_name(command.text(0))
+        stream.state = State.PUBLISH_ASKED
+        asked_type = command.text(1)
+        publish_type = asked_type if asked_type in ("live", "record", "append") else "live"
+        return [PublishAsked(command.msid, command.transaction, name or _DEFAULT_NAME, query, publish_type)]
+
+    def _play(self, command: Command) -> list[Notice]:
+        return self._ask_play(command, command.text(0), command.number(1, -2.0), command.argument(3) is not False)
+
+    def _play2(self, command: Command) -> list[Notice]:
+        options = command.argument(0)
+        options = options if isinstance(options, dict) else {}
+        name = options.get("streamName")
+        return self._ask_play(command, name if isinstance(name, str) else "", -2.0, False)
+
+    def _ask_play(self, command: Command, wanted: str, start: float, reset: bool) -> list[Notice]:
+        stream = self._streams.get(command.msid)
+        if stream is None:
+            return self._no_such_stream(command)
+        notices: list[Notice] = []
+        if stream.state is State.PLAYING:
+            notices += self._stop(command.msid, stream, command.name)
+        elif stream.state is not State.IDLE:
+            detail = f"{command.name} on message stream {command.msid}, which is {stream.state.value}"
+            return [Violation("play_while_publishing", detail, PHASE_COMMAND)]
+        name, query = split_stream_name(wanted)
+        stream.state = State.PLAY_ASKED
+        return [*notices, PlayAsked(command.msid, command.transaction, name or _DEFAULT_NAME, query, start, reset)]
+
+    def _delete_stream(self, command: Command) -> list[Notice]:
+        msid = int(command.number(0, float(command.msid)))
+        stream = self._streams.pop(msid, None)
+        return self._stop(msid, stream, command.name) if stream is not None else []
+
+    def _close_stream(self, command: Command) -> list[Notice]:
+        stream = self._streams.get(command.msid)
+        return self._stop(command.msid, stream, command.name) if stream is not None else []
+
+    def _stop(self, msid: int, stream: _MessageStream, why: str) -> list[Notice]:
+        """The stream becomes idle; a publisher is told that it succeeded."""
+        state, stream.state = stream.state, State.IDLE
+        if state is State.PUBLISHING:
+            text = f"Stopped publishing {stream.name}."
+            answer = status.on_status(msid, "status", "NetStream.Unpublish.Success", text, details=stream.name)
+            return [PublishEnded(msid, why), Reply(CSID_STATUS, answer)]
+        return [PlayEnded(msid, why)] if state is State.PLAYING else []
+
+    def _pause(self, command: Command) -> list[Notice]:
+        stream = self._streams.get(command.msid)
+        if stream is None or stream.state is not State.PLAYING:
+            return []
+        paused = command.argument(0) is not False
+        code = "NetStream.Pause.Notify" if paused else "NetStream.Unpause.Notify"
+        text = f"{'Paused' if paused else 'Resumed'} {stream.name}."
+        answer = status.on_status(command.msid, "status", code, text, details=stream.name)
+        return [Reply(CSID_STATUS, answer), PauseAsked(command.msid, paused)]
+
+    def _seek(self, command: Command) -> list[Notice]:
+        text = "A live stream can not be searched."
+        return [Reply(CSID_STATUS, status.on_status(command.msid, "error", "NetStream.Seek.Failed", text))]
+
+    def _receive_audio(self, command: Command) -> list[Notice]:
+        return self._receive_kind(command, "audio")
+
+    def _receive_video(self, command: Command) -> list[Notice]:
+        return self._receive_kind(command, "video")
+
+    def _receive_kind(self, command: Command, kind: str) -> list[Notice]:
+        stream = self._streams.get(command.msid)
+        if stream is None or stream.state is not State.PLAYING:
+            return []
+        return [ReceiveAsked(command.msid, kind, command.argument(0) is not False)]
+
+    def _no_such_stream(self, command: Command) -> list[Notice]:
+        detail = f"{command.name} on message stream {command.msid}, which was not created"
+        answer = status.on_status(command.msid, "error", "NetStream.Failed", detail)
+        return [Reply(CSID_STATUS, answer), Violation("no_such_stream", detail, PHASE_COMMAND)]
+
+
+def _answered(command: Command, value: Any) -> list[Notice]:
+    """``_result`` if the caller waits for one."""
+    if not command.transaction:
+        return []
+    return [Reply(CSID_COMMAND, status.result(command.transaction, value))]
+
+
+_Handler: TypeAlias = Callable[[ServerSession, Command], list[Notice]]
+
+_HANDLERS: Final[dict[str, _Handler]] = {
+    "connect": ServerSession._connect,
+    "createStream": ServerSession._create_stream,
+    "initStream": ServerSession._release_stream,
+    "releaseStream": ServerSession._release_stream,
+    "FCPublish": ServerSession._fc_publish,
+    "FCUnpublish": ServerSession._fc_unpublish,
+    "FCSubscribe": ServerSession._fc_subscribe,
+    "getStreamLength": ServerSession._get_stream_length,
+    "_checkbw": ServerSession._check_bandwidth,
+    "publish": ServerSession._publish,
+    "play": ServerSession._play,
+    "play2": ServerSession._play2,
+    "deleteStream": ServerSession._delete_stream,
+    "closeStream": ServerSession._close_stream,
+    "pause": ServerSession._pause,
+    "pauseRaw": ServerSession._pause,
+    "seek": ServerSession._seek,
+    "receiveAudio": ServerSession._receive_audio,
+    "receiveVideo": ServerSession._receive_video,
+}

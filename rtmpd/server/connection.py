@@ -1,0 +1,406 @@
+"""One client, from TCP accept to close: a dialogue in straight lines.
+
+The greenlet that runs a connection reads messages and acts on what the session says they mean.
+Nothing else ends a connection: ``end`` only shuts the socket, so that the reader wakes up, and the
+one ``finally`` of ``run`` tells and frees everything.
+
+A player that only listens is parked: its greenlet ends, and the next bytes start another one.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+import gevent
+
+from ..errors import (
+    PHASE_CHUNKING,
+    PHASE_COMMAND,
+    PHASE_HANDSHAKE,
+    PHASE_MEDIA,
+    AppRejected,
+    ConnectionLost,
+    InvalidStreamKey,
+    LimitReached,
+    PeerError,
+    Rejected,
+)
+from ..log import logger
+from ..net.peer import Peer
+from ..net.tls import TlsTransport
+from ..net.transport import Transport
+from ..protocol.aggregate import split
+from ..protocol.command import ConnectRequest
+from ..protocol.constants import AGGREGATE, AUDIO, BANDWIDTH_DYNAMIC, CSID_CONTROL, VIDEO
+from ..protocol.control import set_chunk_size, set_peer_bandwidth, window_ack_size
+from ..protocol.message import Message
+from ..protocol.notice import (
+    Asked,
+    ConnectAsked,
+    MediaArrived,
+    Notice,
+    PauseAsked,
+    PlayAsked,
+    PlayEnded,
+    PublishAsked,
+    PublishEnded,
+    ReceiveAsked,
+    Reply,
+    Violation,
+)
+from ..protocol.session import ServerSession
+from .player import Playing
+from .publisher import Publishing
+from .report import Reporter
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_log = logger("server")
+
+_LINGER_S: Final = 2.0
+_NAME_BYTES: Final = 512
+_RESETS: Final = frozenset(("ECONNRESET", "EPIPE"))
+
+
+class Connection:
+    """``address`` and ``port`` are the client's. ``deadline`` is the monotonic time by which the
+    next step must be done (0: none), ``deadline_code`` what to say if it is not."""
+
+    __slots__ = (
+        "_context",
+        "_end_error",
+        "_end_reason",
+        "_leaving",
+        "_parkable",
+        "_players",
+        "_publishers",
+        "_send_error",
+        "_sinks",
+        "accepted_at",
+        "address",
+        "app",
+        "conn_id",
+        "deadline",
+        "deadline_code",
+        "peer",
+        "pinged",
+        "port",
+        "report",
+        "request",
+        "role",
+        "session",
+        "watched_at",
+        "watched_bytes",
+    )
+
+    def __init__(
+        self, context: Context, transport: Transport, client: tuple[str, int], server: tuple[str, int]
+    ) -> None:
+        limits = context.limits
+        self._context = context
+        self.conn_id = context.next_conn_id()
+        self.address, self.port = client
+        self.accepted_at = context.clock.monotonic()
+        self.peer = Peer(transport, context.clock, context.chunk_limits, self._sending_failed)
+        self.session = ServerSession(context.amf_limits, limits.message_streams)
+        self.report = Reporter(self, context, server)
+        self.request = ConnectRequest("")
+        self.app = ""
+        self.role = ""
+        self.deadline = self.accepted_at + limits.handshake_timeout_s
+        self.deadline_code = "handshake"
+        self.watched_at = self.accepted_at
+        self.watched_bytes = 0
+        self.pinged = False
+        self._publishers: dict[int, Publishing] = {}
+        self._players: dict[int, Playing] = {}
+        self._sinks: dict[int, Callable[[Message], None]] = {}
+        self._leaving = False
+        self._parkable = False
+        self._end_reason = ""
+        self._end_error: PeerError | None = None
+        self._send_error: PeerError | None = None
+
+    # --- the greenlet ---------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve the client until it leaves. The body of the connection's greenlet."""
+        self._guarded(self._begin)
+
+    def _resume(self) -> None:
+        self._guarded(self._serve)
+
+    def _guarded(self, body: Callable[[], bool]) -> None:
+        parked = False
+        try:
+            parked = body()
+        except PeerError as error:
+            self._failed(error)
+        except LimitReached as error:
+            self._end_reason = "refused"
+            self.report.over_limit(error)
+        except Exception:  # noqa: BLE001  a bug of ours ends this connection, not the server
+            _log.exception("connection ended by an error of ours", conn_id=self.conn_id)
+            self._end_reason = self._end_reason or "internal_error"
+        finally:
+            if not parked:
+                self._close()
+
+    def _begin(self) -> bool:
+        transport = self.peer.transport
+        transport.set_nodelay()
+        self._context.admit(self)
+        if isinstance(transport, TlsTransport):
+            self.deadline = self.accepted_at + self._context.limits.tls_handshake_timeout_s
+            self.deadline_code = "tls_handshake"
+            transport.handshake()
+            self._await("handshake", self._context.limits.handshake_timeout_s)
+        result = self.peer.accept_handshake(self._context.uptime_ms())
+        self._await("connect", self._context.limits.connect_timeout_s)
+        self.report.accepted(result.scheme)
+        return self._serve()
+
+    def _serve(self) -> bool:
+        """Read and act until the end of the stream; true if the connection was parked instead."""
+        read = self.peer.read_message
+        sinks = self._sinks
+        while True:
+            if self._parkable and self.peer.idle:
+                self._park()
+                return True
+            message = read()
+            sink = sinks.get(message.msid)
+            if sink is not None and (message.type_id == VIDEO or message.type_id == AUDIO):
+                sink(message)
+            elif not self._leaving:
+                self._receive(message)
+
+    def _park(self) -> None:
+        """End this greenlet; the next bytes, or the end, start another."""
+        self.peer.transport.when_readable(lambda: gevent.spawn(self._resume))
+
+    def _receive(self, message: Message) -> None:
+        if message.type_id == AGGREGATE:
+            for part in split(message):
+                self._receive(part)
+            return
+        replies: list[Reply] = []
+        for notice in self.session.receive(message):
+            if isinstance(notice, Reply):
+                replies.append(notice)
+            else:
+                self.send(replies)
+                replies = []
+                self._act(notice)
+        self.send(replies)
+
+    def _act(self, notice: Notice) -> None:
+        if isinstance(notice, MediaArrived):
+            self._publishers[notice.message.msid].media(notice.message)
+        elif isinstance(notice, ConnectAsked | PublishAsked | PlayAsked):
+            self._answer(notice)
+        elif isinstance(notice, PublishEnded):
+            self._stop_publishing(notice.msid, "unpublished", clean=True)
+        elif isinstance(notice, PlayEnded):
+            self._stop_playing(notice.msid, "stopped")
+        elif isinstance(notice, PauseAsked):
+            self._players[notice.msid].pause(notice.paused)
+        elif isinstance(notice, ReceiveAsked):
+            self._players[notice.msid].receive(notice.kind, notice.wanted)
+        elif isinstance(notice, Violation):
+            self.report.tolerated(notice)
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def _answer(self, asked: Asked) -> None:
+        """Grant or refuse. A refusal is sent, then the connection ends."""
+        try:
+            if isinstance(asked, ConnectAsked):
+                self._connect(asked)
+            elif isinstance(asked, PublishAsked):
+                self._publish(asked)
+            else:
+                self._play(asked)
+        except Rejected as error:
+            self.report.refused(asked, error)
+            self.send(self.session.reject(asked, error))
+            self._leave("rejected")
+
+    def _connect(self, asked: ConnectAsked) -> None:
+        context = self._context
+        request = asked.request
+        if not request.app or not _is_clean(request.app):
+            raise AppRejected("an application name is needed: rtmp://host/application/stream")
+        if not any(fnmatch.fnmatchcase(request.app, served) for served in context.apps.served):
+            raise AppRejected(f"the application {request.app} is not served here")
+        limit = context.limits.connections_per_app
+        if limit and context.connections_of(request.app) >= limit:
+            raise LimitReached(f"{request.app} has its {limit} connections")
+        if context.draining:
+            raise LimitReached("the server is stopping")
+        self.request = request
+        self.app = request.app
+        window = context.server.window_ack_bytes
+        self.send([
+            Reply(CSID_CONTROL, window_ack_size(window)),
+            Reply(CSID_CONTROL, set_peer_bandwidth(window, BANDWIDTH_DYNAMIC)),
+            Reply(CSID_CONTROL, set_chunk_size(context.server.chunk_size_bytes)),
+            *self.session.accept(asked),
+        ])
+        self._await("", 0.0)
+
+    def _publish(self, asked: PublishAsked) -> None:
+        if not _is_clean(asked.name):
+            raise InvalidStreamKey("a stream name may not hold control characters, nor be over 512 bytes long")
+        publishing = Publishing(self, self._context, asked)
+        self._publishers[asked.msid] = publishing
+        self._sinks[asked.msid] = publishing.media
+        self.role = "publisher"
+        self.send(self.session.accept(asked))
+        publishing.started(asked)
+        self._await("first_media", self._context.limits.first_media_timeout_s)
+        self._settle()
+
+    def _play(self, asked: PlayAsked) -> None:
+        if not _is_clean(asked.name):
+            raise InvalidStreamKey("a stream name may not hold control characters, nor be over 512 bytes long")
+        live = self._context.registry.admit_player(self.app, asked.name)
+        if not live:
+            self.report.waiting(asked.name)
+        self.send(self.session.accept(asked))
+        self._players[asked.msid] = Playing(self, self._context, asked)
+        self.role = self.role or "subscriber"
+        self._settle()
+
+    def _stop_publishing(self, msid: int, reason: str, clean: bool) -> None:
+        self._sinks.pop(msid, None)
+        publishing = self._publishers.pop(msid, None)
+        if publishing is not None:
+            publishing.stop(reason, clean)
+            self._settle()
+
+    def _stop_playing(self, msid: int, reason: str) -> None:
+        playing = self._players.pop(msid, None)
+        if playing is not None:
+            playing.stop(reason)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Follow what the connection is doing now."""
+        publishers = self._publishers
+        self._parkable = self._context.server.park_idle_players and bool(self._players) and not publishers
+        self.peer.before_wait = self._flush_streams if publishers else None
+        if len(publishers) == 1:
+            (publishing,) = publishers.values()
+            self.peer.before_wait = publishing.stream.idle
+
+    def _flush_streams(self) -> None:
+        for publishing in self._publishers.values():
+            publishing.stream.idle()
+
+    def send(self, replies: Iterable[Reply]) -> None:
+        """Send replies in one piece. Never switches, never raises."""
+        messages = [(reply.csid, reply.message) for reply in replies]
+        if messages:
+            self.peer.send_all(messages)
+
+    # --- time and ends --------------------------------------------------------------------------
+
+    def _await(self, step: str, seconds: float) -> None:
+        """The next step must be done within ``seconds`` (0: whenever)."""
+        self.deadline_code = step
+        self.deadline = self._context.clock.monotonic() + seconds if seconds else 0.0
+
+    @property
+    def publishers(self) -> Iterable[Publishing]:
+        """What this connection publishes."""
+        return self._publishers.values()
+
+    @property
+    def bytes_sent(self) -> int:
+        """Everything that was sent on this connection."""
+        playing = sum(playing.subscriber.uncounted_bytes for playing in self._players.values())
+        return self.peer.writer.bytes_sent + playing
+
+    @property
+    def stream_key(self) -> str:
+        """Of what it publishes, or else plays; "" if neither."""
+        for active in (*self._publishers.values(), *self._players.values()):
+            return active.stream.key
+        return ""
+
+    @property
+    def phase(self) -> str:
+        """Where in its life the connection is, as errors tell it."""
+        if not self.report.is_accepted:
+            return PHASE_HANDSHAKE
+        return PHASE_MEDIA if self._publishers or self._players else PHASE_COMMAND
+
+    def end(self, reason: str, error: PeerError | None = None) -> None:
+        """Have the connection end, from anywhere. Never switches, never raises."""
+        if not self._end_reason:
+            self._end_reason = reason
+            self._end_error = error
+        self.peer.transport.shutdown()
+
+    def _leave(self, reason: str) -> None:
+        """What was sent last shall arrive: close our direction, wait a moment for the client's."""
+        self._leaving = True
+        self._end_reason = self._end_reason or reason
+        self._parkable = False
+        self._await("leave", _LINGER_S)
+        if not self.peer.writer.busy:
+            self.peer.transport.shutdown_writing()
+
+    def _sending_failed(self, code: str, message: str) -> None:
+        error = ConnectionLost(message, code)
+        if code in _RESETS:
+            # the reader comes upon the same, behind what the client still said (often its goodbye)
+            self._send_error = error
+        else:
+            self.end("network_error", error)
+
+    def _failed(self, error: PeerError) -> None:
+        """Reading stopped: by a fault of the client, by ``end``, or because the client left."""
+        if self._end_reason:
+            if self._end_error is not None:
+                self.report.failed(self._end_error)
+            return
+        if self._is_goodbye(error):
+            self._end_reason = "client_closed"
+            return
+        error = self._send_error or error
+        self._end_reason = error.error_type
+        if error.phase is None and not self.peer.reader.between_messages:
+            error.phase = PHASE_CHUNKING if self.report.is_accepted else PHASE_HANDSHAKE
+        self.report.failed(error)
+
+    def _is_goodbye(self, error: PeerError) -> bool:
+        """Whether the client simply left: the end came between two messages, and either in order or,
+        as many clients do it, by a reset once nothing was going on any more."""
+        if not isinstance(error, ConnectionLost) or not self.report.is_accepted or not self.peer.reader.between_messages:
+            return False
+        if error.clean and self._send_error is None:
+            return True
+        is_reset = self._send_error is not None or error.code in _RESETS
+        return is_reset and not self._publishers and not any(p.stream.live for p in self._players.values())
+
+    def _close(self) -> None:
+        reason = self._end_reason or "client_closed"
+        key = self.stream_key
+        for msid in tuple(self._publishers):
+            self._stop_publishing(msid, reason, clean=reason == "server_stop")
+        for msid in tuple(self._players):
+            self._stop_playing(msid, reason)
+        self.peer.writer.close()
+        self.peer.transport.close()
+        self._context.forget(self)
+        self.report.closed(reason, key)
+
+
+def _is_clean(name: str) -> bool:
+    """Whether a name from the network can be part of a key."""
+    return len(name.encode("utf-8", "replace")) <= _NAME_BYTES and name.isprintable() and "\ufffd" not in name

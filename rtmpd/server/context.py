@@ -1,0 +1,79 @@
+"""What every connection of one server shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..clock import Clock
+from ..errors import LimitReached
+from ..event.event import Emit
+from ..protocol.amf0 import AmfLimits
+from ..protocol.chunk import ChunkLimits
+from ..settings import AppsSettings, LimitSettings, ServerSettings
+from ..stream.registry import Registry
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+@dataclass(slots=True)
+class Context:
+    """Settings, the streams, the way out for events, and the connections there are."""
+
+    server: ServerSettings
+    limits: LimitSettings
+    apps: AppsSettings
+    registry: Registry
+    emit: Emit
+    clock: Clock
+    started_at: float = 0.0
+    connections: dict[str, Connection] = field(default_factory=dict)
+    draining: bool = False
+    chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
+    amf_limits: AmfLimits = field(default_factory=AmfLimits)
+    _next_id: int = 1
+    _per_address: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self.started_at = self.clock.monotonic()
+        self.chunk_limits = ChunkLimits(
+            limits.message_bytes, limits.reassembly_bytes, limits.chunk_streams, limits.small_chunks_per_message
+        )
+        self.amf_limits = AmfLimits(limits.amf_depth, limits.amf_items, limits.amf_bytes)
+
+    def next_conn_id(self) -> str:
+        """``c000001`` and so on; never used twice in a process."""
+        conn_id = f"c{self._next_id:06d}"
+        self._next_id += 1
+        return conn_id
+
+    def uptime_ms(self) -> int:
+        """Milliseconds since the server started, for handshakes and pings."""
+        return int((self.clock.monotonic() - self.started_at) * 1000)
+
+    def admit(self, connection: Connection) -> None:
+        """Count a new connection. Raises LimitReached if it is one too many."""
+        limits = self.limits
+        address = connection.address
+        held = self._per_address.get(address, 0)
+        if limits.connections and len(self.connections) >= limits.connections:
+            raise LimitReached(f"there are {limits.connections} connections already")
+        if limits.connections_per_address and held >= limits.connections_per_address:
+            raise LimitReached(f"{address} has {held} connections already")
+        self.connections[connection.conn_id] = connection
+        self._per_address[address] = held + 1
+
+    def forget(self, connection: Connection) -> None:
+        """A connection that was admitted is closed."""
+        if self.connections.pop(connection.conn_id, None) is not None:
+            held = self._per_address[connection.address] - 1
+            if held:
+                self._per_address[connection.address] = held
+            else:
+                del self._per_address[connection.address]
+
+    def connections_of(self, app: str) -> int:
+        """How many connections have connected to an application."""
+        return sum(1 for connection in self.connections.values() if connection.app == app)

@@ -1,0 +1,127 @@
+"""Listening sockets. Accepting survives whatever the system is short of."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.hub import get_hub
+
+from ..errors import StartError
+from ..log import logger
+from ..net.tls import TlsTransport
+from ..net.transport import RawSocket, Transport, errno_name
+from ..settings import Address
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_log = logger("server")
+
+_SHORTAGE: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_RETRY_S: Final = 0.2
+_ACCEPTS_PER_TURN: Final = 64
+
+
+class Listener:
+    """One address. ``tls_context`` makes it an RTMPS listener; it is looked up for each client,
+    so that a new certificate needs no new listener."""
+
+    def __init__(self, address: Address, context: Context, tls_context: ssl.SSLContext | None) -> None:
+        self.address = address
+        self.tls_context = tls_context
+        self._context = context
+        self._sock: Any = None
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+
+    def bind(self) -> Address:
+        """Take the port; the address with the real port is returned. Raises StartError."""
+        host, port = self.address.host, self.address.port
+        try:
+            self._sock = _bound(host, port, self._context.server.backlog)
+        except OSError as error:
+            hint = "; another server may be using it" if error.errno == errno.EADDRINUSE else ""
+            raise StartError(f"can not listen on {self.address}: {error.strerror or error}{hint}") from None
+        self._sock.setblocking(False)
+        self.address = Address(host, self._sock.getsockname()[1], self.address.tls)
+        return self.address
+
+    def start(self) -> None:
+        """Begin to accept. Never switches."""
+        self._greenlet = gevent.Greenlet(self._run)
+        self._greenlet.name = f"listener {self.address}"
+        self._greenlet.start()
+
+    def stop(self) -> None:
+        """Accept no more and give the port back; connections go on. May switch greenlets."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+        if self._sock is not None:
+            self._sock.close()
+
+    def _run(self) -> None:
+        hub = get_hub()
+        watcher = hub.loop.io(self._sock.fileno(), 1)
+        try:
+            while True:
+                hub.wait(watcher)
+                self._accept_waiting()
+        finally:
+            watcher.stop()
+            watcher.close()
+
+    def _accept_waiting(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                descriptor, client = self._sock._accept()  # accept() itself would make a patched socket
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _SHORTAGE:
+                    _log.error("can not accept connections", addr=self.address, code=errno_name(error))
+                    gevent.sleep(_RETRY_S)
+                return  # anything else (ECONNABORTED ...) concerns one client that is gone
+            self._welcome(RawSocket(fileno=descriptor), client)
+
+    def _welcome(self, sock: Any, client: tuple[Any, ...]) -> None:
+        try:
+            server = sock.getsockname()
+            if self.tls_context is not None:
+                transport: Transport = TlsTransport(sock, self.tls_context)
+            else:
+                transport = Transport(sock)
+        except OSError:
+            sock.close()  # gone already
+            return
+        connection = Connection(self._context, transport, _plain(client), _plain(server))
+        greenlet = gevent.Greenlet(connection.run)
+        greenlet.name = connection.conn_id
+        greenlet.start()
+
+
+def _bound(host: str, port: int, backlog: int) -> Any:
+    """A listening socket; without a host one that takes IPv6 and IPv4 where the system can."""
+    family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
+    if host and ":" not in host:
+        family, _, _, _, (host, *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = RawSocket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if host else 0)
+        sock.bind((host, port))
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _plain(address: tuple[Any, ...]) -> tuple[str, int]:
+    """``(host, port)``, with IPv4 written as such where it came through an IPv6 socket."""
+    host = str(address[0])
+    return host.removeprefix("::ffff:") if host.startswith("::ffff:") and "." in host else host, int(address[1])

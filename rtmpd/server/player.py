@@ -1,0 +1,118 @@
+"""A play: from the accepted request to its one play_stop."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from ..codec.frame import AUDIO, VIDEO
+from ..log import logger
+from ..protocol.notice import PlayAsked
+from ..stream.stream import Stream
+from ..stream.subscriber import Subscriber
+from .context import Context
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_log = logger("server")
+_KINDS = {"audio": AUDIO, "video": VIDEO}
+
+
+class Playing:
+    """One message stream that plays. No method switches greenlets."""
+
+    __slots__ = (
+        "_connection",
+        "_context",
+        "_msid",
+        "_name",
+        "_paused",
+        "_started_at",
+        "session_id",
+        "stream",
+        "subscriber",
+    )
+
+    def __init__(self, connection: Connection, context: Context, asked: PlayAsked) -> None:
+        self._connection = connection
+        self._context = context
+        self._msid = asked.msid
+        self._name = asked.name
+        self._paused = False
+        self._started_at = context.clock.monotonic()
+        self.session_id = secrets.token_hex(8)
+        settings = context.apps.of(connection.app)
+        self.subscriber = Subscriber(
+            connection.peer.writer,
+            self,
+            connection.peer.out_chunk_size,
+            asked.msid,
+            settings.backlog_bytes,
+            settings.backlog_ms,
+        )
+        self.stream: Stream = context.registry.join(connection.app, asked.name, self.subscriber)
+        key = self.stream.key
+        context.emit(
+            "play_start",
+            conn_id=connection.conn_id,
+            stream_key=key,
+            app=connection.app,
+            session_id=self.session_id,
+            client_ip=connection.address,
+            protocol="rtmp",
+        )
+        self._count(len(self.stream.subscribers))
+        _log.info("play started", conn_id=connection.conn_id, stream_key=key, session_id=self.session_id)
+
+    def published(self) -> None:
+        """The stream that this player waits for has a publisher."""
+        self._connection.send(self._connection.session.published(self._msid, self._name))
+
+    def unpublished(self) -> None:
+        """The publisher is gone; the player may leave or wait for the next."""
+        self._connection.send(self._connection.session.unpublished(self._msid, self._name))
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume; resuming goes on at the next keyframe."""
+        if paused and not self._paused:
+            self.stream.pause(self.subscriber)
+        elif self._paused and not paused:
+            self.stream.rejoin(self.subscriber, wait_for_keyframe=True)
+        self._paused = paused
+
+    def receive(self, kind: str, wanted: bool) -> None:
+        """Leave audio or video out, or send it again."""
+        mask = _KINDS[kind]
+        wants = self.subscriber.wants | mask if wanted else self.subscriber.wants & ~mask
+        if wants != self.subscriber.wants:
+            self.subscriber.wants = wants
+            if not self._paused:
+                self.stream.rejoin(self.subscriber, wait_for_keyframe=wanted and mask == VIDEO)
+
+    def stop(self, reason: str) -> None:
+        """The play is over."""
+        connection = self._connection
+        key = self.stream.key
+        duration = round(self._context.clock.monotonic() - self._started_at, 3)
+        self._context.emit(
+            "play_stop",
+            conn_id=connection.conn_id,
+            stream_key=key,
+            app=self.stream.app,
+            session_id=self.session_id,
+            client_ip=connection.address,
+            protocol="rtmp",
+            duration_sec=duration,
+            bytes_sent=self.subscriber.bytes_sent,
+            frames_dropped=self.subscriber.frames_dropped,
+            reason=reason,
+        )
+        self._count(len(self.stream.subscribers) - 1)
+        _log.info("play stopped", conn_id=connection.conn_id, stream_key=key, reason=reason, duration_sec=duration)
+        # last, as it may be the end of the stream, which is reported behind the end of the play
+        self._context.registry.part(self.stream, self.subscriber)
+
+    def _count(self, count: int) -> None:
+        conn_id = self._connection.conn_id
+        self._context.emit("subscriber_count", conn_id=conn_id, stream_key=self.stream.key, count=count)

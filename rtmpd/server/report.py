@@ -1,0 +1,160 @@
+"""What a connection tells about itself: the events of its life, and a log line with each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import AppRejected, PeerError, Rejected
+from ..log import logger
+from ..protocol.notice import Asked, ConnectAsked, Violation
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .context import Context
+
+_log = logger("server")
+_VIOLATIONS_REPORTED = 10
+
+
+class Reporter:
+    """Emits a connection's events. ``is_accepted`` is true from the finished handshake on."""
+
+    __slots__ = ("_connection", "_context", "_server", "_violations", "is_accepted", "last_key")
+
+    def __init__(self, connection: Connection, context: Context, server: tuple[str, int]) -> None:
+        self._connection = connection
+        self._context = context
+        self._server = server
+        self._violations = 0
+        self.is_accepted = False
+
+    @property
+    def _peer_addr(self) -> str:
+        address, port = self._connection.address, self._connection.port
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+    def accepted(self, scheme: str) -> None:
+        """The handshake is done."""
+        self.is_accepted = True
+        connection = self._connection
+        transport = connection.peer.transport
+        tls = bool(transport.tls_version)
+        duration_ms = round((self._context.clock.monotonic() - connection.accepted_at) * 1000, 3)
+        self._context.emit(
+            "connection_accept",
+            conn_id=connection.conn_id,
+            client_ip=connection.address,
+            client_port=connection.port,
+            server_ip=self._server[0],
+            server_port=self._server[1],
+            remote_addr=self._peer_addr,
+            tls=tls,
+            protocol="rtmps" if tls else "rtmp",
+        )
+        self._context.emit(
+            "handshake_complete",
+            conn_id=connection.conn_id,
+            duration_ms=duration_ms,
+            scheme=scheme,
+            tls_version=transport.tls_version,
+            tls_cipher=transport.tls_cipher,
+        )
+        _log.info("connection registered", conn_id=connection.conn_id, peer_addr=self._peer_addr, tls=tls)
+
+    def closed(self, reason: str, stream_key: str) -> None:
+        """The connection is over. Only what was accepted has a close."""
+        connection = self._connection
+        duration = round(self._context.clock.monotonic() - connection.accepted_at, 3)
+        if self.is_accepted:
+            self._context.emit(
+                "connection_close",
+                conn_id=connection.conn_id,
+                stream_key=stream_key,
+                role=connection.role,
+                reason=reason,
+                duration_sec=duration,
+                bytes_received=connection.peer.bytes_received,
+                bytes_sent=connection.bytes_sent,
+                app=connection.app,
+            )
+        _log.info("connection closed", conn_id=connection.conn_id, reason=reason, duration_sec=duration)
+
+    def failed(self, error: PeerError) -> None:
+        """An error ended the connection."""
+        self._emit_error("connection_error", error.error_type, str(error), error.code, error.phase)
+        _log.warning(
+            "connection failed",
+            conn_id=self._connection.conn_id,
+            peer_addr=self._peer_addr,
+            error_type=error.error_type,
+            code=error.code,
+            phase=error.phase or self._connection.phase,
+            error=error,
+        )
+
+    def over_limit(self, error: Rejected) -> None:
+        """The connection was one too many."""
+        self._emit_error("connection_error", "protocol_error", str(error), "connection_limit", None)
+        _log.warning("connection refused", conn_id=self._connection.conn_id, peer_addr=self._peer_addr, error=error)
+
+    def tolerated(self, violation: Violation) -> None:
+        """A violation that is let pass; the first few of a connection are told."""
+        self._violations += 1
+        if self._violations > _VIOLATIONS_REPORTED:
+            return
+        self._emit_error("protocol_error", "protocol_error", violation.detail, violation.code, violation.phase)
+        _log.warning(
+            "protocol violation tolerated",
+            conn_id=self._connection.conn_id,
+            peer_addr=self._peer_addr,
+            code=violation.code,
+            detail=violation.detail,
+        )
+
+    def _emit_error(self, type: str, error_type: str, message: str, code: str, phase: str | None) -> None:
+        connection = self._connection
+        duration_ms = int((self._context.clock.monotonic() - connection.accepted_at) * 1000)
+        self._context.emit(
+            type,
+            conn_id=connection.conn_id,
+            stream_key=connection.stream_key,
+            error_type=error_type,
+            error_message=message,
+            error_code=code,
+            phase=phase or connection.phase,
+            peer_addr=self._peer_addr,
+            connection_duration_ms=duration_ms,
+            bytes_received=connection.peer.bytes_received,
+            bytes_sent=connection.bytes_sent,
+            retry_count=0,
+        )
+
+    def refused(self, asked: Asked, error: Rejected) -> None:
+        """A request was refused."""
+        connection = self._connection
+        app = asked.request.app if isinstance(asked, ConnectAsked) else connection.app
+        name = "" if isinstance(asked, ConnectAsked) else asked.name
+        self._context.emit(
+            "stream_error",
+            conn_id=connection.conn_id,
+            stream_key=f"{app}/{name}" if name else "",
+            error_type="invalid_stream_key" if isinstance(error, AppRejected) else error.error_type,
+            error_message=str(error),
+            app=app,
+            stream_name=name,
+        )
+        _log.warning("request refused", conn_id=connection.conn_id, app=app, stream_name=name, error=error)
+
+    def waiting(self, name: str) -> None:
+        """A player waits for a publisher."""
+        connection = self._connection
+        key = f"{connection.app}/{name}"
+        self._context.emit(
+            "stream_not_found",
+            conn_id=connection.conn_id,
+            stream_key=key,
+            app=connection.app,
+            stream_name=name,
+            waiting=True,
+        )
+        _log.info("player waits for a publisher", conn_id=connection.conn_id, stream_key=key)

@@ -1,0 +1,100 @@
+"""Deadlines: one greenlet looks at every connection once a second.
+
+No read on the hot path sets a timer. A second's resolution is enough for what is watched here:
+steps that are overdue, publishers that have gone silent, players that take nothing, and peers that
+may be gone without a word (those are asked by a ping).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gevent
+
+from ..errors import PeerTimeout
+from ..log import logger
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_log = logger("server")
+_PERIOD_S = 1.0
+
+
+class Watch:
+    """Ends connections that are overdue. ``start`` and ``stop`` once each."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin to look. Never switches."""
+        self._greenlet = gevent.Greenlet(self._run)
+        self._greenlet.name = "watch"
+        self._greenlet.start()
+
+    def stop(self) -> None:
+        """Look no more. May switch greenlets."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    def _run(self) -> None:
+        while True:
+            gevent.sleep(_PERIOD_S)
+            now = self._context.clock.monotonic()
+            for connection in tuple(self._context.connections.values()):
+                try:
+                    self._look_at(connection, now)
+                except Exception:  # noqa: BLE001  one connection's trouble must not blind the watch
+                    _log.exception("watching a connection failed", conn_id=connection.conn_id)
+
+    def _look_at(self, connection: Connection, now: float) -> None:
+        self._watch_step(connection, now)
+        self._watch_publishers(connection, now)
+        self._watch_sending(connection, now)
+        self._watch_life(connection, now)
+
+    def _watch_step(self, connection: Connection, now: float) -> None:
+        """The handshake, connect, the first media, or the client's leaving."""
+        if not connection.deadline or now < connection.deadline:
+            return
+        step = connection.deadline_code
+        connection.deadline = 0.0
+        if step == "leave":
+            connection.end("rejected")
+        elif step != "first_media" or any(not publishing.has_media for publishing in connection.publishers):
+            connection.end("timeout", PeerTimeout(f"no {step.replace('_', ' ')} in time", f"{step}_timeout"))
+
+    def _watch_publishers(self, connection: Connection, now: float) -> None:
+        timeout_s = self._context.limits.publisher_timeout_s
+        for publishing in connection.publishers:
+            publishing.watch(now)
+            if timeout_s and publishing.has_media and publishing.stalled_s() > timeout_s:
+                connection.end("timeout", PeerTimeout(f"no media for {timeout_s:g} s", "publisher_timeout"))
+
+    def _watch_sending(self, connection: Connection, now: float) -> None:
+        writer = connection.peer.writer
+        timeout_s = self._context.apps.of(connection.app).send_timeout_s
+        if writer.busy and timeout_s and now - writer.stalled_since > timeout_s:
+            text = f"it has taken no bytes for {timeout_s:g} s"
+            connection.end("slow_player", PeerTimeout(text, "send_timeout"))
+
+    def _watch_life(self, connection: Connection, now: float) -> None:
+        """Ping a peer that has been silent, and give up on one that stays so."""
+        limits = self._context.limits
+        if connection.peer.bytes_received != connection.watched_bytes:
+            connection.watched_bytes = connection.peer.bytes_received
+            connection.watched_at = now
+            connection.pinged = False
+            return
+        silent_s = now - connection.watched_at
+        if not limits.ping_interval_s or not connection.report.is_accepted or silent_s < limits.ping_interval_s:
+            return
+        if silent_s > limits.ping_interval_s + limits.ping_timeout_s:
+            connection.end("timeout", PeerTimeout(f"no sign of life for {silent_s:.0f} s", "ping_timeout"))
+        elif not connection.pinged:
+            connection.pinged = True
+            if not connection.peer.writer.busy:
+                connection.peer.ping(self._context.uptime_ms())

@@ -1,0 +1,138 @@
+"""The send loop: the same bytes to every player of a group.
+
+This is where a server of many players spends its time. The kernel's ``send`` is nine tenths of it,
+so there is one ``send`` per player and flush, no object is made per player, and whatever is not the
+ordinary case is collected in the loop and dealt with behind it. Plain lists and ints, so that the
+module can be compiled as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .frame import Frame
+
+
+class Member(Protocol):
+    """A player as the group sees it."""
+
+    @property
+    def send_now(self) -> Callable[[bytes], int]:
+        """Takes bytes without waiting; how many, or BlockingIOError for none."""
+
+    def fall_behind(self, rest: bytes, frames: list[Frame], sent: int) -> None:
+        """Not everything fitted: ``sent`` bytes are gone, ``rest`` finishes a frame that was begun
+        and must follow, ``frames`` come after it."""
+
+    def enqueue(self, frames: list[Frame]) -> None:
+        """New frames for a player that is behind."""
+
+    def fail(self, error: OSError) -> None:
+        """Its socket is broken."""
+
+
+class Group:
+    """Players that get the same bytes: same chunk size, message stream id and kinds of media.
+
+    ``sent_bytes`` counts what one player that is never behind has been sent. Members move between
+    ``caught_up`` and ``behind``; each method keeps ``_sends`` in step with ``caught_up``.
+    """
+
+    __slots__ = ("_sends", "behind", "caught_up", "chunk_size", "frames", "msid", "sent_bytes", "wants")
+
+    def __init__(self, chunk_size: int, msid: int, wants: int) -> None:
+        self.chunk_size = chunk_size
+        self.msid = msid
+        self.wants = wants
+        self.frames: list[Frame] = []
+        self.caught_up: list[Member] = []
+        self.behind: list[Member] = []
+        self._sends: list[Callable[[bytes], int]] = []
+        self.sent_bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.caught_up or self.behind)
+
+    def __len__(self) -> int:
+        return len(self.caught_up) + len(self.behind)
+
+    def promote(self, member: Member) -> None:
+        """A member behind, or a new one, has everything and is sent to directly from now on."""
+        if member in self.behind:
+            self.behind.remove(member)
+        self.caught_up.append(member)
+        self._sends.append(member.send_now)
+
+    def demote(self, member: Member) -> None:
+        """A member must be sent nothing directly any more; it gets frames by ``enqueue``."""
+        self._leave_caught_up(member)
+        if member not in self.behind:
+            self.behind.append(member)
+
+    def remove(self, member: Member) -> None:
+        """A member leaves."""
+        self._leave_caught_up(member)
+        if member in self.behind:
+            self.behind.remove(member)
+
+    def _leave_caught_up(self, member: Member) -> None:
+        if member in self.caught_up:
+            index = self.caught_up.index(member)
+            del self.caught_up[index]
+            del self._sends[index]
+
+    def flush(self) -> None:
+        """Send the frames that have gathered to everybody. Never switches, never raises."""
+        frames = self.frames
+        if not frames:
+            return
+        self.frames = []
+        behind = self.behind[:] if self.behind else None
+        if self._sends:
+            self._send(frames)
+        if behind is not None:
+            for member in behind:
+                member.enqueue(frames)
+
+    def _send(self, frames: list[Frame]) -> None:
+        chunk_size = self.chunk_size
+        msid = self.msid
+        if len(frames) == 1:
+            data = frames[0].wire(chunk_size, msid)
+        else:
+            data = b"".join([frame.wire(chunk_size, msid) for frame in frames])
+        size = len(data)
+        index = 0
+        short: list[tuple[int, int]] = []
+        broken: list[tuple[int, OSError]] = []
+        for send in self._sends:
+            try:
+                sent = send(data)
+                if sent != size:
+                    short.append((index, sent))
+            except BlockingIOError:
+                short.append((index, 0))
+            except OSError as error:
+                broken.append((index, error))
+            index += 1
+        if short or broken:
+            self._settle(frames, data, short, broken)
+        self.sent_bytes += size
+
+    def _settle(
+        self, frames: list[Frame], data: bytes, short: list[tuple[int, int]], broken: list[tuple[int, OSError]]
+    ) -> None:
+        """Deal with those that did not take everything. They are looked up before any moves."""
+        slow = [(self.caught_up[index], sent) for index, sent in short]
+        failed = [(self.caught_up[index], error) for index, error in broken]
+        for member, sent in slow:
+            begun, end = 0, 0
+            while begun < len(frames) and (end <= sent or begun == 0) and end < len(data):
+                end += len(frames[begun].wire(self.chunk_size, self.msid))
+                begun += 1
+            self.demote(member)
+            member.fall_behind(data[sent:end], frames[begun:], sent)
+        for member, error in failed:
+            self.remove(member)
+            member.fail(error)

@@ -1,0 +1,116 @@
+"""When a stream's frames are sent: the flush policies.
+
+The number of sends is what a relay costs, so holding frames back a little buys a lot. A policy is
+asked at one moment only: ``idle``, when everything that one read of the publisher brought is in.
+
+=============  ==================================================================================
+immediate      send at once
+audio-waits    audio rides with the next video frame, at most ``audio_wait_ms``; video never waits
+window         send every ``window_ms``
+adaptive       at once while sending is cheap; as it takes more of the hub's time, a window that
+               grows up to ``window_ms``
+=============  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gevent.hub import get_hub
+
+from ..clock import Clock
+from ..codec.frame import VIDEO
+from ..settings import FLUSH_ADAPTIVE, FLUSH_AUDIO_WAITS, FLUSH_IMMEDIATE, FLUSH_WINDOW, AppSettings
+
+_PENDING_LIMIT_BYTES: Final = 256 * 1024
+_BUSY_FROM: Final = 0.25  # the share of the hub's time spent sending at which a window opens
+_BUSY_FULL: Final = 0.75  # and at which it is as long as it gets
+
+
+class Load:
+    """How much of the last second went into sending, over all streams: 0.0 to 1.0."""
+
+    __slots__ = ("_clock", "_since", "_spent_s", "busy")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since = clock.monotonic()
+        self._spent_s = 0.0
+        self.busy = 0.0
+
+    def spent(self, began: float, ended: float) -> None:
+        """Note one flush, from and to on the monotonic clock."""
+        self._spent_s += ended - began
+        if ended - self._since >= 1.0:
+            self.busy = min(1.0, self._spent_s / (ended - self._since))
+            self._since = ended
+            self._spent_s = 0.0
+
+
+class FlushPolicy:
+    """Decides, and owns the one timer of a stream. ``flush`` is called from the publisher's
+    greenlet or from the hub; it must not switch greenlets."""
+
+    __slots__ = ("_armed", "_flush", "_idle", "_load", "_timer", "_wait_s", "_window_s")
+
+    def __init__(self, settings: AppSettings, load: Load, flush: Callable[[], None]) -> None:
+        self._flush = flush
+        self._load = load
+        self._window_s = settings.flush_window_ms / 1000
+        self._wait_s = settings.audio_wait_ms / 1000
+        self._timer: Any = None
+        self._armed = False
+        self._idle: Callable[[int, bool], None] = {
+            FLUSH_IMMEDIATE: self._at_once,
+            FLUSH_AUDIO_WAITS: self._when_video,
+            FLUSH_WINDOW: self._in_window,
+            FLUSH_ADAPTIVE: self._as_busy,
+        }[settings.flush]
+
+    def idle(self, pending: int, has_video: bool, pending_bytes: int) -> None:
+        """Frames of the kinds ``pending`` (a mask) are waiting and no more is at hand."""
+        if pending_bytes > _PENDING_LIMIT_BYTES:
+            self._at_once(pending, has_video)
+        else:
+            self._idle(pending, has_video)
+
+    def flushed(self) -> None:
+        """Nothing waits any more."""
+        if self._armed:
+            self._armed = False
+            self._timer.stop()
+
+    def close(self) -> None:
+        """Free the timer."""
+        self.flushed()
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
+    def _at_once(self, pending: int, has_video: bool) -> None:
+        self._flush()
+
+    def _when_video(self, pending: int, has_video: bool) -> None:
+        if pending & VIDEO or not has_video:
+            self._flush()
+        else:
+            self._arm(self._wait_s)
+
+    def _in_window(self, pending: int, has_video: bool) -> None:
+        self._arm(self._window_s)
+
+    def _as_busy(self, pending: int, has_video: bool) -> None:
+        share = (self._load.busy - _BUSY_FROM) / (_BUSY_FULL - _BUSY_FROM)
+        if share <= 0:
+            self._flush()
+        else:
+            self._arm(self._window_s * min(share, 1.0))
+
+    def _arm(self, seconds: float) -> None:
+        if not self._armed:
+            if self._timer is not None:
+                self._timer.close()
+            self._timer = get_hub().loop.timer(seconds)
+            self._timer.start(self._flush)
+            self._armed = True

@@ -1,0 +1,45 @@
+"""A media message on its way from one publisher to many players."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..protocol.chunk import append_chunks
+from ..protocol.constants import AUDIO, CSID_AUDIO, CSID_DATA, CSID_VIDEO, VIDEO
+
+_CSID: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO}
+
+
+class Frame:
+    """``flags`` are those of ``codec.frame``; ``timestamp`` is what players see, in ms modulo 2**32.
+
+    The wire bytes are made once for a chunk size and message stream id and kept: in practice every
+    player uses the same two, so every player is sent the same bytes object.
+    """
+
+    __slots__ = ("_wire", "_wire_chunk_size", "_wire_msid", "flags", "payload", "timestamp", "type_id")
+
+    def __init__(self, type_id: int, payload: bytes, timestamp: int, flags: int) -> None:
+        self.type_id = type_id
+        self.payload = payload
+        self.timestamp = timestamp
+        self.flags = flags
+        self._wire = b""
+        self._wire_chunk_size = 0
+        self._wire_msid = 0
+
+    def wire(self, chunk_size: int, msid: int) -> bytes:
+        """The message as chunks: a type 0 header, then type 3."""
+        if self._wire_chunk_size == chunk_size and self._wire_msid == msid:
+            return self._wire
+        out: list[bytes] = []
+        csid = _CSID.get(self.type_id, CSID_DATA)
+        append_chunks(out, csid, self.type_id, msid, self.timestamp, self.payload, chunk_size)
+        self._wire = b"".join(out)
+        self._wire_chunk_size = chunk_size
+        self._wire_msid = msid
+        return self._wire
+
+    def at(self, timestamp: int) -> Frame:
+        """The same payload at another time; for headers that a late joiner gets."""
+        return self if timestamp == self.timestamp else Frame(self.type_id, self.payload, timestamp, self.flags)

@@ -1,0 +1,238 @@
+"""One live stream: a publisher, its players, and what late joiners need.
+
+The publisher's greenlet calls ``publish`` for each message and ``idle`` when it has nothing more
+at hand; everything else follows from there without a switch. Taking the GOP cache and entering the
+group happen without a switch too, so a late joiner neither misses nor repeats a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gevent.hub import get_hub
+
+from ..clock import Clock
+from ..codec.frame import DATA, HEADER, classify
+from ..codec.metadata import clears_metadata, is_metadata, strip_set_data_frame
+from ..protocol.constants import DATA_AMF0, DATA_AMF3
+from ..protocol.message import Message
+from ..settings import AppSettings
+from .fanout import Group
+from .flush import FlushPolicy, Load
+from .frame import Frame
+from .gop import GopCache
+from .subscriber import Subscriber
+
+_MASK32 = 0xFFFFFFFF
+_RESUME_GAP_MS = 40
+
+
+class Publisher(Protocol):
+    """Who publishes, as the stream and the registry see it (``server.publisher``)."""
+
+    conn_id: str
+    address: str
+
+    def stalled_s(self) -> float:
+        """Seconds since its last media message."""
+
+    def replaced(self, by_conn_id: str, policy: str) -> None:
+        """Somebody else publishes this key from now on: report the end and leave."""
+
+
+class Stream:
+    """``key`` is ``<app>/<name>``. Nothing here switches greenlets or raises."""
+
+    def __init__(
+        self, app: str, name: str, settings: AppSettings, clock: Clock, load: Load, on_empty: Callable[[Stream], None]
+    ) -> None:
+        self.app = app
+        self.name = name
+        self.key = f"{app}/{name}"
+        self.settings = settings
+        self.created_at = clock.monotonic()
+        self.publisher: Publisher | None = None
+        self.subscribers: set[Subscriber] = set()
+        self._clock = clock
+        self._load = load
+        self._on_empty = on_empty
+        self._gop = GopCache(settings.gop_cache, settings.gop_cache_bytes, settings.gop_cache_frames)
+        self._groups: list[Group] = []
+        self._policy = FlushPolicy(settings, load, self.flush)
+        self._pending = 0
+        self._pending_bytes = 0
+        self._last_timestamp = 0
+        self._last_frame_at = 0.0
+        self._shift = 0
+        self._resuming = False
+        self._grace_timer: Any = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Neither publisher nor player, nor a publisher that may yet come back."""
+        return not self.live and not self.subscribers
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a publisher, or one that was cut off and may yet come back."""
+        return self.publisher is not None or self._grace_timer is not None
+
+    # --- the publisher --------------------------------------------------------------------------
+
+    def start_publish(self, publisher: Publisher) -> None:
+        """A publisher begins. If it continues for players that are still attached, its timestamps
+        are moved so that they go on where the last publisher's ended."""
+        resumes = self._grace_timer is not None or self.publisher is not None
+        self._stop_grace()
+        self.publisher = publisher
+        self.flush()
+        self._gop.clear()
+        self._resuming = resumes and bool(self.subscribers) and self._last_frame_at > 0
+        self._shift = 0
+        if not resumes:
+            for subscriber in tuple(self.subscribers):
+                subscriber.watcher.published()
+
+    def stop_publish(self, publisher: Publisher, clean: bool) -> None:
+        """The publisher is gone: by its own word (``clean``), or cut off and perhaps to return."""
+        if self.publisher is not publisher:
+            return
+        self.flush()
+        self.publisher = None
+        grace_s = self.settings.publisher_grace_s
+        if clean or not grace_s or not self.subscribers:
+            self._end()
+        else:
+            self._grace_timer = get_hub().loop.timer(grace_s)
+            self._grace_timer.start(self._end)
+
+    def _end(self) -> None:
+        self._stop_grace()
+        self._gop.clear()
+        self._last_frame_at = 0.0
+        for subscriber in tuple(self.subscribers):
+            subscriber.watcher.unpublished()
+        if self.is_empty:
+            self._on_empty(self)
+
+    def _stop_grace(self) -> None:
+        if self._grace_timer is not None:
+            self._grace_timer.stop()
+            self._grace_timer.close()
+            self._grace_timer = None
+
+    def publish(self, message: Message) -> None:
+        """One audio, video or data message of the publisher."""
+        type_id = message.type_id
+        payload = message.payload
+        timestamp = message.timestamp
+        if self._resuming:
+            self._resume(timestamp)
+        if self._shift:
+            timestamp = (timestamp + self._shift) & _MASK32
+        self._last_timestamp = timestamp
+        flags = classify(type_id, payload)
+        if flags & DATA:
+            self._publish_data(type_id, payload, timestamp)
+            return
+        frame = Frame(type_id, payload, timestamp, flags)
+        self._gop.add(frame)
+        self._gather(frame)
+
+    def _gather(self, frame: Frame) -> None:
+        if self._groups:
+            flags = frame.flags
+            for group in self._groups:
+                if flags & group.wants:
+                    group.frames.append(frame)
+            self._pending |= flags
+            self._pending_bytes += len(frame.payload)
+
+    def _publish_data(self, type_id: int, payload: bytes, timestamp: int) -> None:
+        """Data goes to players as AMF0, with onMetaData in the form that they expect."""
+        if type_id == DATA_AMF3 and payload[:1] == b"\x00":
+            payload = payload[1:]
+        if clears_metadata(payload):
+            self._gop.set_metadata(None)
+            return
+        payload = strip_set_data_frame(payload)
+        metadata = is_metadata(payload)
+        frame = Frame(DATA_AMF0, payload, timestamp, DATA | HEADER if metadata else DATA)
+        if metadata:
+            self._gop.set_metadata(frame)
+        self._gather(frame)
+
+    def _resume(self, timestamp: int) -> None:
+        """Place the first message of a returning publisher behind the last one that was sent."""
+        self._resuming = False
+        away_ms = int((self._clock.monotonic() - self._last_frame_at) * 1000)
+        self._shift = (self._last_timestamp + max(away_ms, _RESUME_GAP_MS) - timestamp) & _MASK32
+
+    def idle(self) -> None:
+        """The publisher waits for bytes: what has gathered may be sent."""
+        if self._pending:
+            self._last_frame_at = self._clock.monotonic()
+            self._policy.idle(self._pending, self._gop.has_video, self._pending_bytes)
+
+    def flush(self) -> None:
+        """Send what has gathered, now."""
+        if not self._pending:
+            return
+        self._pending = 0
+        self._pending_bytes = 0
+        self._policy.flushed()
+        began = self._clock.monotonic()
+        for group in self._groups:
+            group.flush()
+        self._load.spent(began, self._clock.monotonic())
+
+    # --- the players ----------------------------------------------------------------------------
+
+    def attach(self, subscriber: Subscriber) -> None:
+        """A player joins, beginning with what the GOP cache holds."""
+        self.subscribers.add(subscriber)
+        self.flush()
+        burst = self._gop.joining(self._last_timestamp) if self.live else []
+        wait = self.live and self._gop.has_video and not self._gop.frames
+        subscriber.join(self._group_for(subscriber), burst, wait)
+
+    def rejoin(self, subscriber: Subscriber, wait_for_keyframe: bool) -> None:
+        """The player's wishes have changed: another group, from here on. Headers are sent again,
+        for those that were left out."""
+        self.flush()
+        subscriber.leave()
+        self._drop_empty_groups()
+        burst = [f for f in self._gop.joining(self._last_timestamp) if f.flags & HEADER and f.flags & subscriber.wants]
+        subscriber.join(self._group_for(subscriber), burst, wait_for_keyframe and self._gop.has_video)
+
+    def pause(self, subscriber: Subscriber) -> None:
+        """Send nothing more until ``rejoin``; the player stays."""
+        self.flush()
+        subscriber.leave()
+        self._drop_empty_groups()
+
+    def detach(self, subscriber: Subscriber) -> None:
+        """A player leaves."""
+        self.subscribers.discard(subscriber)
+        subscriber.leave()
+        self._drop_empty_groups()
+        if self.is_empty:
+            self._on_empty(self)
+
+    def _group_for(self, subscriber: Subscriber) -> Group:
+        key = (subscriber.chunk_size, subscriber.msid, subscriber.wants)
+        for group in self._groups:
+            if (group.chunk_size, group.msid, group.wants) == key:
+                return group
+        group = Group(*key)
+        self._groups.append(group)
+        return group
+
+    def _drop_empty_groups(self) -> None:
+        self._groups = [group for group in self._groups if group]
+
+    def close(self) -> None:
+        """Free the timers."""
+        self._stop_grace()
+        self._policy.close()

@@ -1,0 +1,249 @@
+"""One player of one stream, and the only place that drops.
+
+A player that takes what it is sent costs nothing here: the group sends to its socket directly. One
+that does not has a backlog of frames, bounded in bytes and in media time. Over the bound whole GOP
+tails go: everything up to the newest keyframe in the backlog, or all of it until the next keyframe
+comes. Metadata and sequence headers are never dropped, and playback always resumes at a keyframe.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from ..codec.frame import AUDIO, DATA, HEADER, KEYFRAME, VIDEO
+from .fanout import Group
+from .frame import Frame
+
+_REFILL_BYTES = 256 * 1024
+_KEPT = HEADER | DATA
+EVERYTHING = AUDIO | VIDEO | DATA
+
+
+class Outlet(Protocol):
+    """The sending side of a connection (``net.writer``)."""
+
+    busy: bool
+    bytes_sent: int
+
+    @property
+    def send_now(self) -> Callable[[bytes], int]: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def push(self, data: bytes) -> None: ...
+
+    def fail(self, code: str, message: str) -> None: ...
+
+    def listen(self, listener: Subscriber) -> None: ...
+
+    def ignore(self, listener: Subscriber) -> None: ...
+
+
+class Watcher(Protocol):
+    """Who wants to know what becomes of the stream (``server.player``)."""
+
+    def published(self) -> None:
+        """A publisher has begun, and this player was waiting or had been told of an end."""
+
+    def unpublished(self) -> None:
+        """The publisher is gone, and did not come back in time."""
+
+
+class Subscriber:
+    """``chunk_size`` and ``msid`` are those the player is sent to with, ``wants`` a mask of AUDIO,
+    VIDEO and DATA. No method switches greenlets or raises."""
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_bytes",
+        "_backlog_ms",
+        "_burst_bytes",
+        "_bytes",
+        "_counted_from",
+        "_group",
+        "_limit_bytes",
+        "_outlet",
+        "_skipping",
+        "chunk_size",
+        "frames_dropped",
+        "msid",
+        "wants",
+        "watcher",
+    )
+
+    def __init__(
+        self, outlet: Outlet, watcher: Watcher, chunk_size: int, msid: int, backlog_bytes: int, backlog_ms: int
+    ) -> None:
+        self._outlet = outlet
+        self.watcher = watcher
+        self.chunk_size = chunk_size
+        self.msid = msid
+        self.wants = EVERYTHING
+        self.frames_dropped = 0
+        self._limit_bytes = backlog_bytes
+        self._backlog_ms = backlog_ms
+        self._burst_bytes = 0
+        self._backlog: deque[Frame] | None = None
+        self._backlog_bytes = 0
+        self._group: Group | None = None
+        self._counted_from = -1
+        self._bytes = 0
+        self._skipping = False
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of media sent, chunk headers included."""
+        return self._bytes + self.uncounted_bytes
+
+    @property
+    def uncounted_bytes(self) -> int:
+        """What the group has sent this player directly and the outlet has not counted yet."""
+        if self._counted_from < 0 or self._group is None:
+            return 0
+        return self._group.sent_bytes - self._counted_from
+
+    @property
+    def send_now(self) -> Callable[[bytes], int]:
+        """The connection's socket, for the group's loop."""
+        return self._outlet.send_now
+
+    @property
+    def backlog_frames(self) -> int:
+        """Frames that wait for this player."""
+        return len(self._backlog) if self._backlog else 0
+
+    # --- joining and leaving --------------------------------------------------------------------
+
+    def join(self, group: Group, burst: list[Frame], wait_for_keyframe: bool) -> None:
+        """Enter a group, beginning with ``burst``; what the group gathers from now on follows it."""
+        self._group = group
+        self._skipping = wait_for_keyframe
+        self._burst_bytes = sum(len(frame.payload) for frame in burst)
+        group.behind.append(self)
+        self._outlet.listen(self)
+        self._append(burst)
+        self._refill()
+
+    def leave(self) -> None:
+        """Leave the group; what waits is forgotten, except a frame that was begun."""
+        group = self._group
+        if group is not None:
+            self._settle_count()
+            group.remove(self)
+            self._group = None
+            self._outlet.ignore(self)
+            self._backlog = None
+            self._backlog_bytes = 0
+
+    # --- called by the group --------------------------------------------------------------------
+
+    def fall_behind(self, rest: bytes, frames: list[Frame], sent: int) -> None:
+        """The socket is full in the middle of a flush."""
+        self._settle_count()
+        self._bytes += sent + len(rest)
+        self._outlet.bytes_sent += sent
+        self._append(frames)
+        self._outlet.push(rest)
+
+    def enqueue(self, frames: list[Frame]) -> None:
+        """More frames while behind."""
+        self._append(frames)
+        if self._backlog_bytes > self._limit_bytes + self._burst_bytes:
+            self._drop()
+        elif not self._burst_bytes and self._media_ms() > self._backlog_ms:
+            self._drop()
+        if not self._outlet.busy:
+            self._refill()
+
+    def fail(self, error: OSError) -> None:
+        """The socket is broken; the connection is told through its writer."""
+        self._settle_count()
+        self._outlet.fail(type(error).__name__, f"writing failed: {error}")
+
+    # --- called by the writer -------------------------------------------------------------------
+
+    def on_busy(self) -> None:
+        """Other bytes wait on the same connection: nothing may be sent past them."""
+        group = self._group
+        if group is not None and self._counted_from >= 0:
+            self._settle_count()
+            group.demote(self)
+
+    def on_drained(self) -> None:
+        """The socket takes bytes again."""
+        self._refill()
+
+    # --- the backlog ----------------------------------------------------------------------------
+
+    def _append(self, frames: list[Frame]) -> None:
+        if not frames:
+            return
+        if self._backlog is None:
+            self._backlog = deque()
+        for frame in frames:
+            if self._skipping and not frame.flags & _KEPT:
+                if not self._resumes_at(frame):
+                    self.frames_dropped += 1
+                    continue
+                self._skipping = False
+            self._backlog.append(frame)
+            self._backlog_bytes += len(frame.payload)
+
+    def _resumes_at(self, frame: Frame) -> bool:
+        """Whether playback can begin here: at a keyframe, or anywhere if no video is sent."""
+        return bool(frame.flags & KEYFRAME) or not self.wants & VIDEO
+
+    def _media_ms(self) -> int:
+        backlog = self._backlog
+        if not backlog:
+            return 0
+        span = (backlog[-1].timestamp - backlog[0].timestamp) & 0xFFFFFFFF
+        return span if span < 0x80000000 else 0
+
+    def _drop(self) -> None:
+        """Make room: keep from the newest keyframe on, or nothing until the next one comes."""
+        backlog = self._backlog
+        assert backlog is not None
+        self._burst_bytes = 0
+        frames = list(backlog)
+        newest = max((i for i, frame in enumerate(frames) if frame.flags & KEYFRAME), default=0)
+        kept_bytes = sum(len(frame.payload) for frame in frames[newest:])
+        if not newest or kept_bytes > self._limit_bytes:
+            newest = len(frames)
+            self._skipping = True
+        kept = [frame for frame in frames[:newest] if frame.flags & _KEPT] + frames[newest:]
+        self.frames_dropped += len(frames) - len(kept)
+        self._backlog = deque(kept)
+        self._backlog_bytes = sum(len(frame.payload) for frame in kept)
+
+    def _refill(self) -> None:
+        """Send from the backlog until the socket is full, or the player has caught up."""
+        backlog = self._backlog
+        group = self._group
+        if group is None:
+            return
+        while backlog and not self._outlet.busy:
+            wires: list[bytes] = []
+            size = 0
+            while backlog and size < _REFILL_BYTES:
+                frame = backlog.popleft()
+                self._backlog_bytes -= len(frame.payload)
+                wire = frame.wire(self.chunk_size, self.msid)
+                wires.append(wire)
+                size += len(wire)
+            self._bytes += size
+            self._outlet.write(b"".join(wires))
+        if not backlog and not self._outlet.busy and not self._skipping and self._counted_from < 0:
+            self._backlog = None
+            self._burst_bytes = 0
+            self._counted_from = group.sent_bytes
+            group.promote(self)
+
+    def _settle_count(self) -> None:
+        """Turn what the group counted for us into our own count, and the outlet's."""
+        uncounted = self.uncounted_bytes
+        self._bytes += uncounted
+        self._outlet.bytes_sent += uncounted
+        self._counted_from = -1

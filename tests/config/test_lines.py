@@ -1,0 +1,72 @@
+"""Where things stand, and what must not reach the parser."""
+
+from __future__ import annotations
+
+import pytest
+from configobj import ConfigObj
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtmpd.config.lines import Line, Lint, lint, scan
+
+
+def fault(value: str) -> Lint | None:
+    return lint(Line(1, ("a",), "key", value))
+
+
+def test_every_key_and_section_has_its_line() -> None:
+    text = """# top
+a = 1
+[one]   # comment
+  "b c" = 2
+[[two]]
+'d' = '''
+e = not a key
+'''
+f = 3
+[[three]]
+[four]
+g=
+"""
+    found = [(line.number, line.path, line.key) for line in scan(text.split("\n"))]
+    assert found == [
+        (2, (), "a"),
+        (3, ("one",), ""),
+        (4, ("one",), "b c"),
+        (5, ("one", "two"), ""),
+        (6, ("one", "two"), "d"),
+        (9, ("one", "two"), "f"),
+        (10, ("one", "three"), ""),
+        (11, ("four",), ""),
+        (12, ("four",), "g"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["abc#1", "http://h/#top", "a, b#c", '"a", b#', "a# comment"])
+def test_a_value_that_would_be_cut_at_a_hash_is_found(value: str) -> None:
+    found = fault(value)
+    assert found and "cut at the #" in found.message
+
+
+@pytest.mark.parametrize(
+    "value", ["abc # comment", '"abc#1"', "'a#b' # c", '"a#b", "c#d"', "", "# comment", "a, # c", '"x"# c', "'''a#b"]
+)
+def test_a_hash_in_quotes_or_after_a_space_is_fine(value: str) -> None:
+    assert fault(value) is None
+
+
+@pytest.mark.parametrize("value", ['"abc', "a, 'b", '"a" b', "a,,b", "a,,", ",a", "'a'b, c"])
+def test_a_value_that_would_not_parse_is_found_before(value: str) -> None:
+    assert fault(value) is not None
+
+
+def test_a_long_list_that_ends_in_an_open_quote_never_reaches_the_parser() -> None:
+    """configobj's pattern takes time that doubles with each item: this one would run for years."""
+    assert fault(", ".join(f"event_{n}" for n in range(60)) + ', "open') is not None
+
+
+@given(st.text("ab ,'\"#=[]", max_size=14))
+def test_what_passes_the_lint_parses(value: str) -> None:
+    found = list(scan([f"key = {value}"]))
+    if len(found) == 1 and not lint(found[0]) and not found[0].text.startswith(("'''", '"""')):
+        ConfigObj([f"key = {value}"], interpolation=False, raise_errors=True)

@@ -1,0 +1,201 @@
+"""Real RTMP clients behind one interface.
+
+What each one changes by itself, measured with nginx-rtmp between them (see ``control.py``): nothing,
+neither payloads nor timestamps nor sequence headers, with the options used here, but for
+
+- GStreamer publishing B-frames: flvdemux starts its segment at the presentation time of the first
+  frame and flvmux counts from there, see ``Gstreamer.sends``;
+- GStreamer playing: rtmp2src holds one message back and loses it when the stream ends while that
+  message waits (about one run in three), hence ``may_miss_at_the_end``;
+- ffmpeg writing VP9 builds the configuration record anew, so it differs from the clip's.
+
+rtmpdump and rtmp2src write what arrives and know no codec, so they carry the Enhanced RTMP clips too.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.functional import flv
+from tests.functional.child import Child, rtmpd
+
+LIBRTMP = "librtmp.so.1"
+LIBRTMP_SCRIPT = Path(__file__).with_name("librtmp_publish.py")
+FLV_AT_ONCE = ["-f", "flv", "-flush_packets", "1"]
+FFMPEG_QUIET = ["-hide_banner", "-loglevel", "warning", "-nostdin", "-y"]
+
+
+def _has(program: str) -> bool:
+    return shutil.which(program) is not None
+
+
+def current_ffmpeg() -> str:
+    """The path of the ffmpeg that PyPI carries; "" if it is not installed."""
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return ""
+    path: str = imageio_ffmpeg.get_ffmpeg_exe()
+    return path
+
+
+def need(*wanted: Peer) -> None:
+    """Skip, naming what to install, if a peer is not there."""
+    for peer in wanted:
+        if peer.missing():
+            pytest.skip(f"{peer.name} is not installed: {peer.needs}")
+
+
+class Peer:
+    """One program. ``needs`` is what to install if ``missing()``."""
+
+    name = ""
+    needs = ""
+    publishes = True
+    plays = True
+    publishes_enhanced = False
+    plays_enhanced = False
+    may_miss_at_the_end = 0
+    good_ends: tuple[int, ...] = (0,)
+
+    def missing(self) -> bool:
+        raise NotImplementedError
+
+    def publish_command(self, clip: Path, url: str) -> list[str]:
+        raise NotImplementedError
+
+    def play_command(self, url: str, out: Path) -> list[str]:
+        raise NotImplementedError
+
+    def sends(self, clip: Path) -> flv.Media:
+        """What it sends when it publishes ``clip``: the clip, unless the class says otherwise."""
+        return flv.read(clip)
+
+    def publish(self, clip: Path, url: str, log: Path) -> Child:
+        """Start publishing ``clip`` (FLV) in real time."""
+        return Child(self.publish_command(clip, url), log)
+
+    def play(self, url: str, out: Path) -> Child:
+        """Start playing into ``out`` (FLV)."""
+        return Child(self.play_command(url, out), out.with_suffix(".log"))
+
+
+class Ffmpeg(Peer):
+    def __init__(self, name: str, program: str, needs: str, enhanced: bool = False) -> None:
+        self.name = name
+        self.program = program
+        self.needs = needs
+        self.publishes_enhanced = self.plays_enhanced = enhanced
+
+    def missing(self) -> bool:
+        return not _has(self.program)
+
+    def publish_command(self, clip: Path, url: str) -> list[str]:
+        source = ["-re", "-copyts", "-i", str(clip)]
+        return [self.program, *FFMPEG_QUIET, *source, "-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", url]
+
+    def play_command(self, url: str, out: Path) -> list[str]:
+        streams = ["-map", "0:v?", "-map", "0:a?"]
+        return [self.program, *FFMPEG_QUIET, "-copyts", "-i", url, *streams, "-c", "copy", *FLV_AT_ONCE, str(out)]
+
+
+class Librtmp(Peer):
+    """rtmpdump's library as the publisher: rtmpdump itself can only play. One tag is one call."""
+
+    name = "librtmp"
+    needs = "librtmp1 (Debian)"
+    plays = False
+    publishes_enhanced = True
+
+    def missing(self) -> bool:
+        return ctypes.util.find_library("rtmp") is None
+
+    def publish_command(self, clip: Path, url: str) -> list[str]:
+        return [sys.executable, "-I", str(LIBRTMP_SCRIPT), str(clip), url]
+
+
+class Rtmpdump(Peer):
+    name = "rtmpdump"
+    needs = "rtmpdump (Debian)"
+    publishes = False
+    plays_enhanced = True
+
+    def missing(self) -> bool:
+        return not _has("rtmpdump")
+
+    def play_command(self, url: str, out: Path) -> list[str]:
+        return ["rtmpdump", "-r", url, "--live", "-o", str(out)]
+
+
+class Gstreamer(Peer):
+    name = "gstreamer"
+    needs = "gstreamer1.0-tools and gstreamer1.0-plugins-bad (Debian)"
+    plays_enhanced = True
+    may_miss_at_the_end = 1
+
+    def missing(self) -> bool:
+        if not _has("gst-launch-1.0"):
+            return True
+        found = subprocess.run(["gst-inspect-1.0", "rtmp2sink"], capture_output=True, timeout=60)
+        return found.returncode != 0
+
+    def publish_command(self, clip: Path, url: str) -> list[str]:
+        media = flv.read(clip)
+        pipeline = ["filesrc", f"location={clip}", "!", "flvdemux", "name=d"]
+        pipeline += ["flvmux", "name=m", "streamable=true", "!", "rtmp2sink", f"location={url}", "sync=true"]
+        for name, frames in (("video", media.video), ("audio", media.audio)):
+            if frames:
+                pipeline += [f"d.{name}", "!", "queue", "!", f"m.{name}"]
+        return ["gst-launch-1.0", "-q", "-e", *pipeline]
+
+    def play_command(self, url: str, out: Path) -> list[str]:
+        return ["gst-launch-1.0", "-q", "-e", "rtmp2src", f"location={url}", "!", "filesink", f"location={out}"]
+
+    def sends(self, clip: Path) -> flv.Media:
+        """Presentation times counted from that of the first frame, decoding times likewise, but never below 0."""
+        media = flv.read(clip)
+        first = min(media.video[:1] + media.audio[:1], key=lambda frame: frame.dts_ms)
+        base_ms = first.dts_ms + first.composition_ms
+
+        def moved(frame: flv.Frame) -> flv.Frame:
+            shown_ms = max(0, frame.dts_ms + frame.composition_ms - base_ms)
+            decoded_ms = max(0, frame.dts_ms - base_ms)
+            return replace(frame, dts_ms=decoded_ms, composition_ms=shown_ms - decoded_ms)
+
+        return replace(media, video=tuple(map(moved, media.video)), audio=tuple(map(moved, media.audio)))
+
+
+class Rtmpd(Peer):
+    """This project's own tools."""
+
+    name = "rtmpd"
+    needs = "nothing: it is part of the tree"
+    publishes_enhanced = True
+    plays_enhanced = True
+
+    def missing(self) -> bool:
+        return False
+
+    def publish_command(self, clip: Path, url: str) -> list[str]:
+        return rtmpd("publish", str(clip), url)
+
+    def play_command(self, url: str, out: Path) -> list[str]:
+        return rtmpd("play", url, "-o", str(out))
+
+
+FFMPEG_DEBIAN = Ffmpeg("ffmpeg5", "/usr/bin/ffmpeg", "ffmpeg (Debian)")
+FFMPEG_CURRENT = Ffmpeg("ffmpeg", current_ffmpeg(), "imageio-ffmpeg (PyPI)", enhanced=True)
+LIBRTMP_PEER = Librtmp()
+RTMPDUMP = Rtmpdump()
+GSTREAMER = Gstreamer()
+RTMPD = Rtmpd()
+PEERS: tuple[Peer, ...] = (FFMPEG_DEBIAN, FFMPEG_CURRENT, LIBRTMP_PEER, RTMPDUMP, GSTREAMER)
+PUBLISHERS = tuple(peer for peer in PEERS if peer.publishes)
+PLAYERS = tuple(peer for peer in PEERS if peer.plays)

@@ -1,0 +1,193 @@
+"""Joining late, and a publisher that goes away, with real players."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.functional import clips, flv, pairing, peers
+from tests.functional.child import Child, wait_until
+from tests.functional.clips import Maker
+from tests.functional.harness import Daemon
+
+LATE_MS = 5000
+LONG_S = 8.0
+ONE_GOP_FRAMES = 1000
+LATE_CASES = [
+    pytest.param(player, content, id=f"{player.name}-{content}")
+    for content in clips.CLIPS
+    for player in peers.PLAYERS
+    if content != "audio_only" and (content in clips.CLASSIC or player.plays_enhanced)
+]
+KEY = "live/camera"
+
+
+def last_video_ms(path: Path) -> int:
+    """The timestamp of the last video frame of a capture that is being written; -1 if there is none yet."""
+    frames = flv.read(path).video
+    return frames[-1].dts_ms if frames else -1
+
+
+def first_picture(path: Path) -> tuple[int, bytes]:
+    """Presentation time (ms) and pixels of the first frame that a decoder makes of the file's first packet."""
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        assert not frame.is_corrupt
+        return round(float(frame.pts * frame.time_base) * 1000), frame.to_ndarray(format="yuv420p").tobytes()
+
+
+# --- joining late -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def late(clip: Maker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory of captures of players that joined five seconds late. The clips have one keyframe, at
+    their start: a player gets a picture from the GOP cache or none at all."""
+    publisher = peers.FFMPEG_CURRENT
+    peers.need(publisher)
+    home = tmp_path_factory.mktemp("late")
+    sources = {case.values[1]: clip(case.values[1], LONG_S, ONE_GOP_FRAMES) for case in LATE_CASES}
+    with Daemon(home) as daemon:
+        running = [publisher.publish(source, daemon.url(f"live/{name}"), home / f"{name}.log") for name, source in sources.items()]
+        early = publisher.play(daemon.url("live/h264_aac"), home / "early.flv")
+        wait_until(lambda: last_video_ms(home / "early.flv") >= LATE_MS, "five seconds of the stream", 20.0)
+        players = {
+            (player.name, content): player.play(daemon.url(f"live/{content}"), home / f"{player.name}-{content}.flv")
+            for player, content in (case.values for case in LATE_CASES)
+            if not player.missing()
+        }
+        pairing.statuses(dict(enumerate([*running, early])))
+        for (player, content), status in pairing.statuses(players).items():
+            (home / f"{player}-{content}.status").write_text(str(status))
+        yield home
+
+
+@pytest.mark.parametrize(("player", "content"), LATE_CASES)
+def test_a_player_five_seconds_late_decodes_its_first_frame_at_once(
+    late: Path, clip: Maker, player: peers.Peer, content: str
+) -> None:
+    peers.need(player)
+    name = f"{player.name}-{content}"
+    source = clip(content, LONG_S, ONE_GOP_FRAMES)
+    sent, captured = flv.read(source), flv.read(late / f"{name}.flv")
+    assert (late / f"{name}.status").read_text() in map(str, player.good_ends), (late / f"{name}.log").read_text()
+    assert captured.video, "no video at all"
+    assert captured.video[0] == sent.video[0], "the first frame is not the keyframe of the GOP that is under way"
+    assert captured.video == sent.video[: len(captured.video)]
+    assert len(sent.video) - len(captured.video) <= player.may_miss_at_the_end
+    if content != "vp9":
+        assert captured.video_header == sent.video_header
+    if player in (peers.FFMPEG_CURRENT, peers.RTMPDUMP, peers.GSTREAMER, peers.RTMPD):
+        assert first_picture(late / f"{name}.flv") == first_picture(source)
+
+
+@pytest.mark.parametrize("player", peers.PLAYERS, ids=lambda peer: peer.name)
+def test_a_late_player_hears_from_the_keyframe_to_the_end(late: Path, clip: Maker, player: peers.Peer) -> None:
+    peers.need(player)
+    sent = flv.read(clip("h264_aac", LONG_S, ONE_GOP_FRAMES))
+    captured = flv.read(late / f"{player.name}-h264_aac.flv")
+    assert captured.audio_header == sent.audio_header
+    assert captured.audio, "no audio at all"
+    assert captured.audio[0].dts_ms <= sent.video[0].dts_ms + 40
+    start = sent.audio.index(captured.audio[0])
+    assert captured.audio == sent.audio[start : start + len(captured.audio)]
+    assert len(sent.audio) - start - len(captured.audio) <= player.may_miss_at_the_end
+
+
+# --- the publisher goes away --------------------------------------------------------------------
+
+
+class Audience:
+    """One player of each program that is there, waiting at ``KEY``."""
+
+    def __init__(self, daemon: Daemon, home: Path) -> None:
+        self.there: Sequence[peers.Peer] = [player for player in peers.PLAYERS if not player.missing()]
+        self.captures = {player: home / f"{player.name}.flv" for player in self.there}
+        self.children = {player: player.play(daemon.url(KEY), self.captures[player]) for player in self.there}
+        daemon.wait_count("play_start", KEY, len(self.there))
+
+    def wait_for_video(self, at_least_ms: int) -> None:
+        for player in (peers.FFMPEG_DEBIAN, peers.FFMPEG_CURRENT):
+            if player in self.captures:
+                capture = self.captures[player]
+                wait_until(lambda: last_video_ms(capture) >= at_least_ms, f"{player.name} has {at_least_ms} ms")
+
+    def assert_all_end(self) -> None:
+        """They end by themselves; rtmpdump may say that it has not got what onMetaData promised (status 2)."""
+        for player, status in pairing.statuses(self.children).items():
+            good = (*player.good_ends, 2) if player is peers.RTMPDUMP else player.good_ends
+            assert status in good, f"{player.name} ended with {status}: {self.children[player].describe()}"
+
+    def close(self) -> None:
+        for child in self.children.values():
+            child.close()
+
+
+def killed_in_the_middle(daemon: Daemon, audience: Audience, clip: Maker, home: Path) -> Child:
+    publisher = peers.FFMPEG_CURRENT
+    peers.need(publisher)
+    child = publisher.publish(clip("h264_aac"), daemon.url(KEY), home / "first.log")
+    audience.wait_for_video(1000)
+    child.signal(signal.SIGKILL)
+    daemon.wait_count("publish_stop", KEY, 1)
+    return child
+
+
+def test_players_go_on_when_a_killed_publisher_is_back_within_the_grace_window(clip: Maker, tmp_path: Path) -> None:
+    with Daemon(tmp_path, ini="[apps]\npublisher_grace = 30s\n") as daemon:
+        audience = Audience(daemon, tmp_path)
+        try:
+            killed_in_the_middle(daemon, audience, clip, tmp_path)
+            with peers.FFMPEG_CURRENT.publish(clip("h264_aac"), daemon.url(KEY), tmp_path / "second.log") as second:
+                daemon.wait_count("publish_start", KEY, 2)
+                assert not daemon.of("play_stop"), "a player was dropped in the grace window"
+                assert second.wait() == 0
+            audience.assert_all_end()
+            assert len(daemon.of("play_start", KEY)) == len(audience.there)
+            sent = flv.read(clip("h264_aac"))
+            for player, capture in audience.captures.items():
+                assert_went_on(sent.video, flv.read(capture).video, player)
+        finally:
+            audience.close()
+    first, second = daemon.of("publish_start", KEY)
+    assert first["data"]["session_id"] != second["data"]["session_id"]
+    assert len(daemon.of("stream_create", KEY)) == 1, "the stream was forgotten in between"
+
+
+def assert_went_on(sent: Sequence[flv.Frame], captured: Sequence[flv.Frame], player: peers.Peer) -> None:
+    """The capture is the beginning of the first publish and then all of the second: judged by payloads, as
+    the second starts again at timestamp 0 and each player deals with that in its own way."""
+    one, got = [frame.digest for frame in sent], [frame.digest for frame in captured]
+    wholes = [one[:before] + one for before in range(1, len(one) + 1)]
+    assert any(
+        got == whole[: len(got)] and len(whole) - len(got) <= player.may_miss_at_the_end for whole in wholes
+    ), f"{player.name} got {len(got)} frames that are not a beginning and then the whole clip of {len(one)}"
+
+
+def test_players_end_when_a_killed_publisher_stays_away(clip: Maker, tmp_path: Path) -> None:
+    with Daemon(tmp_path, ini="[apps]\npublisher_grace = 1s\n") as daemon:
+        audience = Audience(daemon, tmp_path)
+        try:
+            killed_in_the_middle(daemon, audience, clip, tmp_path)
+            audience.assert_all_end()
+            assert len(daemon.wait_count("play_stop", KEY, len(audience.there))) == len(audience.there)
+            daemon.wait_count("stream_delete", KEY, 1)
+        finally:
+            audience.close()
+
+
+def test_players_end_at_once_when_the_publisher_unpublishes(clip: Maker, tmp_path: Path) -> None:
+    with Daemon(tmp_path, ini="[apps]\npublisher_grace = 1h\n") as daemon:
+        audience = Audience(daemon, tmp_path)
+        try:
+            peers.need(peers.FFMPEG_CURRENT)
+            with peers.FFMPEG_CURRENT.publish(clip("h264_aac"), daemon.url(KEY), tmp_path / "publisher.log") as publisher:
+                assert publisher.wait() == 0
+            audience.assert_all_end()
+            daemon.wait_count("stream_delete", KEY, 1)
+        finally:
+            audience.close()

@@ -1,0 +1,61 @@
+"""The bench itself, small: the real daemon, three players, every message checked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from .report import BEGIN, END
+from .servers import ROOT, RTMPD, RTMPD_FLUSH
+from .trials import PROBLEMS
+
+PLAYERS = 3
+
+
+def bench(directory: Path, *arguments: str) -> dict[str, Any]:
+    """Run the bench on rtmpd alone and return what it measured, by trial."""
+    output = directory / "figures.json"
+    command = [
+        sys.executable,
+        "-m",
+        "tests.load",
+        *arguments,
+        "--only",
+        "rtmpd",
+        "--rounds",
+        "1",
+        "--json",
+        str(output),
+    ]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    measured = json.loads(output.read_text())
+    assert measured["problems"] == []
+    return {trial["trial"]: trial["rounds"] for trial in measured["trials"]}
+
+
+def test_no_message_is_lost_reordered_or_corrupt_with_any_flush_policy(tmp_path: Path) -> None:
+    rounds = bench(tmp_path, "fanout", "--players", str(PLAYERS), "--seconds", "1")["fanout"]
+    assert list(rounds) == [contender.name for contender in RTMPD_FLUSH.values()]
+    for (figures,) in rounds.values():
+        assert figures["sent"] > 0
+        assert figures["verified"] == PLAYERS * figures["sent"]
+        assert {name: figures[name] for name in PROBLEMS} == dict.fromkeys(PROBLEMS, 0)
+
+
+def test_every_other_trial_measures_something_and_writes_its_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    trials = ("ingest", "maxrate", "churn", "handshakes", "idle")
+    small = ("--seconds", "0.3", "--idle-players", "5", "--markdown", str(page))
+    measured = bench(tmp_path, *trials, *small)
+    assert tuple(measured) == trials
+    for rounds in measured.values():
+        (figures,) = rounds[RTMPD.name]
+        assert figures["failed"] == 0
+    text = page.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n")
+    assert "old" not in text and "| MB/CPU-s |" in text
