@@ -168,9 +168,8 @@ class Daemon:
 
     def _stop(self, words: SignalWords, house: House) -> int:
         """Drain and stop; a second signal to stop does not wait for the drain."""
-        drain_s = self._settings.server.drain_s
-        _log.info("server stopping", drain_s=drain_s)
-        stopper = gevent.spawn(house.stop, drain_s)
+        _log.info("server stopping", drain_s=self._settings.server.drain_s)
+        stopper = gevent.spawn(house.stop)
         stopper.name = "stop"
         stopper.link(lambda _: words.put("stopped"))
         while (word := words.wait()) != "stopped":

@@ -32,22 +32,21 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
     """
     try:
         loaded = read()
+        if loaded.settings.hooks != current.hooks:
+            house.replace_hooks(loaded.settings.hooks)
     except ConfigError as error:
         for problem in error.problems:
             _log.error("configuration problem", problem=problem)
         _log.error("configuration not reloaded", problems=len(error.problems))
+        return current
+    except Exception:  # noqa: BLE001  whatever it is, the house still runs with what it had
+        _log.exception("configuration not reloaded")
         return current
     for warning in loaded.warnings:
         _log.warning("configuration warning", problem=warning)
     new = loaded.settings
     changed = [slice.name for slice in fields(Settings) if getattr(new, slice.name) != getattr(current, slice.name)]
     need_restart = [name for name in changed if name != "hooks"]
-    if "hooks" in changed:
-        try:
-            house.replace_hooks(new.hooks)
-        except Exception:  # noqa: BLE001  whatever it is, the house still runs with the hooks it had
-            _log.exception("hooks not replaced")
-            return current
     if need_restart:
         _log.warning("changed settings need a restart", sections=",".join(need_restart))
     _log.info("configuration reloaded", changed=",".join(changed) or "nothing")

@@ -80,7 +80,7 @@ class _FileReader:
         return not found
 
     def _scan(self, rows: list[str]) -> None:
-        """Note where everything stands; blank the lines that configobj must not see."""
+        """Note where everything stands; keep from configobj what it must not see."""
         for line in list(lines.scan(rows)):
             origin = Origin(f"{self.name}:{line.number}", line.text, self.directory)
             path = (*line.path, line.key) if line.key else line.path
@@ -88,6 +88,8 @@ class _FileReader:
             if lint := lines.lint(line):
                 self._problem(lint.number, lint.key, lint.message, lint.text, lint.hint)
                 rows[line.number - 1] = ""
+            else:
+                rows[line.number - 1] = lines.without_comment(rows[line.number - 1], line)
 
     def _parse(self, rows: list[str]) -> tuple[Any, bool]:
         """What could be parsed, and whether it was everything."""

@@ -76,32 +76,56 @@ def lint(line: Line) -> Lint | None:
     """What is wrong with the value of a key: it would be cut, or it would not parse."""
     if not line.key or line.text.startswith(_TRIPLE):
         return None
-    fault = _fault(line.text)
-    return fault and Lint(line.number, ".".join((*line.path, line.key)), fault[0], line.text, fault[1])
-
-
-def _fault(value: str) -> tuple[str, str] | None:
-    """Message and hint for a value that is no list of quoted and unquoted items with a comment."""
-    rest = value.strip()
-    if rest == ",":
-        return None  # an empty list
-    while rest[:1] not in ("", "#"):
-        if rest[0] == ",":
-            return "has an empty item", 'write "" for an empty string'
-        if rest[0] in "'\"":
-            item, closed, rest = rest[1:].partition(rest[0])
-            rest = rest.lstrip()
-            if not closed:
-                return "has a quote that is not closed", "close it, or quote the whole value with the other kind"
-            if rest[:1] not in ("", ",", "#"):
-                return "has text after a closing quote", "quote the whole value"
-        else:
-            item = _UNQUOTED.match(rest)[0]  # type: ignore[index]  # it can match nothing, so it always matches
-            rest = rest[len(item) :]
-            if rest[:1] == "#" and not item[-1].isspace():
-                return "would be cut at the #, which starts a comment", HASH_HINT
-        rest = rest.removeprefix(",").lstrip()
+    try:
+        _end_of_value(line.text)
+    except _Fault as fault:
+        return Lint(line.number, ".".join((*line.path, line.key)), fault.args[0], line.text, fault.args[1])
     return None
+
+
+def without_comment(row: str, line: Line) -> str:
+    """``row`` as far as the value of ``line``, which has passed the lint, goes: configobj may take the
+    quotes and commas of a comment for the value's."""
+    if not line.key or line.text.startswith(_TRIPLE):
+        return row
+    comment = line.text[_end_of_value(line.text) :]
+    return row.rstrip().removesuffix(comment)
+
+
+class _Fault(Exception):
+    """Message and hint for a value that is no list of quoted and unquoted items."""
+
+
+def _end_of_value(value: str) -> int:
+    """Where the comment after a value starts, its length if there is none."""
+    at = 0
+    while at < len(value) and value[at] != "#":
+        if value[at] == "," and value != ",":
+            raise _Fault("has an empty item", 'write "" for an empty string')
+        at = _end_of_item(value, at)
+        if value[at : at + 1] == ",":
+            at += 1
+        while value[at : at + 1].isspace():
+            at += 1
+    return at
+
+
+def _end_of_item(value: str, start: int) -> int:
+    """Where the item at ``start`` ends: at a comma, a comment or the end of the value."""
+    quote = value[start]
+    if quote not in "'\"":
+        at = _UNQUOTED.match(value, start).end()  # type: ignore[union-attr]  # it also matches nothing
+        if value[at : at + 1] == "#" and not value[at - 1].isspace():
+            raise _Fault("would be cut at the #, which starts a comment", HASH_HINT)
+        return at
+    at = value.find(quote, start + 1) + 1
+    if at == 0:
+        raise _Fault("has a quote that is not closed", "close it, or quote the whole value with the other kind")
+    while value[at : at + 1].isspace():
+        at += 1
+    if value[at : at + 1] not in ("", ",", "#"):
+        raise _Fault("has text after a closing quote", "quote the whole value")
+    return at
 
 
 def _unquote(text: str) -> str:

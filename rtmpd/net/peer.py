@@ -79,15 +79,25 @@ class Peer:
         self._window_ack_sent = 0
 
     def recv(self) -> bytes:
-        """The next bytes of the transport, acknowledged when due. May switch greenlets."""
+        """The next bytes of the transport, acknowledged when due. May switch greenlets.
+
+        Replies to what the last call brought leave together, before more is waited for.
+        """
+        writer = self.writer
+        writer.uncork()
         if self.before_wait is not None:
             self.before_wait()
         data = self.transport.recv()
+        writer.cork()
         self.bytes_received += len(data)
         if self.peer_window and self.bytes_received - self._acknowledged >= self.peer_window:
             self._acknowledged = self.bytes_received
             self.send(CSID_CONTROL, acknowledgement(self.bytes_received))
         return data
+
+    def flush(self) -> None:
+        """Send the replies that are held. Never switches, never raises."""
+        self.writer.uncork()
 
     @property
     def idle(self) -> bool:

@@ -36,6 +36,7 @@ class Writer:
 
     __slots__ = (
         "_clock",
+        "_corked",
         "_failed",
         "_limit_bytes",
         "_listeners",
@@ -59,6 +60,7 @@ class Writer:
         self._queue: list[bytes] = []
         self._listeners: list[Listener] = []
         self._watcher: Any = None
+        self._corked: list[bytes] | None = None
         self._failed = False
         self.busy = False
         self.bytes_sent = 0
@@ -80,8 +82,22 @@ class Writer:
         """The opposite of ``listen``."""
         self._listeners.remove(listener)
 
+    def cork(self) -> None:
+        """Hold what is written until ``uncork``: what one read brings is answered in one send."""
+        if self._corked is None:
+            self._corked = []
+
+    def uncork(self) -> None:
+        """Send what was held, in one piece."""
+        corked, self._corked = self._corked, None
+        if corked:
+            self.write(corked[0] if len(corked) == 1 else b"".join(corked))
+
     def write(self, data: bytes) -> None:
         """Send all of ``data``, in order, now or later."""
+        if self._corked is not None:
+            self._corked.append(data)
+            return
         if not self.busy:
             size = len(data)
             try:
@@ -101,6 +117,7 @@ class Writer:
         """Queue bytes whose beginning may have been sent past the queue already."""
         if self._failed:
             return
+        self.uncork()
         self._queue.append(data)
         self.queued_bytes += len(data)
         if self.queued_bytes > self._limit_bytes:

@@ -256,8 +256,6 @@ class _Decoder:
         # An element has one byte at least: a count that can not be true is refused before the work.
         if count > self.size - self.pos:
             raise self.truncated()
-        if count > self.limits.items - self.items:
-            raise self._too_many_items()
         for _ in range(count):
             into.append(self.value())
 

@@ -180,6 +180,7 @@ class Connection:
 
     def _park(self) -> None:
         """End this greenlet; the next bytes, or the end, start another."""
+        self.peer.flush()
         self.peer.transport.when_readable(lambda: gevent.spawn(self._resume))
 
     def _receive(self, message: Message) -> None:
@@ -352,6 +353,7 @@ class Connection:
         self._end_reason = self._end_reason or reason
         self._parkable = False
         self._await("leave", _LINGER_S)
+        self.peer.flush()
         if not self.peer.writer.busy:
             self.peer.transport.shutdown_writing()
 

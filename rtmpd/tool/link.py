@@ -191,7 +191,7 @@ def run(name: str, work: Callable[[], None]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def report_every_second(line: Callable[[], str]) -> gevent.Greenlet:
+def report_every_second(line: Callable[[], str]) -> gevent.Greenlet[[], None]:
     """Print ``line()`` on stderr once per second, until killed."""
 
     def report() -> None:

@@ -77,7 +77,7 @@ def _receive_while_allowed(options: argparse.Namespace, link: Link, sink: FlvSin
     """Receive until the end of the stream, the deadline or a signal; which of them it was."""
     reporter = None if options.quiet else report_every_second(tally.line)
     try:
-        with gevent.Timeout(options.duration, False):
+        with gevent.Timeout(options.duration):
             while True:
                 for message in link.read():
                     tally.count(message)
@@ -87,10 +87,11 @@ def _receive_while_allowed(options: argparse.Namespace, link: Link, sink: FlvSin
         return str(ended)
     except gevent.GreenletExit:
         return "stopped"
+    except gevent.Timeout:
+        return f"{options.duration:g} s have passed"
     finally:
         if reporter is not None:
             reporter.kill()
-    return f"{options.duration:g} s have passed"
 
 
 class FlvSink:

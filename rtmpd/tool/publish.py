@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import gevent
@@ -86,25 +87,26 @@ def publish(options: argparse.Namespace, url: RtmpUrl, clock: Clock) -> None:
 
 def _send_while_allowed(options: argparse.Namespace, clip: Clip, sender: Sender, clock: Clock) -> None:
     """Send until the end, the deadline, a signal, or what the server says."""
-    greenlets = [gevent.spawn(_watch, sender.link, gevent.getcurrent())]
+    greenlets: list[gevent.Greenlet[..., None]]
+    greenlets = [gevent.spawn(_watch, sender.link, partial(gevent.kill, gevent.getcurrent()))]
     if not options.quiet:
         greenlets.append(report_every_second(Progress(sender, clock).line))
     try:
-        with gevent.Timeout(options.duration, False):
+        with gevent.Timeout(options.duration):
             send_clip(clip, sender, None if options.fast else Pacer(clock), options.loop)
-    except gevent.GreenletExit:
-        pass  # a signal: what was sent is finished in order
+    except (gevent.GreenletExit, gevent.Timeout):
+        pass  # a signal, or --duration: what was sent is finished in order
     finally:
         gevent.killall(greenlets)
 
 
-def _watch(link: Link, sending: gevent.Greenlet) -> None:
-    """Listen to the server, and tell the sending greenlet when it ends the stream."""
+def _watch(link: Link, interrupt: Callable[[BaseException], None]) -> None:
+    """Listen to the server, and interrupt the greenlet that sends when it ends the stream."""
     try:
         while True:
             link.read()
     except RtmpdError as error:
-        sending.kill(error, block=False)
+        interrupt(error)
 
 
 def send_clip(clip: Clip, sender: Sender, pacer: Pacer | None, loop: bool) -> None:

@@ -7,7 +7,7 @@ from configobj import ConfigObj
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtmpd.config.lines import Line, Lint, lint, scan
+from rtmpd.config.lines import Line, Lint, lint, scan, without_comment
 
 
 def fault(value: str) -> Lint | None:
@@ -65,8 +65,17 @@ def test_a_long_list_that_ends_in_an_open_quote_never_reaches_the_parser() -> No
     assert fault(", ".join(f"event_{n}" for n in range(60)) + ', "open') is not None
 
 
-@given(st.text("ab ,'\"#=[]", max_size=14))
+@pytest.mark.parametrize("value", ["'a' # like 'b', 'c'", '"a"#x", "', "a, 'b' # it's, so", "a # b#c", "a"])
+def test_a_comment_is_taken_off_whatever_it_says(value: str) -> None:
+    row = f"  key = {value}  "
+    (line,) = scan([row])
+    assert "#" not in without_comment(row, line)
+    assert without_comment(row, line).startswith(f"  key = {value[:1]}")
+
+
+@given(st.text("ab ,'\"#=[]", max_size=20))
 def test_what_passes_the_lint_parses(value: str) -> None:
-    found = list(scan([f"key = {value}"]))
+    row = f"key = {value}"
+    found = list(scan([row]))
     if len(found) == 1 and not lint(found[0]) and not found[0].text.startswith(("'''", '"""')):
-        ConfigObj([f"key = {value}"], interpolation=False, raise_errors=True)
+        ConfigObj([without_comment(row, found[0])], interpolation=False, raise_errors=True)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TypeVar
 
 T = TypeVar("T")
+ErrorType = type[BaseException] | None
 POLL_S = 0.02
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -100,5 +101,5 @@ class Child:
     def __enter__(self) -> Child:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: ErrorType, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.functional import ledger
-from tests.functional.child import Child, free_port, is_listening, rtmpd, wait_until
+from tests.functional.child import Child, ErrorType, free_port, is_listening, rtmpd, wait_until
 
 Event = dict[str, Any]
 PREFIX = b"RTMP_EVENT: "
@@ -61,7 +61,7 @@ class Daemon:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: ErrorType, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None and self.child.running():
                 status = self.stop()

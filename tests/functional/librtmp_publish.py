@@ -5,15 +5,18 @@ its own, as a hanging C call would stop the whole test run. With ``keep`` the co
 after the last tag until the process is ended.
 """
 
+from __future__ import annotations
+
 import ctypes
 import sys
 import time
+from collections.abc import Iterator
 
 HEADER_BYTES = 13
 TAG_HEADER_BYTES = 11
 
 
-def load():
+def load() -> ctypes.CDLL:
     library = ctypes.CDLL("librtmp.so.1")
     library.RTMP_Alloc.restype = ctypes.c_void_p
     for name in ("RTMP_Init", "RTMP_EnableWrite", "RTMP_Close", "RTMP_Free"):
@@ -25,7 +28,7 @@ def load():
     return library
 
 
-def tags(data):
+def tags(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     at = HEADER_BYTES
     while at + TAG_HEADER_BYTES <= len(data):
         end = at + TAG_HEADER_BYTES + int.from_bytes(data[at + 1 : at + 4], "big") + 4
@@ -34,7 +37,7 @@ def tags(data):
         at = end
 
 
-def main(path, url, keep):
+def main(path: str, url: str, keep: bool) -> None:
     library = load()
     rtmp = library.RTMP_Alloc()
     library.RTMP_Init(rtmp)

@@ -98,8 +98,16 @@ class Ffmpeg(Peer):
         return not _has(self.program)
 
     def publish_command(self, clip: Path, url: str) -> list[str]:
-        source = ["-re", "-copyts", "-i", str(clip)]
-        return [self.program, *FFMPEG_QUIET, *source, "-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", url]
+        return self._publish(clip, url, "-re")
+
+    def publish_at_once(self, clip: Path, url: str, log: Path) -> None:
+        """Publish ``clip`` as fast as possible and wait for the end."""
+        with Child(self._publish(clip, url), log) as child:
+            assert child.wait() == 0, child.describe()
+
+    def _publish(self, clip: Path, url: str, *pace: str) -> list[str]:
+        command = [self.program, *FFMPEG_QUIET, *pace, "-copyts", "-i", str(clip), "-c", "copy"]
+        return [*command, "-f", "flv", "-flvflags", "no_duration_filesize", url]
 
     def play_command(self, url: str, out: Path) -> list[str]:
         streams = ["-map", "0:v?", "-map", "0:a?"]
@@ -199,3 +207,11 @@ RTMPD = Rtmpd()
 PEERS: tuple[Peer, ...] = (FFMPEG_DEBIAN, FFMPEG_CURRENT, LIBRTMP_PEER, RTMPDUMP, GSTREAMER)
 PUBLISHERS = tuple(peer for peer in PEERS if peer.publishes)
 PLAYERS = tuple(peer for peer in PEERS if peer.plays)
+
+
+def ffmpeg() -> Ffmpeg:
+    """Either ffmpeg, for the tests where it does not matter which. Skips the test if there is none."""
+    if FFMPEG_CURRENT.missing():
+        need(FFMPEG_DEBIAN)
+        return FFMPEG_DEBIAN
+    return FFMPEG_CURRENT

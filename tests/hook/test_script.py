@@ -208,9 +208,13 @@ def test_a_lack_of_processes_is_worth_another_try(script, monkeypatch):
 
 
 def test_a_hanging_script_and_its_children_are_gone_after_the_timeout(script, tmp_path):
-    path = script("sleep 3600 & echo $! > $out\n(sleep 3601 & echo $! > $out.deep; wait) &\necho $$ > $out.self\nwait\n")
+    path = script(
+        "sleep 3600 & echo $! > $out\n"
+        "(sleep 3601 & echo $! > $out.deep; wait) &\n"
+        "echo $$ > $out.self\nwait\n"
+    )
     with pytest.raises(TransientDeliveryError, match="timed out") as raised:
-        run(path, seconds=0.5)
+        run(path, seconds=1.0)
     assert raised.value.code == "timeout"
     pids = [read_pid(tmp_path / name) for name in ("out", "out.deep", "out.self")]
     until(lambda: not any(alive(pid) for pid in pids))
@@ -220,7 +224,7 @@ def test_children_that_ignore_sigterm_are_killed_after_the_grace(script, tmp_pat
     monkeypatch.setattr(child.Child.end, "__defaults__", (0.2,))
     path = script("bash -c 'trap : TERM; echo $$ > $out; while :; do sleep 0.1; done' & wait\n")
     with pytest.raises(TransientDeliveryError):
-        run(path, seconds=0.5)
+        run(path, seconds=1.0)
     pid = read_pid(tmp_path / "out")
     until(lambda: not alive(pid))
 
@@ -228,7 +232,7 @@ def test_children_that_ignore_sigterm_are_killed_after_the_grace(script, tmp_pat
 def test_a_script_may_clean_up_at_sigterm(script, tmp_path):
     path = script("trap 'echo clean > $out.clean; exit' TERM\necho $$ > $out\nwhile :; do sleep 0.05; done\n")
     with pytest.raises(TransientDeliveryError):
-        run(path, seconds=0.5)
+        run(path, seconds=1.0)
     assert (tmp_path / "out.clean").read_text() == "clean\n"
 
 
@@ -249,9 +253,7 @@ def test_what_a_script_leaves_in_the_background_lives_on(script, tmp_path):
 
 
 def test_what_is_left_in_the_background_does_not_keep_the_execution_busy(script, tmp_path):
-    started = time.monotonic()
-    run(script("sleep 3600 & echo $! > $out\n"), seconds=60)
-    assert time.monotonic() - started < 30
+    run(script("sleep 3600 & echo $! > $out\n"))  # would be a timeout
     os.kill(read_pid(tmp_path / "out"), signal.SIGKILL)
 
 

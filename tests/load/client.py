@@ -143,7 +143,7 @@ class Client:
         self.has_media = True
         if self.counted and not self.failure:
             self.verifier = None
-            self._loop.change(self.sock.fileno(), select.EPOLLIN, self._count)
+            self._loop.change(self.sock.fileno(), select.EPOLLIN | select.EPOLLET, self._count)
 
     def _count(self, mask: int) -> None:
         try:

@@ -73,7 +73,7 @@ RTMPD = Contender("rtmpd", "rtmpd")
 RTMPD_FLUSH = {
     "immediate": Contender("rtmpd immediate", "rtmpd", "flush = immediate"),
     "default": Contender("rtmpd default", "rtmpd"),
-    "window": Contender("rtmpd window 50 ms", "rtmpd", "flush = window\nflush_window = 50"),
+    "window": Contender("rtmpd window 50 ms", "rtmpd", "flush = window\nflush_window = 50ms"),
 }
 
 

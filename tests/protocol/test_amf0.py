@@ -417,9 +417,6 @@ def unordered(value: Any) -> Any:
     return shape(value)
 
 
-# It looks for its XML module under an old name.
-OLD_XML_MODULE = pytest.mark.filterwarnings("ignore:defusedxml:DeprecationWarning")
-
 # Py3AMF turns names of digits into integers and integral numbers into int, so names are words here
 # and the sign of zero is not compared.
 words = st.text("abcdefghijklmnopqrstuvwxyzäöß_", min_size=1, max_size=8)
@@ -441,7 +438,6 @@ common = st.recursive(
 )
 
 
-@OLD_XML_MODULE
 @given(common)
 def test_py3amf_reads_what_we_write(value: Any) -> None:
     pyamf = pytest.importorskip("pyamf")
@@ -449,7 +445,6 @@ def test_py3amf_reads_what_we_write(value: Any) -> None:
     assert unordered(from_pyamf(pyamf, read)) == unordered(value)
 
 
-@OLD_XML_MODULE
 @given(common)
 def test_we_read_what_py3amf_writes(value: Any) -> None:
     pyamf = pytest.importorskip("pyamf")

@@ -1,0 +1,171 @@
+"""The front door: what is printed, exit statuses, and what signals do to the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtmpd import __version__, cli
+from rtmpd.config import sample
+
+ROOT = Path(__file__).resolve().parent.parent
+END_S = 30
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "rtmpd.ini"
+    path.write_text("[log]\nformat = json\n[server]\nlisten = 127.0.0.1:0\n[hooks]\ndrain = 1s\n")
+    return path
+
+
+def rtmpd(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rtmpd", *words], capture_output=True, text=True, timeout=END_S, cwd=ROOT
+    )
+
+
+# --- what is printed ----------------------------------------------------------------------------
+
+
+def test_the_program_tests_a_configuration_as_a_process(file: Path) -> None:
+    file.write_text("[log]\nlevel = loud\n[server]\nlisten = here\n")
+    result = rtmpd("-t", "-c", str(file))
+    assert result.returncode == os.EX_CONFIG
+    assert result.stdout == ""
+    first, second, last = result.stderr.splitlines()
+    assert first.startswith(f"rtmpd: {file}:2: log.level: ")
+    assert second.startswith(f"rtmpd: {file}:4: server.listen: ")
+    assert last == f"rtmpd: configuration {file} is not usable"
+
+
+def test_a_usable_configuration_is_ok(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(file.read_text() + "[[a]]\ntype = stdio\nevent_types = nonsense\n")
+    assert cli.main(["-t", "-c", str(file)]) == 0
+    warning, verdict = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"rtmpd: warning: {file}:9: hooks.a.event_types: no event is called nonsense")
+    assert "publish_start" in warning
+    assert verdict == f"rtmpd: configuration {file} is ok"
+
+
+def test_the_effective_configuration_goes_to_stdout(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-T", "-c", str(file)]) == 0
+    assert f"listen = 127.0.0.1:0  # {file}:4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["-V", "-version", "--version"])
+def test_the_version_is_printed(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([word]) == 0
+    assert capsys.readouterr().out == f"rtmpd {__version__}\n"
+
+
+def test_the_defaults_and_the_help_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--print-defaults"]) == 0
+    assert capsys.readouterr().out == sample.sample()
+    assert cli.main(["-help"]) == 0
+    assert "--hook-script EVENT=PATH" in capsys.readouterr().out
+
+
+def test_flag_errors_come_all_at_once_with_status_2(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["-c", str(file), "-record-all", "-hook-script", "x", "-chunk-size", "0", "-nope"]
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "rtmpd: -record-all: recording is not part of this version yet",
+        "rtmpd: -nope: no such flag; see rtmpd --help",
+        "rtmpd: -hook-script: is not an event and its hook (found 'x'); write EVENT=PATH",
+        "rtmpd: -chunk-size: server.chunk_size: is too small (found '0'); the least is 1",
+    ]
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-c", str(tmp_path / "none")]) == os.EX_CONFIG
+    assert "can not be read" in capsys.readouterr().err
+
+
+def test_a_log_file_that_can_not_be_made_ends_the_start(tmp_path: Path, file: Path) -> None:
+    file.write_text(f"[log]\nfile = {tmp_path}/none/x.log\n")
+    assert cli.main(["-c", str(file)]) == os.EX_CANTCREAT
+
+
+# --- the daemon ---------------------------------------------------------------------------------
+
+
+class Running:
+    """A daemon whose log is read as it comes."""
+
+    def __init__(self, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rtmpd", *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT
+        )
+        self.records: list[dict[str, object]] = []
+
+    def until(self, message: str) -> dict[str, object]:
+        """The next record with this message."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.records.append(json.loads(line))
+            if self.records[-1]["message"] == message:
+                return self.records[-1]
+        raise AssertionError(f"no {message!r} in {self.records}")
+
+
+@pytest.fixture
+def daemon(file: Path) -> Iterator[Running]:
+    running = Running("-c", str(file))
+    yield running
+    running.process.kill()
+    running.process.communicate()
+
+
+def test_the_daemon_follows_its_signals(daemon: Running, file: Path) -> None:
+    listening = daemon.until("server listening")
+    assert str(listening["addr"]).startswith("127.0.0.1:") and listening["tls"] is False
+    daemon.until("server started")
+    good = file.read_text()
+    file.write_text("nonsense\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    assert "invalid line" in str(daemon.until("configuration problem")["problem"])
+    daemon.until("configuration not reloaded")
+    file.write_text(good + "[[out]]\ntype = stdio\n[limits]\namf_depth = 9\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.until("changed settings need a restart")["sections"] == "limits"
+    assert daemon.until("configuration reloaded")["changed"] == "limits,hooks"
+    daemon.process.send_signal(signal.SIGUSR2)
+    while "Greenlet" not in str(daemon.records[-1]["message"]):
+        assert daemon.process.stderr
+        daemon.records.append(json.loads(daemon.process.stderr.readline()))
+    daemon.process.send_signal(signal.SIGINT)
+    daemon.until("server stopped")
+    assert daemon.process.wait(END_S) == 0
+
+
+def test_a_second_stop_does_not_wait_for_the_drain(file: Path) -> None:
+    file.write_text(file.read_text().replace("[server]\n", "[server]\ndrain = 1h\n"))
+    daemon = Running("-c", str(file))
+    try:
+        host, _, port = str(daemon.until("server listening")["addr"]).rpartition(":")
+        daemon.until("server started")
+        with socket.create_connection((host, int(port))):
+            daemon.process.send_signal(signal.SIGTERM)
+            daemon.until("server stopping")
+            daemon.process.send_signal(signal.SIGTERM)
+            daemon.until("server stopping now")
+            assert daemon.process.wait(END_S) == 0
+    finally:
+        daemon.process.kill()
+        daemon.process.communicate()
+
+
+def test_an_address_in_use_is_status_69(file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = rtmpd("-c", str(file), "-listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert result.returncode == os.EX_UNAVAILABLE
+    assert json.loads(result.stderr.splitlines()[-1])["message"] == "server can not start"
