@@ -22,6 +22,11 @@ def test_the_events_page_is_what_the_catalogue_says():
     assert page == gen_docs().events_page(), "run scripts/gen_docs"
 
 
+def test_the_configuration_page_and_the_shipped_file_are_what_the_table_of_options_says():
+    for path in ("docs/configuration.md", "etc/rtmpd.ini"):
+        assert gen_docs().is_current(path, gen_docs().PAGES[path]), "run scripts/gen_docs"
+
+
 def test_the_events_page_tells_every_type_and_field():
     page = gen_docs().events_page()
     for name, event_type in EVENT_TYPES.items():

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..errors import Problem
 
 Path = tuple[str, ...]
+
+_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]*@")
+_QUERY_VALUE = re.compile(r"([?&][^=&\s]*)=[^&\s]*")
+
+
+def masked(text: str) -> str:
+    """``text`` without the passwords and query values of URLs in it: it may be shown and logged."""
+    if "://" not in text:
+        return text
+    return _QUERY_VALUE.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class Origin:
 
     def problem(self, path: Path, message: str, hint: str = "") -> Problem:
         """A problem of the value or section at ``path``."""
-        return Problem(self.where, ".".join(path), message, self.text, hint)
+        return Problem(self.where, ".".join(path), message, masked(self.text), hint)
 
 
 @dataclass(frozen=True, slots=True)

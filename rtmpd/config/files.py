@@ -10,7 +10,7 @@ from configobj import ConfigObj, ConfigObjError
 
 from ..errors import Problem
 from . import lines
-from .entries import Entry, Origin, Path, Tree
+from .entries import Entry, Origin, Path, Tree, masked
 
 CONF_D = "conf.d"
 
@@ -115,4 +115,4 @@ class _FileReader:
 
     def _problem(self, number: int, key: str, message: str, text: str = "", hint: str = "") -> None:
         where = f"{self.name}:{number}" if number else self.name
-        self.problems.append(Problem(where, key, message, text, hint))
+        self.problems.append(Problem(where, key, message, masked(text), hint))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Problem
-from .entries import Entry, HookFlag, Origin
+from .entries import Entry, HookFlag, Origin, masked
 from .options import spec
 from .values import BadValue, go_duration, nearest
 
@@ -129,7 +129,7 @@ class _Words:
     problems: list[Problem] = field(default_factory=list)
 
     def problem(self, where: str, message: str, text: str = "", hint: str = "") -> None:
-        self.problems.append(Problem(where, "", message, text, hint))
+        self.problems.append(Problem(where, "", message, masked(text), hint))
 
 
 def parse(argv: Sequence[str]) -> CommandLine:
@@ -192,7 +192,7 @@ def _sort_out(argv: Sequence[str]) -> _Words:
         word = rest.pop(0)
         if word == "--" or word == "-" or not word.startswith("-"):
             for extra in rest if word == "--" else [word]:
-                words.problem("", f'"{extra}" is no flag', hint=_positional_hint(extra))
+                words.problem("", f'"{masked(extra)}" is no flag', hint=_positional_hint(extra))
             if word == "--":
                 break
             continue

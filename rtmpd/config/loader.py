@@ -45,5 +45,13 @@ def load(
     checked = check(spec(), tree, environ, problems)
     settings = build(checked, command_line.hooks, event_types)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(sorted(problems, key=_place))
     return Loaded(settings, tuple(checked.warnings), checked)
+
+
+def _place(problem: Problem) -> tuple[str, int]:
+    """Flags first, as they were found; then file by file, line by line."""
+    file, colon, number = problem.where.rpartition(":")
+    if colon and number.isdigit():
+        return file, int(number)
+    return ("" if problem.where.startswith("-") else problem.where), 0

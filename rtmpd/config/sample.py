@@ -1,4 +1,4 @@
-"""What is made of the table of options: the sample file, the effective configuration, the manual page."""
+"""Files made of the table of options: the sample with every option, and what is in effect."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from .check import Checked
-from .entries import Entry, Path
+from .entries import Entry, Path, masked
 from .options import Option, SectionSpec, spec
 
-MASK = "***"
 # What the file that comes with rtmpd sets, so that a first run shows its events.
 SHIPPED = {("hooks", "stdio_format"): "json"}
 
 _NEEDS_QUOTES = re.compile(r"^$|^\s|\s$|[,#'\"]")
-_KIND = {"seconds": "duration", "milliseconds": "duration", "count": "number", "switch": "yes or no"}
-_RELOAD = {"yes": "on reload", "restart": "after a restart"}
 
 
 # --- the sample file ----------------------------------------------------------------------------
@@ -82,64 +79,10 @@ def _effective_option(checked: Checked, path: Path, option: Option) -> str:
 def _shown(entry: Entry) -> str:
     """As it was written: what ``${...}`` stands for may be a secret."""
     items = entry.value if isinstance(entry.value, list) else [entry.value]
-    return ", ".join(_quoted(_masked(item)) for item in items)
-
-
-def _masked(text: str) -> str:
-    """Without the password of a URL and the values of its query."""
-    if "://" not in text:
-        return text
-    scheme, _, rest = text.partition("://")
-    authority, slash, tail = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    if at:
-        user = f"{user.partition(':')[0]}:{MASK}"
-    return f"{scheme}://{user}{at}{host}{slash}" + re.sub(r"=[^&]*", f"={MASK}", tail)
+    return ", ".join(_quoted(masked(item)) for item in items)
 
 
 def _quoted(text: str) -> str:
     if not _NEEDS_QUOTES.search(text):
         return text
     return f"'{text}'" if '"' in text else f'"{text}"'
-
-
-# --- the manual ---------------------------------------------------------------------------------
-
-
-def manual() -> str:
-    """docs/configuration.md."""
-    table = spec()
-    rows = ["# Configuration", "", *_prose(table.help[1:])]
-    rows += ["", "`rtmpd --print-defaults` prints all of this as a file, `rtmpd -t` tests one, `rtmpd -T` shows what"]
-    rows += ["is in effect."]
-    for name, section in table.sections.items():
-        rows += ["", f"## [{name}]", "", *_prose(section.help), "", *_table(section)]
-        if section.many:
-            rows += ["", f"### [{name}] [[NAME]]", "", *_prose(section.many.help), ""]
-            rows += [] if section.many.inherits else _table(section.many)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(rows)).rstrip("\n") + "\n"
-
-
-def _prose(lines: tuple[str, ...]) -> list[str]:
-    """Paragraphs; lines that are indented more than a paragraph are an example."""
-    return ["    " + line.strip() if line.startswith("  ") else line for line in lines]
-
-
-def _table(section: SectionSpec) -> Iterator[str]:
-    yield "| key | value | default | takes effect | |"
-    yield "| --- | --- | --- | --- | --- |"
-    for key, option in section.options.items():
-        default = "required" if option.default is None else f"`{option.default}`" if option.default else ""
-        text = " ".join(option.help).replace("|", "\\|")
-        yield f"| `{key}` | {_values(option)} | {default} | {_RELOAD[option.reload]} | {text} |"
-
-
-def _values(option: Option) -> str:
-    """The kind of value and its bounds in words."""
-    arguments = [part.strip() for part in option.arguments.split(",") if part.strip()]
-    bounds = dict(part.split("=", 1) for part in arguments if "=" in part)
-    if bounds:
-        return f"{_KIND.get(option.kind, option.kind)}, {bounds['min']} to {bounds['max']}"
-    if option.kind == "word":
-        return ", ".join(f"`{word}`" for word in arguments if word != '""')
-    return _KIND.get(option.kind, option.kind)

@@ -1,11 +1,13 @@
 """What a server answers: ``_result``, ``_error``, ``onStatus``.
 
 Source: RTMP 1.0, 7.2.1.1 (connect), 7.2.2 (NetStream). The order of properties is kept as players
-know it: level, code, description first.
+know it: level, code, description first. Answers that recur from session to session are encoded
+once: a session set-up is mostly AMF.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from . import amf0
@@ -17,6 +19,7 @@ FMS_VERSION = "FMS/3,0,1,123"
 
 #: Media passes through unchanged, so we can forward every codec; we neither decode nor encode.
 _FORWARD = 4.0
+_NO_CAPABILITIES = Capabilities()
 _SERVER_CAPS = float(CAPS_RECONNECT | CAPS_MULTITRACK | CAPS_MODEX | CAPS_NANOSECONDS)
 
 
@@ -27,6 +30,17 @@ def status_object(level: str, code: str, description: str, **more: Any) -> dict[
 
 def connect_result(transaction: float, asked: Capabilities) -> Message:
     """``NetConnection.Connect.Success``, with our capabilities if the client told its own."""
+    if asked == _NO_CAPABILITIES:
+        return _plain_connect_result(transaction)
+    return _connect_result(transaction, asked)
+
+
+@lru_cache(maxsize=16)
+def _plain_connect_result(transaction: float) -> Message:
+    return _connect_result(transaction, _NO_CAPABILITIES)
+
+
+def _connect_result(transaction: float, asked: Capabilities) -> Message:
     properties: dict[str, Any] = {"fmsVer": FMS_VERSION, "capabilities": 31.0, "mode": 1.0}
     information = status_object("status", "NetConnection.Connect.Success", "Connection succeeded.", objectEncoding=0.0)
     information["data"] = amf0.EcmaArray({"version": "3,0,1,123"})
@@ -42,6 +56,7 @@ def connect_result(transaction: float, asked: Capabilities) -> Message:
     return command_message("_result", transaction, properties, information)
 
 
+@lru_cache(maxsize=256)
 def result(transaction: float, *values: Any) -> Message:
     """``_result`` of any other call."""
     return command_message("_result", transaction, None, *values)
@@ -57,16 +72,19 @@ def on_status(msid: int, level: str, code: str, description: str, **more: Any) -
     return command_message("onStatus", 0.0, None, status_object(level, code, description, **more), msid=msid)
 
 
+@lru_cache(maxsize=256)
 def on_fc(name: str, code: str, stream: str) -> Message:
     """``onFCPublish``, ``onFCUnpublish`` and ``onFCSubscribe``, which old encoders wait for."""
     return command_message(name, 0.0, None, status_object("status", code, stream))
 
 
+@lru_cache(maxsize=256)
 def sample_access(msid: int) -> Message:
     """``|RtmpSampleAccess``: players may look at raw audio and video."""
     return Message(DATA_AMF0, amf0.encode("|RtmpSampleAccess", True, True), 0, msid)
 
 
+@lru_cache(maxsize=256)
 def data_start(msid: int) -> Message:
     """``onStatus`` data message ``NetStream.Data.Start``, sent before the first media."""
     return Message(DATA_AMF0, amf0.encode("onStatus", {"code": "NetStream.Data.Start"}), 0, msid)

@@ -51,7 +51,7 @@ from ..protocol.notice import (
     Violation,
 )
 from ..protocol.session import ServerSession
-from .player import Playing
+from .activity import Activity
 from .publisher import Publishing
 from .report import Reporter
 
@@ -74,12 +74,9 @@ class Connection:
         "_end_error",
         "_end_reason",
         "_leaving",
-        "_parkable",
-        "_players",
-        "_publishers",
         "_send_error",
-        "_sinks",
         "accepted_at",
+        "activity",
         "address",
         "app",
         "conn_id",
@@ -90,7 +87,6 @@ class Connection:
         "port",
         "report",
         "request",
-        "role",
         "session",
         "watched_at",
         "watched_bytes",
@@ -109,17 +105,13 @@ class Connection:
         self.report = Reporter(self, context, server)
         self.request = ConnectRequest("")
         self.app = ""
-        self.role = ""
+        self.activity = Activity(self, context)
         self.deadline = self.accepted_at + limits.handshake_timeout_s
         self.deadline_code = "handshake"
         self.watched_at = self.accepted_at
         self.watched_bytes = 0
         self.pinged = False
-        self._publishers: dict[int, Publishing] = {}
-        self._players: dict[int, Playing] = {}
-        self._sinks: dict[int, Callable[[Message], None]] = {}
         self._leaving = False
-        self._parkable = False
         self._end_reason = ""
         self._end_error: PeerError | None = None
         self._send_error: PeerError | None = None
@@ -166,9 +158,9 @@ class Connection:
     def _serve(self) -> bool:
         """Read and act until the end of the stream; true if the connection was parked instead."""
         read = self.peer.read_message
-        sinks = self._sinks
+        sinks = self.activity.sinks
         while True:
-            if self._parkable and self.peer.idle:
+            if not sinks and self._may_park():
                 self._park()
                 return True
             message = read()
@@ -178,10 +170,19 @@ class Connection:
             elif not self._leaving:
                 self._receive(message)
 
+    def _may_park(self) -> bool:
+        listens = self._context.server.park_idle_players and self.activity.only_listens
+        return listens and not self._leaving and self.peer.idle
+
     def _park(self) -> None:
         """End this greenlet; the next bytes, or the end, start another."""
         self.peer.flush()
-        self.peer.transport.when_readable(lambda: gevent.spawn(self._resume))
+        self.peer.transport.when_readable(self._unpark)
+
+    def _unpark(self) -> None:
+        greenlet = gevent.Greenlet(self._resume)
+        greenlet.name = self.conn_id
+        greenlet.start()
 
     def _receive(self, message: Message) -> None:
         if message.type_id == AGGREGATE:
@@ -200,17 +201,17 @@ class Connection:
 
     def _act(self, notice: Notice) -> None:
         if isinstance(notice, MediaArrived):
-            self._publishers[notice.message.msid].media(notice.message)
+            self.activity.sinks[notice.message.msid](notice.message)
         elif isinstance(notice, ConnectAsked | PublishAsked | PlayAsked):
             self._answer(notice)
         elif isinstance(notice, PublishEnded):
-            self._stop_publishing(notice.msid, "unpublished", clean=True)
+            self.activity.stop_publishing(notice.msid, "unpublished", clean=True)
         elif isinstance(notice, PlayEnded):
-            self._stop_playing(notice.msid, "stopped")
+            self.activity.stop_playing(notice.msid, "stopped")
         elif isinstance(notice, PauseAsked):
-            self._players[notice.msid].pause(notice.paused)
+            self.activity.players[notice.msid].pause(notice.paused)
         elif isinstance(notice, ReceiveAsked):
-            self._players[notice.msid].receive(notice.kind, notice.wanted)
+            self.activity.players[notice.msid].receive(notice.kind, notice.wanted)
         elif isinstance(notice, Violation):
             self.report.tolerated(notice)
 
@@ -256,14 +257,10 @@ class Connection:
     def _publish(self, asked: PublishAsked) -> None:
         if not _is_clean(asked.name):
             raise InvalidStreamKey("a stream name may not hold control characters, nor be over 512 bytes long")
-        publishing = Publishing(self, self._context, asked)
-        self._publishers[asked.msid] = publishing
-        self._sinks[asked.msid] = publishing.media
-        self.role = "publisher"
+        publishing = self.activity.publish(asked)
         self.send(self.session.accept(asked))
         publishing.started(asked)
         self._await("first_media", self._context.limits.first_media_timeout_s)
-        self._settle()
 
     def _play(self, asked: PlayAsked) -> None:
         if not _is_clean(asked.name):
@@ -272,35 +269,7 @@ class Connection:
         if not live:
             self.report.waiting(asked.name)
         self.send(self.session.accept(asked))
-        self._players[asked.msid] = Playing(self, self._context, asked)
-        self.role = self.role or "subscriber"
-        self._settle()
-
-    def _stop_publishing(self, msid: int, reason: str, clean: bool) -> None:
-        self._sinks.pop(msid, None)
-        publishing = self._publishers.pop(msid, None)
-        if publishing is not None:
-            publishing.stop(reason, clean)
-            self._settle()
-
-    def _stop_playing(self, msid: int, reason: str) -> None:
-        playing = self._players.pop(msid, None)
-        if playing is not None:
-            playing.stop(reason)
-            self._settle()
-
-    def _settle(self) -> None:
-        """Follow what the connection is doing now."""
-        publishers = self._publishers
-        self._parkable = self._context.server.park_idle_players and bool(self._players) and not publishers
-        self.peer.before_wait = self._flush_streams if publishers else None
-        if len(publishers) == 1:
-            (publishing,) = publishers.values()
-            self.peer.before_wait = publishing.stream.idle
-
-    def _flush_streams(self) -> None:
-        for publishing in self._publishers.values():
-            publishing.stream.idle()
+        self.activity.play(asked)
 
     def send(self, replies: Iterable[Reply]) -> None:
         """Send replies in one piece. Never switches, never raises."""
@@ -318,27 +287,19 @@ class Connection:
     @property
     def publishers(self) -> Iterable[Publishing]:
         """What this connection publishes."""
-        return self._publishers.values()
+        return self.activity.publishers.values()
 
     @property
     def bytes_sent(self) -> int:
         """Everything that was sent on this connection."""
-        playing = sum(playing.subscriber.uncounted_bytes for playing in self._players.values())
-        return self.peer.writer.bytes_sent + playing
-
-    @property
-    def stream_key(self) -> str:
-        """Of what it publishes, or else plays; "" if neither."""
-        for active in (*self._publishers.values(), *self._players.values()):
-            return active.stream.key
-        return ""
+        return self.peer.writer.bytes_sent + self.activity.uncounted_bytes
 
     @property
     def phase(self) -> str:
         """Where in its life the connection is, as errors tell it."""
         if not self.report.is_accepted:
             return PHASE_HANDSHAKE
-        return PHASE_MEDIA if self._publishers or self._players else PHASE_COMMAND
+        return PHASE_MEDIA if self.activity.stream_key else PHASE_COMMAND
 
     def end(self, reason: str, error: PeerError | None = None) -> None:
         """Have the connection end, from anywhere. Never switches, never raises."""
@@ -351,7 +312,6 @@ class Connection:
         """What was sent last shall arrive: close our direction, wait a moment for the client's."""
         self._leaving = True
         self._end_reason = self._end_reason or reason
-        self._parkable = False
         self._await("leave", _LINGER_S)
         self.peer.flush()
         if not self.peer.writer.busy:
@@ -388,15 +348,12 @@ class Connection:
         if error.clean and self._send_error is None:
             return True
         is_reset = self._send_error is not None or error.code in _RESETS
-        return is_reset and not self._publishers and not any(p.stream.live for p in self._players.values())
+        return is_reset and not self.activity.is_live
 
     def _close(self) -> None:
         reason = self._end_reason or "client_closed"
-        key = self.stream_key
-        for msid in tuple(self._publishers):
-            self._stop_publishing(msid, reason, clean=reason == "server_stop")
-        for msid in tuple(self._players):
-            self._stop_playing(msid, reason)
+        key = self.activity.stream_key
+        self.activity.stop_all(reason, clean=reason == "server_stop")
         self.peer.writer.close()
         self.peer.transport.close()
         self._context.forget(self)

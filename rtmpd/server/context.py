@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Context:
-    """Settings, the streams, the way out for events, and the connections there are."""
+    """Settings, the streams, the way out for events, and the connections there are.
+
+    ``watch_period_s`` is how often the watch looks at every connection: the resolution of deadlines.
+    """
 
     server: ServerSettings
     limits: LimitSettings
@@ -30,6 +33,7 @@ class Context:
     started_at: float = 0.0
     connections: dict[str, Connection] = field(default_factory=dict)
     draining: bool = False
+    watch_period_s: float = 1.0
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     amf_limits: AmfLimits = field(default_factory=AmfLimits)
     _next_id: int = 1

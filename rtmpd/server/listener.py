@@ -107,7 +107,8 @@ def _bound(host: str, port: int, backlog: int) -> Any:
     """A listening socket; without a host one that takes IPv6 and IPv4 where the system can."""
     family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
     if host and ":" not in host:
-        family, _, _, _, (host, *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        host = str(resolved[0])
     sock = RawSocket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

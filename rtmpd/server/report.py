@@ -19,7 +19,7 @@ _VIOLATIONS_REPORTED = 10
 class Reporter:
     """Emits a connection's events. ``is_accepted`` is true from the finished handshake on."""
 
-    __slots__ = ("_connection", "_context", "_server", "_violations", "is_accepted", "last_key")
+    __slots__ = ("_connection", "_context", "_server", "_violations", "is_accepted")
 
     def __init__(self, connection: Connection, context: Context, server: tuple[str, int]) -> None:
         self._connection = connection
@@ -70,7 +70,7 @@ class Reporter:
                 "connection_close",
                 conn_id=connection.conn_id,
                 stream_key=stream_key,
-                role=connection.role,
+                role=connection.activity.role,
                 reason=reason,
                 duration_sec=duration,
                 bytes_received=connection.peer.bytes_received,
@@ -117,7 +117,7 @@ class Reporter:
         self._context.emit(
             type,
             conn_id=connection.conn_id,
-            stream_key=connection.stream_key,
+            stream_key=connection.activity.stream_key,
             error_type=error_type,
             error_message=message,
             error_code=code,

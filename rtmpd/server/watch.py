@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .context import Context
 
 _log = logger("server")
-_PERIOD_S = 1.0
 
 
 class Watch:
@@ -42,7 +41,7 @@ class Watch:
 
     def _run(self) -> None:
         while True:
-            gevent.sleep(_PERIOD_S)
+            gevent.sleep(self._context.watch_period_s)
             now = self._context.clock.monotonic()
             for connection in tuple(self._context.connections.values()):
                 try:

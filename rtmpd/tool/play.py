@@ -6,6 +6,7 @@ import argparse
 import os
 import stat
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import gevent
@@ -118,19 +119,32 @@ class FlvSink:
         """Write what was gathered. May switch greenlets. Raises OSError."""
         if self._pending:
             pending, self._pending = self._pending, []
-            self._thread.apply(_write_all, (self._fd, b"".join(pending)))
+            self._in_thread(lambda: _write_all(self._fd, b"".join(pending)))
 
     def close(self) -> None:
         """Write the rest, say in the file's header what kinds are there, and close it. May switch
         greenlets. Raises OSError."""
         try:
             self.flush()
-            self._thread.apply(self._finish)
+            self._in_thread(self._finish)
         finally:
             self._thread.kill()
 
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        """An error is carried over by hand, since gevent would print what is raised over there."""
+
+        def attempt() -> OSError | None:
+            try:
+                work()
+            except OSError as error:
+                return error
+            return None
+
+        error = self._thread.apply(attempt)
+        if error is not None:
+            raise error
+
     def _finish(self) -> None:
-        """In the thread."""
         if stat.S_ISREG(os.fstat(self._fd).st_mode) and self._fd != 1:
             header = file_header(audio=AUDIO_MESSAGE in self._kinds, video=VIDEO_MESSAGE in self._kinds)
             os.pwrite(self._fd, header[_FLAGS_OFFSET : _FLAGS_OFFSET + 1], _FLAGS_OFFSET)

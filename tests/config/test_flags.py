@@ -103,7 +103,7 @@ def test_a_switch_takes_no_value() -> None:
 
 def test_problems_of_flags_and_files_come_together(refuse: Refuse) -> None:
     problems = refuse("[log]\nlevel = loud\n", "-nope", "-chunk-size", "0")
-    assert [p.where.rpartition("/")[2] for p in problems] == ["-nope", "rtmpd.ini:2", "-chunk-size"]
+    assert [p.where.rpartition("/")[2] for p in problems] == ["-nope", "-chunk-size", "rtmpd.ini:2"]
 
 
 def test_the_help_names_every_flag_with_the_help_of_its_option() -> None:

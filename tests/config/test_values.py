@@ -11,7 +11,7 @@ from rtmpd.settings import Address
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("300ms", 0.3), ("1.5h", 5400.0), ("1m30s", 90.0), ("30", 30.0), ("0.25", 0.25), ("0", 0.0), (".5s", 0.5), ("1us", 1e-6)],
+    [("300ms", 0.3), ("1.5h", 5400), ("1m30s", 90), ("30", 30), ("0.25", 0.25), ("0", 0), (".5s", 0.5), ("1us", 1e-6)],
 )
 def test_a_duration_is_go_style_or_a_plain_number_of_seconds(text: str, seconds: float) -> None:
     assert values.duration(text) == pytest.approx(seconds)
@@ -32,7 +32,8 @@ def test_a_go_duration_has_a_unit_except_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("4096", 4096), ("64k", 65536), ("4M", 4 << 20), ("1G", 1 << 30), ("1.5k", 1536), ("2MiB", 2 << 20)]
+    ("text", "size"),
+    [("4096", 4096), ("64k", 65536), ("4M", 4 << 20), ("1G", 1 << 30), ("1.5k", 1536), ("2MiB", 2 << 20)],
 )
 def test_a_size_may_have_a_unit_of_1024(text: str, size: int) -> None:
     assert values.bytes_of(text) == size

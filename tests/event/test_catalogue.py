@@ -1,10 +1,14 @@
 """The table of event types."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from rtmpd.event.catalogue import EVENT_TYPES, GROUPS, matches, severity_of
 from rtmpd.event.kind import SEVERITIES
 
+PACKAGE = Path(__file__).parents[2] / "rtmpd"
 JSON_TYPES = {"string", "integer", "number", "boolean", "array", "object"}
 
 
@@ -60,3 +64,23 @@ def test_patterns_are_globs_over_the_whole_name():
     assert matches("publish_start", ("play_*", "publish_*"))
     assert not matches("publish_start", ("publish",))
     assert not matches("publish_start", ("PUBLISH_START",))
+
+
+def emissions():
+    """Every ``emit("type", ...)`` in the package: where, the type, and the names of the data."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1].lstrip("_") == "emit":
+                match node.args:
+                    case [ast.Constant(value=str(type))]:
+                        given = [keyword.arg for keyword in node.keywords]
+                        names = [name for name in given if name not in ("conn_id", "stream_key")]
+                        yield f"{path.name}:{node.lineno}", type, names
+
+
+def test_what_the_package_emits_is_in_the_table_in_its_order():
+    found = list(emissions())
+    assert len(found) >= 5
+    for where, type, names in found:
+        known = [field.name for field in EVENT_TYPES[type].fields]
+        assert names == [name for name in known if name in names], where

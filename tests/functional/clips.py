@@ -59,6 +59,8 @@ def make(name: str, path: Path, ffmpeg: str, seconds: float = SECONDS, gop_frame
     for source, wanted in ((VIDEO_INPUT, video), (AUDIO_INPUT, audio)):
         if wanted:
             command += ["-f", "lavfi", "-t", str(seconds), "-i", source]
-    command += [*video, *audio, "-flags", "+bitexact", "-fflags", "+bitexact", "-f", "flv", str(path)]
+    # A live stream promises no duration in onMetaData; rtmpdump would compare it with what it got.
+    command += [*video, *audio, "-flags", "+bitexact", "-fflags", "+bitexact"]
+    command += ["-f", "flv", "-flvflags", "no_duration_filesize", str(path)]
     subprocess.run(command, check=True, timeout=120, stderr=subprocess.DEVNULL)
     return path

@@ -204,7 +204,7 @@ LIBRTMP_PEER = Librtmp()
 RTMPDUMP = Rtmpdump()
 GSTREAMER = Gstreamer()
 RTMPD = Rtmpd()
-PEERS: tuple[Peer, ...] = (FFMPEG_DEBIAN, FFMPEG_CURRENT, LIBRTMP_PEER, RTMPDUMP, GSTREAMER)
+PEERS: tuple[Peer, ...] = (FFMPEG_DEBIAN, FFMPEG_CURRENT, LIBRTMP_PEER, RTMPDUMP, GSTREAMER, RTMPD)
 PUBLISHERS = tuple(peer for peer in PEERS if peer.publishes)
 PLAYERS = tuple(peer for peer in PEERS if peer.plays)
 

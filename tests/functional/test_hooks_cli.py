@@ -143,7 +143,7 @@ def test_a_background_process_of_a_script_that_ended_in_time_lives_on(publish: P
     subprocess.run(["kill", str(pid)], check=True)
 
 
-def test_hook_concurrency_bounds_the_scripts_that_run_at_once(publish: Publish, tmp_path: Path) -> None:
+def test_hook_concurrency_bounds_the_executions_of_a_hook_that_run_at_once(publish: Publish, tmp_path: Path) -> None:
     running, seen = tmp_path / "running", tmp_path / "seen"
     running.mkdir()
     body = f"""mkdir {running}/$$
@@ -152,10 +152,10 @@ ls {running} | wc -l >> {seen}
 sleep 0.1
 rmdir {running}/$$
 """
-    path = script(tmp_path / "counting.sh", body)
-    arguments = [word for n in range(5) for word in ("--hook-script", f"publish_start={path}")]
-    with Daemon(tmp_path, [*arguments, "--hook-concurrency", "2"]) as daemon:
-        publish(daemon, "live/camera")
+    hook = f"publish_start={script(tmp_path / 'counting.sh', body)}"
+    with Daemon(tmp_path, ["--hook-script", hook, "--hook-concurrency", "2"]) as daemon:
+        for n in range(5):
+            publish(daemon, f"live/camera{n}")
         wait_until(lambda: seen.exists() and len(seen.read_text().split()) == 5, "five executions", 20.0)
     assert max(map(int, seen.read_text().split())) == 2
 

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("trial", nargs="*", type=_trial, metavar="TRIAL", help="what to measure; default all")
     parsed.add_argument("--only", choices=("rtmpd", "nginx"), help="measure just one of the two")
     parsed.add_argument("--rounds", type=_positive, default=3, help="interleaved rounds (default 3)")
-    parsed.add_argument("--seconds", type=float, default=4.0, help="measured time of each trial (default 4)")
+    parsed.add_argument("--seconds", type=_duration, default=4.0, help="measured time of each trial (default 4)")
     parsed.add_argument("--players", type=_sizes, default="1,50,200,500", help="sizes of fanout (default 1,50,200,500)")
     parsed.add_argument("--idle-players", type=_positive, default=2000, help="sessions of idle (default 2000)")
     parsed.add_argument("--slow-players", type=_positive, default=SLOW_PLAYERS, help="players of slow (default 500)")
@@ -72,6 +72,13 @@ def _policies(text: str) -> list[Contender]:
     return [RTMPD_FLUSH[name] for name in text.split(",")]
 
 
+def _duration(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 60:
+        raise argparse.ArgumentTypeError("must be 0.1 to 60")
+    return value
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -87,7 +94,9 @@ def plan(arguments: argparse.Namespace) -> tuple[list[Group], list[Step]]:
         trial = TRIALS[name]
         sizes = arguments.players if name == "fanout" else [arguments.slow_players]
         for size in sizes:
-            title = f"{name}: {trial.title}" + (f", {size} players" if name in ("fanout", "slow") else "")
+            title = f"{name}: {trial.title}" + (
+                f", {size} player{'s' * (size > 1)}" if name in ("fanout", "slow") else ""
+            )
             group = Group(trial, title)
             groups.append(group)
             rivals = [NGINX, *(arguments.policies if trial.policies else [RTMPD])]

@@ -80,12 +80,17 @@ def end(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
     process.terminate()
     try:
         process.wait(patience_s)
-        return
     except subprocess.TimeoutExpired:
-        pass
-    for each in family:
+        pass  # it had its chance
+    finally:
+        if process.poll() is None:
+            _kill(family)
+            process.wait()
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
         try:
-            os.kill(each, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    process.wait()

@@ -203,9 +203,10 @@ def idle(rig: Rig, options: Options) -> Figures:
     before_kb, used = rig.resident_kb(), rig.meter()
     rig.open_all(players)
     spent = used()
-    rig.loop.run_for(1.0)
+    rest_s = min(1.0, options.seconds)
+    rig.loop.run_for(rest_s)
     resting = rig.meter()
-    rig.loop.run_for(1.0)
+    rig.loop.run_for(rest_s)
     return {
         "RSS KB/session": (rig.resident_kb() - before_kb) / options.idle_players,
         "sessions/CPU-s": options.idle_players / spent.server_cpu_s,
