@@ -40,6 +40,7 @@ class House:
         May switch greenlets.
         """
         self._server.stop(self._settings.server.drain_s if drain_s is None else drain_s)
+        self.registry.close()
         self.hooks.close(self._settings.hooks.drain_s if drain_s is None else drain_s)
 
     def replace_hooks(self, hooks: HooksSettings) -> None:

@@ -115,15 +115,16 @@ class Peer:
         """The client's side of the handshake. May switch greenlets; raises as above."""
         return client_handshake(self.buffer, self.writer.write, uptime_ms=uptime_ms, random=os.urandom, digest=digest)
 
-    def read_message(self) -> Message:
-        """The next message that is not protocol control. May switch greenlets.
+    def read_message(self) -> Message | None:
+        """The next message; None if it was protocol control and has been dealt with here, so that
+        the caller may look around. May switch greenlets.
 
         Raises ChunkError, ConnectionLost.
         """
-        while True:
-            message = self.reader.read_message()
-            if message.type_id >= AUDIO or not self._control(message):
-                return message
+        message = self.reader.read_message()
+        if message.type_id < AUDIO and self._control(message):
+            return None
+        return message
 
     def _control(self, message: Message) -> bool:
         """Act on a protocol control message; whether it was one."""

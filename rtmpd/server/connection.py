@@ -123,7 +123,7 @@ class Connection:
         self._guarded(self._begin)
 
     def _resume(self) -> None:
-        self._guarded(self._serve)
+        self._guarded(lambda: self._serve(has_read=False))
 
     def _guarded(self, body: Callable[[], bool]) -> None:
         parked = False
@@ -153,17 +153,23 @@ class Connection:
         result = self.peer.accept_handshake(self._context.uptime_ms())
         self._await("connect", self._context.limits.connect_timeout_s)
         self.report.accepted(result.scheme)
-        return self._serve()
+        return self._serve(has_read=True)
 
-    def _serve(self) -> bool:
-        """Read and act until the end of the stream; true if the connection was parked instead."""
+    def _serve(self, has_read: bool) -> bool:
+        """Read and act until the end of the stream; true if the connection was parked instead.
+
+        Without ``has_read`` something has arrived and not been read, so there is no parking yet.
+        """
         read = self.peer.read_message
         sinks = self.activity.sinks
         while True:
-            if not sinks and self._may_park():
+            if not sinks and has_read and self._may_park():
                 self._park()
                 return True
             message = read()
+            has_read = True
+            if message is None:
+                continue
             sink = sinks.get(message.msid)
             if sink is not None and (message.type_id == VIDEO or message.type_id == AUDIO):
                 sink(message)

@@ -108,6 +108,11 @@ class Registry:
         """Detach a player."""
         stream.detach(subscriber)
 
+    def close(self) -> None:
+        """Give up on publishers that have not come back, and on what is held for them."""
+        for stream in self:
+            stream.give_up()
+
     def _create(self, app: str, name: str) -> Stream:
         stream = Stream(app, name, self._apps.of(app), self._clock, self._load, self._discard_if_empty)
         self._streams[stream.key] = stream

@@ -107,6 +107,11 @@ class Stream:
             self._grace_timer = get_hub().loop.timer(grace_s)
             self._grace_timer.start(self._end)
 
+    def give_up(self) -> None:
+        """Wait no longer for a publisher that was cut off."""
+        if self._grace_timer is not None:
+            self._end()
+
     def _end(self) -> None:
         self._stop_grace()
         self._gop.clear()

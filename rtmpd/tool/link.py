@@ -108,6 +108,8 @@ class Link:
             message = self.peer.read_message()
         except ConnectionLost as lost:
             raise self._failure or ConnectionLost("the server closed the connection", lost.code) from None
+        if message is None:
+            return
         for part in split(message) if message.type_id == AGGREGATE else (message,):
             self._act_on(self.session.receive(part))
 
