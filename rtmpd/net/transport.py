@@ -100,12 +100,12 @@ class Transport:
     def when_readable(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once from the hub when bytes (or the end) arrive. Never switches."""
 
-        def arrived() -> None:
-            self._watcher.stop()
-            self._likely_empty = False
-            callback()
+        self._watcher.start(self._arrived, callback)
 
-        self._watcher.start(arrived)
+    def _arrived(self, callback: Callable[[], None]) -> None:
+        self._watcher.stop()
+        self._likely_empty = False
+        callback()
 
     def has_buffered(self) -> bool:
         """Whether bytes have arrived that no watcher will announce. Never, without TLS."""

@@ -62,7 +62,7 @@ class _ChunkStream:
         self.type_id = 0
         self.msid = 0
         self.left = 0
-        self.parts: list[bytes] = []
+        self.parts: list[bytes] | None = None
 
 
 class ChunkReader:
@@ -95,7 +95,7 @@ class ChunkReader:
         if stream is not None and stream.left:
             self._held -= stream.length - stream.left
             stream.left = 0
-            stream.parts = []
+            stream.parts = None
 
     def read_message(self) -> Message:
         """The next complete message. May switch greenlets.
@@ -210,6 +210,8 @@ class ChunkReader:
             stream.left = 0
             return Message(stream.type_id, data[pos : pos + left], stream.timestamp, stream.msid)
         parts = stream.parts
+        if parts is None:
+            parts = stream.parts = []
         before = stream.length - left
         while True:
             count = size if size < left else left
@@ -236,7 +238,7 @@ class ChunkReader:
             return None
         self._held -= before
         stream.left = 0
-        stream.parts = []
+        stream.parts = None
         return Message(stream.type_id, b"".join(parts), stream.timestamp, stream.msid)
 
     def _hold(self, stream: _ChunkStream, left: int, before: int) -> None:

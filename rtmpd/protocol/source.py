@@ -71,6 +71,11 @@ class Buffer:
         self.data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.pos = 0
 
+    def forget(self) -> None:
+        """Let go of bytes that were read, before a long wait."""
+        if self.pos == len(self.data):
+            self.data, self.pos = b"", 0
+
     def read(self, count: int) -> bytes:
         """Exactly ``count`` bytes. May switch greenlets; raises as ``fill``."""
         self.fill(count)

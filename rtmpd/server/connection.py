@@ -10,6 +10,7 @@ A player that only listens is parked: its greenlet ends, and the next bytes star
 from __future__ import annotations
 
 import fnmatch
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,6 @@ from ..net.peer import Peer
 from ..net.tls import TlsTransport
 from ..net.transport import Transport
 from ..protocol.aggregate import split
-from ..protocol.command import ConnectRequest
 from ..protocol.constants import AGGREGATE, AUDIO, BANDWIDTH_DYNAMIC, CSID_CONTROL, VIDEO
 from ..protocol.control import set_chunk_size, set_peer_bandwidth, window_ack_size
 from ..protocol.message import Message
@@ -82,11 +82,11 @@ class Connection:
         "conn_id",
         "deadline",
         "deadline_code",
+        "flash_ver",
         "peer",
         "pinged",
         "port",
         "report",
-        "request",
         "session",
         "watched_at",
         "watched_bytes",
@@ -103,8 +103,8 @@ class Connection:
         self.peer = Peer(transport, context.clock, context.chunk_limits, self._sending_failed)
         self.session = ServerSession(context.amf_limits, limits.message_streams)
         self.report = Reporter(self, context, server)
-        self.request = ConnectRequest("")
         self.app = ""
+        self.flash_ver = ""
         self.activity = Activity(self, context)
         self.deadline = self.accepted_at + limits.handshake_timeout_s
         self.deadline_code = "handshake"
@@ -183,6 +183,7 @@ class Connection:
     def _park(self) -> None:
         """End this greenlet; the next bytes, or the end, start another."""
         self.peer.flush()
+        self.peer.buffer.forget()
         self.peer.transport.when_readable(self._unpark)
 
     def _unpark(self) -> None:
@@ -249,8 +250,8 @@ class Connection:
             raise LimitReached(f"{request.app} has its {limit} connections")
         if context.draining:
             raise LimitReached("the server is stopping")
-        self.request = request
-        self.app = request.app
+        self.app = sys.intern(request.app)
+        self.flash_ver = sys.intern(request.flash_ver)  # thousands of players say the same
         window = context.server.window_ack_bytes
         self.send([
             Reply(CSID_CONTROL, window_ack_size(window)),

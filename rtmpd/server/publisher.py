@@ -76,7 +76,7 @@ class Publishing:
             publish_type=asked.publish_type,
             session_id=self.session_id,
             client_ip=self.address,
-            encoder=connection.request.flash_ver,
+            encoder=connection.flash_ver,
             identity="",
             query=query,
         )

@@ -167,6 +167,12 @@ def test_order_is_judged_from_the_first_key_frame_on() -> None:
     assert faults(on_the_wire(messages)) == {}
 
 
+def test_a_number_from_nowhere_is_corrupt_and_not_a_loss() -> None:
+    messages = stream()
+    messages[12] = (VIDEO, 200, payload(VIDEO, 1 << 50, 200, SENT_NS, 9000))
+    assert faults(on_the_wire(messages)) == {"corrupt": 1, "lost": 1}
+
+
 def test_a_restart_keeps_the_place_in_the_stream() -> None:
     verifier = Verifier()
     for type_id, timestamp, body in stream():

@@ -25,6 +25,9 @@ from .wire import AUDIO, VIDEO, Received
 
 SEQUENCE_HEADERS = {VIDEO: VIDEO_SEQUENCE_HEADER, AUDIO: AUDIO_SEQUENCE_HEADER}
 
+MAX_GAP = 1_000_000
+"""Messages that may be missing in a row; a number further ahead is not one of our publisher's."""
+
 
 @dataclass(slots=True)
 class Faults:
@@ -90,7 +93,7 @@ class Verifier:
         if type_id not in self._headers:
             self.faults.without_header += 1
         heads = (head(type_id, size, False), head(type_id, size, True))
-        if size != len(body) or body[:at] not in heads or body[end:] != padding(sequence, size - end):
+        if body[:at] not in heads or body[end:] != padding(sequence, size - end):
             self.faults.corrupt += 1
         if timestamp != sent_timestamp:
             self.faults.wrong_timestamp += 1
@@ -106,7 +109,9 @@ class Verifier:
 
     def _order(self, sequence: int) -> None:
         expected = sequence if self._next is None else self._next
-        if sequence >= expected:
+        if sequence - expected > MAX_GAP:
+            self.faults.corrupt += 1
+        elif sequence >= expected:
             self._missing.update(range(expected, sequence))
             self.faults.lost += sequence - expected
             self._next = sequence + 1
