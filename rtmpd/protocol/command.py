@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..errors import CommandError
 from . import amf0
@@ -113,11 +112,10 @@ def read_connect(command: Command) -> ConnectRequest:
     """
     properties = command.object if isinstance(command.object, dict) else {}
     tc_url = _text(properties.get("tcUrl"))
-    app, mark, query = _text(properties.get("app")).partition("?")
+    app, _, query = _text(properties.get("app")).partition("?")
     if not app.strip("/") and tc_url:
-        parts = urlsplit(_without_bad_port(tc_url))
-        app = parts.path
-        query = query or parts.query
+        app, url_query = _path_and_query(tc_url)
+        query = query or url_query
     encoding = properties.get("objectEncoding")
     return ConnectRequest(
         app=app.strip("/"),
@@ -158,8 +156,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _without_bad_port(url: str) -> str:
-    """urlsplit refuses some broken hosts; a broken tcUrl only costs us its path."""
-    scheme, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}host{slash}{path}" if mark else url
+def _path_and_query(url: str) -> tuple[str, str]:
+    """By hand, as ``urlsplit`` refuses some broken hosts and we want to know nothing of the host."""
+    plain, _, query = url.partition("?")
+    _, mark, rest = plain.partition("://")
+    return rest.partition("/")[2] if mark else plain, query

@@ -266,7 +266,8 @@ class ServerSession:
         return [*notices, PlayAsked(command.msid, command.transaction, name or _DEFAULT_NAME, query, start, reset)]
 
     def _delete_stream(self, command: Command) -> list[Notice]:
-        msid = int(command.number(0, float(command.msid)))
+        wanted = command.number(0, float(command.msid))
+        msid = int(wanted) if 0 < wanted < 2**32 else 0
         stream = self._streams.pop(msid, None)
         return self._stop(msid, stream, command.name) if stream is not None else []
 

@@ -19,6 +19,7 @@ FMS_VERSION = "FMS/3,0,1,123"
 
 #: Media passes through unchanged, so we can forward every codec; we neither decode nor encode.
 _FORWARD = 4.0
+_LONGEST_KEPT = 128  # characters of a stream name: what is kept is bounded in bytes, whatever clients send
 _NO_CAPABILITIES = Capabilities()
 _SERVER_CAPS = float(CAPS_RECONNECT | CAPS_MULTITRACK | CAPS_MODEX | CAPS_NANOSECONDS)
 
@@ -72,10 +73,18 @@ def on_status(msid: int, level: str, code: str, description: str, **more: Any) -
     return command_message("onStatus", 0.0, None, status_object(level, code, description, **more), msid=msid)
 
 
-@lru_cache(maxsize=256)
 def on_fc(name: str, code: str, stream: str) -> Message:
     """``onFCPublish``, ``onFCUnpublish`` and ``onFCSubscribe``, which old encoders wait for."""
+    if len(stream) > _LONGEST_KEPT:
+        return _on_fc(name, code, stream)
+    return _short_on_fc(name, code, stream)
+
+
+def _on_fc(name: str, code: str, stream: str) -> Message:
     return command_message(name, 0.0, None, status_object("status", code, stream))
+
+
+_short_on_fc = lru_cache(maxsize=256)(_on_fc)
 
 
 @lru_cache(maxsize=256)

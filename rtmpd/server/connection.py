@@ -274,7 +274,7 @@ class Connection:
             raise InvalidStreamKey("a stream name may not hold control characters, nor be over 512 bytes long")
         live = self._context.registry.admit_player(self.app, asked.name)
         if not live:
-            self.report.waiting(asked.name)
+            self.report.nobody_publishes(asked.name, waits=True)
         self.send(self.session.accept(asked))
         self.activity.play(asked)
 

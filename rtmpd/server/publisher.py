@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _log = logger("server")
 
 
+def _discard(message: Message) -> None:
+    """Where the media of a replaced publisher goes."""
+
+
 class Publishing:
     """Media of one message stream on its way into the stream. ``media`` is the ingest hot path.
 
@@ -116,6 +120,7 @@ class Publishing:
     def replaced(self, by_conn_id: str, policy: str) -> None:
         """Another publisher has the key. The stream goes on with it, so nothing is released here."""
         stream = self.stream
+        self._publish = _discard  # what the server has received from us and not read yet
         self._context.emit(
             "publish_replaced",
             conn_id=self.conn_id,

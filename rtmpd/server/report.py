@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import AppRejected, PeerError, Rejected
+from ..errors import AppRejected, PeerError, Rejected, StreamNotFound
 from ..log import logger
-from ..protocol.notice import Asked, ConnectAsked, Violation
+from ..protocol.notice import Asked, ConnectAsked, PlayAsked, Violation
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -132,6 +132,9 @@ class Reporter:
     def refused(self, asked: Asked, error: Rejected) -> None:
         """A request was refused."""
         connection = self._connection
+        if isinstance(error, StreamNotFound) and isinstance(asked, PlayAsked):
+            self.nobody_publishes(asked.name, waits=False)
+            return
         app = asked.request.app if isinstance(asked, ConnectAsked) else connection.app
         name = "" if isinstance(asked, ConnectAsked) else asked.name
         self._context.emit(
@@ -145,8 +148,8 @@ class Reporter:
         )
         _log.warning("request refused", conn_id=connection.conn_id, app=app, stream_name=name, error=error)
 
-    def waiting(self, name: str) -> None:
-        """A player waits for a publisher."""
+    def nobody_publishes(self, name: str, waits: bool) -> None:
+        """Somebody plays what is not published, and ``waits`` or is refused."""
         connection = self._connection
         key = f"{connection.app}/{name}"
         self._context.emit(
@@ -155,6 +158,7 @@ class Reporter:
             stream_key=key,
             app=connection.app,
             stream_name=name,
-            waiting=True,
+            waiting=waits,
         )
-        _log.info("player waits for a publisher", conn_id=connection.conn_id, stream_key=key)
+        text = "player waits for a publisher" if waits else "nobody publishes what a player asks for"
+        _log.info(text, conn_id=connection.conn_id, stream_key=key)

@@ -222,6 +222,8 @@ class Stream:
         self.subscribers.discard(subscriber)
         subscriber.leave()
         self._drop_empty_groups()
+        if not self.subscribers:
+            self.give_up()  # nobody is left to be kept for a publisher that may return
         if self.is_empty:
             self._on_empty(self)
 

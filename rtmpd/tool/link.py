@@ -56,6 +56,7 @@ class Link:
             self.peer.announce_chunk_size(CHUNK_SIZE_BYTES)
             self._send(self.session.publish(self._url.stream_name))
             self._read_until(State.STARTED)
+            self.peer.flush()
 
     def play(self) -> None:
         """Connect and play; when this returns the server has agreed."""
@@ -82,6 +83,7 @@ class Link:
         Nobody else may read any more."""
         with self._deadline("take the rest and close", _GOODBYE_TIMEOUT_S):
             self._send(self.session.close())
+            self.peer.flush()
             self.drain()
             self.peer.transport.shutdown_writing()
             try:
@@ -108,6 +110,8 @@ class Link:
             message = self.peer.read_message()
         except ConnectionLost as lost:
             raise self._failure or ConnectionLost("the server closed the connection", lost.code) from None
+        if message is None:
+            return
         if message is None:
             return
         for part in split(message) if message.type_id == AGGREGATE else (message,):

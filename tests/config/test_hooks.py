@@ -140,6 +140,7 @@ def test_values_that_have_always_meant_the_default_still_do(read: Read) -> None:
 
 
 def test_a_reference_in_a_flag_is_left_to_the_shell(read: Read) -> None:
+    assert read("", "-listen", "${X}:1").settings.server.listen[0].host == "${X}"
     assert read("", "-hook-webhook", "*=http://h/${X}$$").settings.hooks.hooks[0].target == "http://h/${X}$$"
 
 

@@ -62,13 +62,16 @@ def test_an_application_overrides_only_what_it_names(read: Read) -> None:
 # --- several files ------------------------------------------------------------------------------
 
 
-def test_conf_d_is_read_in_name_order_and_the_later_wins(read: Read, tmp_path: Path) -> None:
+def test_conf_d_is_read_in_name_order_and_the_later_wins(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts = tmp_path / "conf.d"
     parts.mkdir()
     (parts / "20.ini").write_text("[log]\nlevel = error\n")
     (parts / "10.ini").write_text("[log]\nlevel = debug\nformat = json\n[apps]\n[[live]]\nplay_waits = no\n")
     (parts / ".hidden.ini").write_text("nonsense")
     (parts / "30.ini.bak").write_text("nonsense")
+    monkeypatch.setattr(os, "listdir", lambda _: ["30.ini.bak", "20.ini", ".hidden.ini", "10.ini"])
     settings = read("[log]\nlevel = info\nfile = x.log\n[apps]\n[[live]]\nmax_players = 3\n").settings
     assert (settings.log.level, settings.log.format) == ("error", "json")
     assert settings.log.file == str(tmp_path / "x.log")
@@ -264,9 +267,9 @@ def test_text_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
         load(flags.parse(["-c", str(file)]))
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_harmless(tmp_path: Path) -> None:
+def test_a_byte_order_mark_windows_line_ends_and_form_feeds_are_harmless(tmp_path: Path) -> None:
     file = tmp_path / "a.ini"
-    file.write_bytes("\ufeff[log]\r\nlevel = error # ü\x0c\r\n".encode())
+    file.write_bytes("\ufeff[log]\r\nlevel = error # ü\x0c no line\r\n".encode())
     assert load(flags.parse(["-c", str(file)])).settings.log.level == "error"
 
 

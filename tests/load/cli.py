@@ -148,7 +148,8 @@ def main() -> int:
             file=sys.stderr,
         )
         return EX_USAGE
-    signal.signal(signal.SIGTERM, _terminated)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _terminated)
     raise_descriptor_limit()
     groups, steps = plan(arguments)
     try:

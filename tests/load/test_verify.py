@@ -173,6 +173,13 @@ def test_a_number_from_nowhere_is_corrupt_and_not_a_loss() -> None:
     assert faults(on_the_wire(messages)) == {"corrupt": 1, "lost": 1}
 
 
+def test_the_padding_of_another_message_is_noticed() -> None:
+    messages = stream()
+    marked = MARKER_AT[VIDEO] + MARKER_BYTES
+    messages[12] = (VIDEO, 200, messages[12][2][:marked] + messages[14][2][marked:])
+    assert faults(on_the_wire(messages)) == {"corrupt": 1}
+
+
 def test_a_restart_keeps_the_place_in_the_stream() -> None:
     verifier = Verifier()
     for type_id, timestamp, body in stream():

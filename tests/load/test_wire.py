@@ -17,11 +17,12 @@ def test_every_format_inherits_what_it_leaves_out() -> None:
     fmt1 = bytes.fromhex("46 000005 000002 09") + b"xy"
     fmt2 = bytes.fromhex("86 000007") + b"zw"
     fmt3 = bytes.fromhex("c6") + b"uv"
-    assert received(FMT0 + fmt1 + fmt2 + fmt3) == [
+    assert received(FMT0 + fmt1 + fmt2 + fmt3 + fmt3) == [
         Received(8, 10, 1, b"abcd"),
         Received(9, 15, 1, b"xy"),
         Received(9, 22, 1, b"zw"),
         Received(9, 29, 1, b"uv"),
+        Received(9, 36, 1, b"uv"),
     ]
 
 
