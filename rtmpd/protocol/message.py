@@ -19,7 +19,8 @@ class Message:
         self.msid = msid
 
     def __repr__(self) -> str:
-        return f"Message(type_id={self.type_id}, timestamp={self.timestamp}, msid={self.msid}, {len(self.payload)} bytes)"
+        size = len(self.payload)
+        return f"Message(type_id={self.type_id}, timestamp={self.timestamp}, msid={self.msid}, {size} bytes)"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..codec.frame import AUDIO, VIDEO
 from ..log import logger
-from ..protocol.notice import PlayAsked
+from ..protocol.notice import PlayAsked, Reply
 from ..stream.stream import Stream
 from ..stream.subscriber import Subscriber
 from .context import Context
@@ -67,11 +67,15 @@ class Playing:
 
     def published(self) -> None:
         """The stream that this player waits for has a publisher."""
-        self._connection.send(self._connection.session.published(self._msid, self._name))
+        self._notify(self._connection.session.published(self._msid, self._name))
 
     def unpublished(self) -> None:
         """The publisher is gone; the player may leave or wait for the next."""
-        self._connection.send(self._connection.session.unpublished(self._msid, self._name))
+        self._notify(self._connection.session.unpublished(self._msid, self._name))
+
+    def _notify(self, replies: list[Reply]) -> None:
+        for reply in replies:
+            self.subscriber.notify(reply.message)
 
     def pause(self, paused: bool) -> None:
         """Stop or resume; resuming goes on at the next keyframe."""

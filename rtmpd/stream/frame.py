@@ -1,13 +1,14 @@
-"""A media message on its way from one publisher to many players."""
+"""A message on its way from one publisher to many players: media, or a notice that must keep its
+place among the media."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from ..protocol.chunk import append_chunks
-from ..protocol.constants import AUDIO, CSID_AUDIO, CSID_DATA, CSID_VIDEO, VIDEO
+from ..protocol.constants import AUDIO, CSID_AUDIO, CSID_CONTROL, CSID_DATA, CSID_VIDEO, USER_CONTROL, VIDEO
 
-_CSID: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO}
+_CSID: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, USER_CONTROL: CSID_CONTROL}
 
 
 class Frame:
@@ -34,7 +35,8 @@ class Frame:
             return self._wire
         out: list[bytes] = []
         csid = _CSID.get(self.type_id, CSID_DATA)
-        append_chunks(out, csid, self.type_id, msid, self.timestamp, self.payload, chunk_size)
+        stream_id = msid if csid != CSID_CONTROL else 0
+        append_chunks(out, csid, self.type_id, stream_id, self.timestamp, self.payload, chunk_size)
         self._wire = b"".join(out)
         self._wire_chunk_size = chunk_size
         self._wire_msid = msid

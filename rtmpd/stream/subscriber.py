@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..codec.frame import AUDIO, DATA, HEADER, KEYFRAME, VIDEO
+from ..protocol.message import Message
 from .fanout import Group
 from .frame import Frame
 
@@ -125,6 +126,15 @@ class Subscriber:
         self._outlet.listen(self)
         self._append(burst)
         self._refill()
+
+    def notify(self, message: Message) -> None:
+        """Send a notice about the stream behind all media that the player is still to get."""
+        notice = Frame(message.type_id, message.payload, message.timestamp, DATA)
+        if self._backlog:
+            notice.timestamp = self._backlog[-1].timestamp
+            self._append([notice])
+        else:
+            self._outlet.write(notice.wire(self.chunk_size, self.msid))
 
     def leave(self) -> None:
         """Leave the group; what waits is forgotten, except a frame that was begun."""

@@ -112,8 +112,6 @@ class Link:
             raise self._failure or ConnectionLost("the server closed the connection", lost.code) from None
         if message is None:
             return
-        if message is None:
-            return
         for part in split(message) if message.type_id == AGGREGATE else (message,):
             self._act_on(self.session.receive(part))
 

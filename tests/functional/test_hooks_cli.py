@@ -144,18 +144,19 @@ def test_a_background_process_of_a_script_that_ended_in_time_lives_on(publish: P
 
 
 def test_hook_concurrency_bounds_the_executions_of_a_hook_that_run_at_once(publish: Publish, tmp_path: Path) -> None:
-    running, seen = tmp_path / "running", tmp_path / "seen"
+    running, seen, go = tmp_path / "running", tmp_path / "seen", tmp_path / "go"
     running.mkdir()
     body = f"""mkdir {running}/$$
-for i in $(seq 100); do [[ $(ls {running} | wc -l) -ge 2 || -s {seen} ]] && break; sleep 0.05; done
+until [[ -e {go} ]]; do sleep 0.05; done
 ls {running} | wc -l >> {seen}
-sleep 0.1
 rmdir {running}/$$
 """
     hook = f"publish_start={script(tmp_path / 'counting.sh', body)}"
     with Daemon(tmp_path, ["--hook-script", hook, "--hook-concurrency", "2"]) as daemon:
         for n in range(5):
             publish(daemon, f"live/camera{n}")
+        wait_until(lambda: len(list(running.iterdir())) >= 2, "two scripts run")
+        go.touch()
         wait_until(lambda: seen.exists() and len(seen.read_text().split()) == 5, "five executions", 20.0)
     assert max(map(int, seen.read_text().split())) == 2
 

@@ -175,13 +175,17 @@ def test_players_go_on_when_a_killed_publisher_is_back_within_the_grace_window(c
 
 
 def assert_went_on(sent: Sequence[flv.Frame], captured: Sequence[flv.Frame], player: peers.Peer) -> None:
-    """The capture is the beginning of the first publish and then all of the second: judged by payloads, as
-    the second starts again at timestamp 0 and each player deals with that in its own way."""
-    one, got = [frame.digest for frame in sent], [frame.digest for frame in captured]
-    wholes = [one[:before] + one for before in range(1, len(one) + 1)]
-    assert any(
-        got == whole[: len(got)] and len(whole) - len(got) <= player.may_miss_at_the_end for whole in wholes
-    ), f"{player.name} got {len(got)} frames that are not a beginning and then the whole clip of {len(one)}"
+    """The capture is the beginning of the first publish and then all of the second, whose timestamps go on
+    where the first was cut off: moved, all by the same."""
+    payloads = [frame.digest for frame in sent]
+    got = [frame.digest for frame in captured]
+    tail = player.may_miss_at_the_end
+    cuts = range(max(1, len(got) - len(payloads)), len(got) - len(payloads) + tail + 1)
+    cut = next((cut for cut in cuts if got == (payloads[:cut] + payloads)[: len(got)]), 0)
+    assert cut, f"{player.name} got {len(got)} frames that are not a beginning and then the whole clip"
+    moved = {new.dts_ms - old.dts_ms for old, new in zip(sent, captured[cut:], strict=False)}
+    assert len(moved) == 1, f"{player.name} got the second publish with its timestamps moved by {sorted(moved)}"
+    assert 0 < captured[cut].dts_ms - captured[cut - 1].dts_ms < 30_000, f"{player.name}: time jumped"
 
 
 def test_players_end_when_a_killed_publisher_stays_away(clip: Maker, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from rtmpd.clock import Clock, FakeClock
 from rtmpd.net.peer import Peer
 from rtmpd.net.transport import RawSocket, Transport
-from rtmpd.protocol.amf0 import DEFAULT_LIMITS
+from rtmpd.protocol.amf0 import DEFAULT_LIMITS, encode
 from rtmpd.protocol.chunk import ChunkLimits
 from rtmpd.protocol.message import Message
 from rtmpd.protocol.notice import ConnectAsked, MediaArrived, PublishAsked, PublishEnded, Reply
@@ -177,8 +177,8 @@ def test_a_server_that_does_not_read_holds_the_publisher_back_and_misses_nothing
     assert not publishing.ready()
     server.go_on()
     publishing.get(timeout=20)
-    sent = [message.payload for message in tags_of(source.read_bytes())][1:]
-    assert [message.payload for message in server.media][1:] == sent
+    metadata, *rest = [message.payload for message in tags_of(source.read_bytes())]
+    assert [message.payload for message in server.media] == [encode("@setDataFrame") + metadata, *rest]
 
 
 # --- what is printed -------------------------------------------------------------------------------

@@ -49,8 +49,8 @@ def test_timestamps_pass_unchanged(server: RunningHouse, out: Path, tmp_path: Pa
     published_and_played(clip(tmp_path / "clip.flv", first_ms), out, server)
 
 
-def test_a_frame_of_many_chunks_passes(server: RunningHouse, out: Path, tmp_path: Path) -> None:
-    published_and_played(clip(tmp_path / "clip.flv", audio=False, frames=1, frame_bytes=5_000_000), out, server)
+def test_frames_of_many_chunks_pass_before_the_end_is_told(server: RunningHouse, out: Path, tmp_path: Path) -> None:
+    published_and_played(clip(tmp_path / "clip.flv", audio=False, frames=2, frame_bytes=5_000_000), out, server)
 
 
 def test_the_header_of_the_file_tells_what_came(server: RunningHouse, out: Path, tmp_path: Path) -> None:
