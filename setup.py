@@ -5,7 +5,7 @@ import os
 from setuptools import setup
 
 # Typed modules that mypyc can compile. The .py file is the fallback: nothing depends on the result.
-ACCELERATED = ["rtmpd/protocol/chunk.py", "rtmpd/stream/fanout.py"]
+ACCELERATED = ["rtmpd/protocol/chunk.py"]
 
 
 def extensions():

@@ -31,6 +31,7 @@ from .daemon import signals
 from .daemon.signals import SignalWords
 from .errors import ConfigError, StartError
 from .event.catalogue import EVENT_TYPES
+from .hook import condition
 from .reload import reload
 from .settings import Settings
 
@@ -88,7 +89,7 @@ def _with_default_file(command_line: CommandLine) -> CommandLine:
 
 def _with_settings(command_line: CommandLine) -> int:
     def read() -> Loaded:
-        return load(command_line, EVENT_TYPES)
+        return load(command_line, EVENT_TYPES, check_condition=condition.check)
 
     tests_only = command_line.test or command_line.dump
     name = command_line.config or "built-in defaults"

@@ -135,8 +135,11 @@ class StreamBusy(Rejected):
 class InvalidStreamKey(Rejected):
     """The application or the stream name can not be used."""
 
-    status = "NetStream.Publish.BadName"
     error_type = "invalid_stream_key"
+
+    def __init__(self, message: str, status: str = "NetStream.Publish.BadName") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class StreamNotFound(Rejected):
@@ -218,6 +221,14 @@ class ConfigError(RtmpdError):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+class FilterError(RtmpdError):
+    """A filter that can not be used. ``hint`` says what to write instead."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class StartError(RtmpdError):

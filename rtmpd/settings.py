@@ -17,6 +17,9 @@ FLUSH_ADAPTIVE = "adaptive"
 CONFLICT_REJECT = "reject"
 CONFLICT_REPLACE = "replace"
 
+MISSING_DROP = "drop"
+MISSING_PASS = "pass"
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -122,6 +125,31 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """``events`` in ``window_s`` seconds on the average."""
+
+    events: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSettings:
+    """Which of the events a hook is bound to it gets: those that pass every kind of filter given here.
+
+    ``stream_patterns`` are globs, one of which must fit; ``conditions`` texts like ``data.bitrate > 1000000``,
+    all of which must hold; a field that an event does not have makes its condition false if ``on_missing``
+    is ``drop``, true if it is ``pass``. ``rate_burst`` 0 means as many events as ``rate_limit`` has.
+    """
+
+    stream_patterns: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    min_severity: str = "debug"
+    rate_limit: RateLimit | None = None
+    rate_burst: int = 0
+    on_missing: str = MISSING_DROP
+
+
+@dataclass(frozen=True, slots=True)
 class HookSettings:
     """One hook. ``type`` is ``script``, ``webhook`` or ``stdio``; ``event_types`` the names it is
     bound to (globs; empty means every event); ``target`` a path, a URL, or ``json``/``env``."""
@@ -133,6 +161,7 @@ class HookSettings:
     timeout_s: float = 30.0
     concurrency: int = 10
     queue_events: int = 1000
+    filter: FilterSettings = field(default_factory=FilterSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from ..settings import (
     TlsSettings,
 )
 from .check import Checked, Values
-from .entries import HookFlag, Path
+from .entries import HookFlag, HookOptionFlag, Origin, Path
+from .filters import CheckCondition, CommandLineFilter, of_section
 from .options import MANY
 from .values import BadValue, nearest, url
 
@@ -33,14 +34,20 @@ _HOOK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TARGET_KEY = {SCRIPT: "path", WEBHOOK: "url", STDIO: "format"}
 
 
-def build(checked: Checked, hook_flags: Sequence[HookFlag], event_types: Collection[str]) -> Settings:
+def build(
+    checked: Checked,
+    hook_flags: Sequence[HookFlag],
+    hook_options: Sequence[HookOptionFlag],
+    event_types: Collection[str],
+    check_condition: CheckCondition,
+) -> Settings:
     """The settings; problems and warnings go to ``checked``. With problems the result is of no use.
     Looks at the certificate and script files."""
     settings = Settings(
         server=_server(checked),
         limits=LimitSettings(**checked.fields("limits")),
         apps=_apps(checked),
-        hooks=_Hooks(checked, event_types).build(hook_flags),
+        hooks=_Hooks(checked, hook_options, event_types, check_condition).build(hook_flags),
         log=LogSettings(**checked.fields("log")),
     )
     limits = settings.limits
@@ -122,20 +129,37 @@ def _fields(checked: Checked, path: Path, values: Values) -> Values:
 class _Hooks:
     """The hooks of the files, then those of the command line, then standard output."""
 
-    def __init__(self, checked: Checked, event_types: Collection[str]) -> None:
+    def __init__(
+        self,
+        checked: Checked,
+        options: Sequence[HookOptionFlag],
+        event_types: Collection[str],
+        check_condition: CheckCondition,
+    ) -> None:
         self.checked = checked
+        self.check_condition = check_condition
+        self.global_filter = CommandLineFilter(checked, options, check_condition)
         self.known_types = sorted(event_types)
         self.timeout_s: float = checked.value("hooks", "timeout")
         self.concurrency: int = checked.value("hooks", "concurrency")
 
     def build(self, flags: Sequence[HookFlag]) -> HooksSettings:
         named = self.checked.subsections("hooks")
-        hooks = [hook for name, values in named.items() if (hook := self._named(name, values))]
-        hooks += [self._flag(flag) for flag in flags]
+        of_files = [hook for name, values in named.items() if (hook := self._named(name, values))]
+        of_flags = [self._flag(flag) for flag in flags]
         if form := self.checked.value("hooks", "stdio_format"):
-            hooks.append(self._hook(STDIO, STDIO, form, ()))
+            from_file = self.checked.tree.origin(("hooks",), "stdio_format").directory
+            (of_files if from_file else of_flags).append(self._hook(STDIO, STDIO, form, ()))
+        hooks = self._filtered(of_files, of_flags)
         self._check_ids([*named, *(flag.id for flag in flags), *([STDIO] if form else [])])
         return HooksSettings(tuple(hooks), self.concurrency, self.checked.value("hooks", "drain"))
+
+    def _filtered(self, of_files: list[HookSettings], of_flags: list[HookSettings]) -> list[HookSettings]:
+        """All hooks, with what the filters of the command line say."""
+        flags = self.global_filter
+        flags.warn_if_idle([*of_files, *of_flags], len(of_flags))
+        self._check_event_types((), flags.event_types, flags.origin_of_events())
+        return [flags.applied(hook, False) for hook in of_files] + [flags.applied(hook, True) for hook in of_flags]
 
     def _hook(self, id: str, type: str, target: str, event_types: tuple[str, ...]) -> HookSettings:
         return HookSettings(id, type, target, event_types, self.timeout_s, self.concurrency)
@@ -155,7 +179,9 @@ class _Hooks:
         target = self._target(path, type, values)
         events: tuple[str, ...] = values.get("event_types", ())
         self._check_event_types((*path, "event_types"), events)
-        hook = self._hook(name, type, target, events)
+        hook = replace(
+            self._hook(name, type, target, events), filter=of_section(self.checked, path, values, self.check_condition)
+        )
         own = {key: value for key, value in values.items() if key in ("timeout", "concurrency", "queue")}
         return replace(hook, **_fields(self.checked, ("hooks", MANY), own))
 
@@ -184,10 +210,10 @@ class _Hooks:
         elif not os.path.isfile(flag.target):
             warning = flag.origin.problem((), f"{flag.target} is not a file", "the hook will fail until it is")
             self.checked.warnings.append(warning)
-        self._check_event_types((), (flag.event_type,), flag)
+        self._check_event_types((), (flag.event_type,), flag.origin)
         return self._hook(flag.id, flag.type, flag.target, (flag.event_type,))
 
-    def _check_event_types(self, path: Path, patterns: tuple[str, ...], flag: HookFlag | None = None) -> None:
+    def _check_event_types(self, path: Path, patterns: tuple[str, ...], origin: Origin | None = None) -> None:
         """An unknown name is a warning: configurations with a typing error have always started."""
         for pattern in patterns if self.known_types else ():
             if any(fnmatchcase(known, pattern) for known in self.known_types):
@@ -196,8 +222,8 @@ class _Hooks:
             hint = nearest(pattern, self.known_types)
             if not hint.startswith("known"):
                 hint += f" known here: {', '.join(self.known_types)}"
-            if flag:
-                self.checked.warnings.append(flag.origin.problem((), message, hint))
+            if origin:
+                self.checked.warnings.append(origin.problem((), message, hint))
             else:
                 self.checked.warning(path, message, hint)
 

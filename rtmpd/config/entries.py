@@ -53,6 +53,14 @@ class HookFlag:
     origin: Origin
 
 
+@dataclass(frozen=True, slots=True)
+class HookOptionFlag:
+    """A flag that sets ``key`` of a [[hook]] for the hooks of the command line."""
+
+    key: str
+    entry: Entry
+
+
 class Tree:
     """Sections by path, each with its entries by key. A later ``put`` of the same key wins."""
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Problem
-from .entries import Entry, HookFlag, Origin, masked
+from .entries import Entry, HookFlag, HookOptionFlag, Origin, masked
 from .options import spec
 from .values import BadValue, go_duration, nearest
 
@@ -24,13 +24,15 @@ DEFAULT_CONFIG = "/etc/rtmpd/rtmpd.ini"
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag. ``metavar`` is "" for a switch; ``option`` the section and key that it sets."""
+    """One flag. ``metavar`` is "" for a switch; ``option`` the section and key that it sets, ``hook_option`` the
+    key that it sets for hooks of the command line."""
 
     name: str
     metavar: str
     help: str
     short: str = ""
     option: tuple[str, str] | None = None
+    hook_option: str = ""
     repeats: bool = False
 
     @property
@@ -41,6 +43,10 @@ class Flag:
 
 def _sets(name: str, metavar: str, section: str, key: str) -> Flag:
     return Flag(name, metavar, " ".join(spec().option(section, key).help), option=(section, key))
+
+
+def _filters(name: str, metavar: str, key: str, repeats: bool = False) -> Flag:
+    return Flag(name, metavar, " ".join(spec().hook_option(key).help), hook_option=key, repeats=repeats)
 
 
 HOOK_FLAG_TYPES = {"hook-script": ("script", "shell"), "hook-webhook": ("webhook", "webhook")}
@@ -69,7 +75,28 @@ HOOKS = (
     _sets("hook-timeout", "DURATION", "hooks", "timeout"),
     _sets("hook-concurrency", "N", "hooks", "concurrency"),
 )
-FLAGS = {name: flag for flag in (*GENERAL, *OPTIONS, *HOOKS) for name in (flag.name, flag.short) if name}
+FILTERS = (
+    Flag(
+        "hook-filter-events",
+        "EVENTS",
+        "Events, names or globs separated by commas, for every hook that is bound to all events; may be repeated.",
+        hook_option="event_types",
+        repeats=True,
+    ),
+    _filters("hook-filter-streams", "GLOBS", "stream_patterns", repeats=True),
+    _filters("hook-filter-condition", "CONDITION", "conditions", repeats=True),
+    _filters("hook-rate-limit", "EVENTS/WINDOW", "rate_limit"),
+    _filters("hook-rate-burst", "N", "rate_burst"),
+    _filters("hook-min-severity", "SEVERITY", "min_severity"),
+)
+#: Every flag below the title it has in the help.
+GROUPS = {
+    "general": GENERAL,
+    "options of the configuration file": OPTIONS,
+    "hooks": HOOKS,
+    "filters of the hooks of the command line": FILTERS,
+}
+FLAGS = {name: flag for group in GROUPS.values() for flag in group for name in (flag.name, flag.short) if name}
 
 _LATER = "is not part of this version yet"
 _NEVER = "is not offered by rtmpd"
@@ -118,6 +145,7 @@ class CommandLine:
     help: bool = False
     overrides: tuple[Override, ...] = ()
     hooks: tuple[HookFlag, ...] = ()
+    hook_options: tuple[HookOptionFlag, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -143,6 +171,11 @@ def parse(argv: Sequence[str]) -> CommandLine:
             text = _compatible(flag.name, spelling, value, words)
             if text is not None:
                 overrides.append(Override(*flag.option, Entry(text, Origin(spelling, value))))
+    hook_options = [
+        HookOptionFlag(flag.hook_option, Entry(value, Origin(spelling, value)))
+        for flag, spelling, value in words.given
+        if flag.hook_option
+    ]
     return CommandLine(
         config=arguments.config,
         test=arguments.test,
@@ -152,6 +185,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
         help=arguments.help,
         overrides=tuple(overrides),
         hooks=tuple(_hooks(words)),
+        hook_options=tuple(hook_options),
         problems=tuple(words.problems),
     )
 
@@ -169,7 +203,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
     )
-    for title, flags in (("general", GENERAL), ("options of the configuration file", OPTIONS), ("hooks", HOOKS)):
+    for title, flags in GROUPS.items():
         group = made.add_argument_group(title)
         for flag in flags:
             text = flag.help.replace("%", "%%")

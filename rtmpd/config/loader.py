@@ -12,6 +12,7 @@ from . import files
 from .build import build
 from .check import Checked, check
 from .entries import Tree
+from .filters import CheckCondition
 from .flags import CommandLine
 from .options import spec
 
@@ -26,14 +27,20 @@ class Loaded:
     checked: Checked
 
 
+def _any_condition(text: str) -> None:
+    """Conditions are left to who evaluates them."""
+
+
 def load(
     command_line: CommandLine,
     event_types: Collection[str] = (),
     environ: Mapping[str, str] = os.environ,
+    check_condition: CheckCondition = _any_condition,
 ) -> Loaded:
     """Read the configuration file of ``command_line``, if it names one, then its flags, which win.
 
-    ``event_types`` are the names a hook can be bound to; without them names are not checked. Raises
+    ``event_types`` are the names a hook can be bound to; without them names are not checked.
+    ``check_condition`` raises FilterError for the text of a condition that can not be used. Raises
     ``ConfigError`` with all problems of the flags and of all files. Never switches greenlets.
     """
     problems = list(command_line.problems)
@@ -43,7 +50,7 @@ def load(
     for override in command_line.overrides:
         tree.put((override.section,), override.key, override.entry)
     checked = check(spec(), tree, environ, problems)
-    settings = build(checked, command_line.hooks, event_types)
+    settings = build(checked, command_line.hooks, command_line.hook_options, event_types, check_condition)
     if problems:
         raise ConfigError(sorted(problems, key=_place))
     return Loaded(settings, tuple(checked.warnings), checked)

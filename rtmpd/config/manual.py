@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .flags import GENERAL, HOOKS, OPTIONS, Flag
+from .flags import GROUPS, Flag
 from .options import Option, SectionSpec, spec
 
-_KIND = {"seconds": "duration", "milliseconds": "duration", "count": "number", "switch": "yes or no"}
+_KIND = {
+    "burst": "number",
+    "count": "number",
+    "milliseconds": "duration",
+    "rate": "events/window",
+    "seconds": "duration",
+    "switch": "yes or no",
+}
 _RELOAD = {"yes": "on reload", "restart": "after a restart"}
 
 _PROCESS = """
@@ -59,9 +66,14 @@ def _command_line() -> Iterator[str]:
     yield ""
     yield "| flag | sets | |"
     yield "| --- | --- | --- |"
-    for flag in (*GENERAL, *OPTIONS, *HOOKS):
-        sets = "`[{}] {}`".format(*flag.option) if flag.option else ""
-        yield f"| {_spelling(flag)} | {sets} | {_cell(flag.help)} |"
+    for flag in (flag for group in GROUPS.values() for flag in group):
+        yield f"| {_spelling(flag)} | {_sets(flag)} | {_cell(flag.help)} |"
+
+
+def _sets(flag: Flag) -> str:
+    if flag.option:
+        return "`[{}] {}`".format(*flag.option)
+    return f"`{flag.hook_option}` of hooks of the command line" if flag.hook_option else ""
 
 
 def _spelling(flag: Flag) -> str:
@@ -91,7 +103,7 @@ def _values(option: Option) -> str:
     """The kind of value and its bounds in words."""
     arguments = [part.strip() for part in option.arguments.split(",") if part.strip()]
     bounds = dict(part.split("=", 1) for part in arguments if "=" in part)
-    if bounds:
+    if "min" in bounds:
         return f"{_KIND.get(option.kind, option.kind)}, {bounds['min']} to {bounds['max']}"
     if option.kind == "word":
         return ", ".join(f"`{word}`" for word in arguments if word != '""')

@@ -91,6 +91,12 @@ class Spec:
         """One option of a section of the first level. Raises ``KeyError``."""
         return self.sections[section].options[key]
 
+    def hook_option(self, key: str) -> Option:
+        """One option of a [[hook]]. Raises ``KeyError``."""
+        many = self.sections["hooks"].many
+        assert many is not None
+        return many.options[key]
+
 
 @cache
 def spec() -> Spec:

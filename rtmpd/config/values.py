@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from ..settings import Address
+from ..settings import Address, RateLimit
 
 Text = str | list[str]
 N = TypeVar("N", int, float)
@@ -28,6 +28,7 @@ _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false
 DURATION_HINT = "write a duration like 300ms, 30s, 1m30s or 1.5h; a plain number is seconds"
 SIZE_HINT = "write a number of bytes, or one with k, M or G"
 COMMA_HINT = "quote values that contain a comma"
+RATE_HINT = "write EVENTS/WINDOW, like 10/1m, 100/s or 5/30"
 ADDRESS_HINT = "write :PORT, HOST:PORT or [IPV6]:PORT"
 
 
@@ -78,6 +79,12 @@ def switch(value: Text) -> bool:
 def names(value: Text) -> tuple[str, ...]:
     """Names or globs separated by commas, each once, in the order given."""
     return tuple(dict.fromkeys(_parts(value)))
+
+
+def conditions(value: Text) -> tuple[str, ...]:
+    """Conditions as they stand. One that was quoted keeps its commas."""
+    given = [value] if isinstance(value, str) else value
+    return tuple(stripped for part in given if (stripped := part.strip()))
 
 
 def _parts(value: Text) -> list[str]:
@@ -180,6 +187,31 @@ def _bounded(number: N, least: str, most: str, read: Callable[[Text], N]) -> N:
     return number
 
 
+# --- rates --------------------------------------------------------------------------------------
+
+
+def rate(value: Text, max: str = "0", longest: str = "0") -> RateLimit | None:
+    """``EVENTS/WINDOW``, or nothing. The window is a duration, a unit of one (``10/s``) or seconds."""
+    given = text(value).strip()
+    if not given:
+        return None
+    number, slash, window = (part.strip() for part in given.partition("/"))
+    if not slash:
+        raise BadValue("is not a rate", RATE_HINT)
+    try:
+        events = count(number, "1", max)
+        window_s = seconds(f"1{window}" if window in _UNIT_S else window, "1ms", longest)
+    except BadValue as error:
+        raise BadValue(str(error), error.hint if "most" in error.hint else RATE_HINT) from error
+    return RateLimit(events, window_s)
+
+
+def burst(value: Text, min: str = "1", max: str = "0") -> int:
+    """How many at once, within bounds; empty is 0, for as many as the rate has."""
+    given = text(value).strip()
+    return count(given, min, max) if given else 0
+
+
 # --- addresses ----------------------------------------------------------------------------------
 
 
@@ -206,10 +238,13 @@ def address(value: str) -> Address:
 
 CHECKS: dict[str, Callable[..., object]] = {
     "addresses": addresses,
+    "burst": burst,
+    "conditions": conditions,
     "count": count,
     "milliseconds": milliseconds,
     "names": names,
     "path": text,
+    "rate": rate,
     "seconds": seconds,
     "size": size,
     "switch": switch,

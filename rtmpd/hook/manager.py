@@ -1,6 +1,6 @@
 """Every hook of the server: which event goes to whom, and the lanes it goes through.
 
-``emit`` looks the type up, makes the event and appends it to the lanes that want it. Everything that
+``emit`` looks the type up, makes the event and appends it to the lanes whose filter lets it pass. Everything that
 can take time happens in the lanes' own greenlets, so nothing an endpoint does reaches the emitter
 or another hook. The number of executions at once (``HooksSettings.concurrency``) is a cap for each
 hook on its own: as one pool for all, ten hanging executions of one hook would stop the rest.
@@ -11,18 +11,20 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import gevent
 from gevent import Greenlet
 
 from ..clock import Clock
-from ..errors import MisuseError
+from ..errors import ConfigError, FilterError, MisuseError, Problem
 from ..event.birth import Births
 from ..event.catalogue import EVENT_TYPES, matches
 from ..event.event import Event
 from ..log import logger
-from ..settings import HookSettings, HooksSettings
+from ..settings import FilterSettings, HookSettings, HooksSettings
 from .build import build_hook
+from .filter import Filter, FilterEngine
 from .lane import Lane
 from .sink.base import Hook
 
@@ -35,7 +37,8 @@ _log = logger("hook")
 class HookManager:
     """Takes events and has them delivered by the hooks of ``settings`` and those registered by hand.
 
-    Raises ConfigError if a hook of ``settings`` can not be built. Never switches.
+    Raises ConfigError if a hook of ``settings`` can not be built. Never switches. ``filters`` are asked by ``emit``
+    for each hook that is bound to the event's type.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class HookManager:
         self._build = build
         self._births = Births(clock.wall, random_bytes)
         self._concurrency = settings.concurrency
+        self.filters = FilterEngine(clock)
         self._lanes: dict[str, Lane] = {}
         self._index: dict[str, tuple[Lane, ...]] = {}
         self._retiring: dict[Lane, Greenlet[[Lane], None]] = {}
@@ -64,15 +68,13 @@ class HookManager:
             return
         try:
             event = self._births.event(type, conn_id, stream_key, data)
-            for lane in lanes:
-                lane.offer(event)
+            self._offer(event, lanes)
         except Exception:  # noqa: BLE001  the emitter has media to move; what went wrong here is ours
             _log.exception("event lost", event_type=type, conn_id=conn_id, stream_key=stream_key)
 
     def trigger(self, event: Event) -> None:
-        """Hand a ready-made event to the hooks that want its type. Never switches."""
-        for lane in self._wanted_by(event.type):
-            lane.offer(event)
+        """Hand a ready-made event to the hooks that want it. Never switches."""
+        self._offer(event, self._wanted_by(event.type))
 
     def register(
         self,
@@ -82,42 +84,51 @@ class HookManager:
         timeout_s: float = _DEFAULTS.timeout_s,
         concurrency: int = _DEFAULTS.concurrency,
         queue_events: int = _DEFAULTS.queue_events,
+        filter: FilterSettings = _DEFAULTS.filter,
     ) -> None:
         """Add a hook for the types that fit the globs, for all if there are none.
 
-        It stays across ``replace``. Raises MisuseError if its id is taken. Never switches.
+        It stays across ``replace``. Raises MisuseError if its id is taken, ConfigError if its filter can not be
+        used. Never switches.
         """
         if self._closed or hook.id in self._lanes:
             raise MisuseError(f"hook {hook.id!r} can not be registered: closed, or the id is taken")
-        settings = HookSettings(hook.id, hook.type, "", tuple(event_types), timeout_s, concurrency, queue_events)
-        self._install({**self._lanes, hook.id: self._lane(hook, settings, configured=False)})
+        settings = HookSettings(
+            hook.id, hook.type, "", tuple(event_types), timeout_s, concurrency, queue_events, filter
+        )
+        filters = self._compiled([settings])
+        self._install({**self._lanes, hook.id: self._lane(hook, settings, configured=False)}, filters)
 
     def unregister(self, hook_id: str) -> bool:
         """Remove a hook; what it has queued is still delivered. False if there is none. Never switches."""
         if hook_id not in self._lanes:
             return False
-        self._install({id: lane for id, lane in self._lanes.items() if id != hook_id})
+        self._install({id: lane for id, lane in self._lanes.items() if id != hook_id}, {})
         return True
 
     def replace(self, settings: HooksSettings) -> None:
         """Have exactly the hooks of ``settings``, and those registered by hand.
 
-        A hook whose settings are the same keeps its lane with all that is queued; a removed one
-        delivers what it has queued and ends. Raises ConfigError, and then nothing has changed.
-        Never switches, so no event meets half of the old and half of the new.
+        A hook of which nothing or only the filter is different keeps its lane with all that is queued; a
+        removed one delivers what it has queued and ends. A rate limit that is the same goes on counting.
+        Raises ConfigError, and then nothing has changed. Never switches, so no event meets half of the
+        old and half of the new.
         """
         if self._closed:
             raise MisuseError("the hooks are closed")
+        filters = self._compiled(settings.hooks)
         lanes = {id: lane for id, lane in self._lanes.items() if not lane.configured}
         for wanted in settings.hooks:
             lane = self._lanes.get(wanted.id)
-            if lane is None or lane.settings != wanted:
+            if lane is None or not _same_but_filter(lane.settings, wanted):
                 lane = self._lane(self._build(wanted, self._clock), wanted, configured=True)
             lanes[wanted.id] = lane
+        for wanted in settings.hooks:
+            lanes[wanted.id].settings = wanted
         self._concurrency = settings.concurrency
         for lane in lanes.values():
             lane.concurrency = self._cap(lane.settings)
-        self._install(lanes)
+        self._install(lanes, filters)
 
     def stats(self) -> dict[str, object]:
         """Counts for status pages; ``hooks`` holds those of each hook by its id."""
@@ -136,6 +147,7 @@ class HookManager:
                     "dropped": lane.dropped,
                     "queued": lane.queued,
                     "active": lane.active,
+                    "filtered": self.filters.refusals(id),
                 }
                 for id, lane in self._lanes.items()
             },
@@ -147,7 +159,7 @@ class HookManager:
         if self._closed:
             return
         self._closed = True
-        self._install({})
+        self._install({}, {})
         lanes, retirements = list(self._retiring), list(self._retiring.values())
         gevent.joinall([worker for lane in lanes for worker in lane.workers], timeout=drain_s)
         for lane in lanes:
@@ -162,13 +174,33 @@ class HookManager:
         """How many executions the hook may have at once; stdio has one, since its order is its point."""
         return 1 if settings.type == "stdio" else min(settings.concurrency, self._concurrency)
 
+    def _offer(self, event: Event, lanes: Iterable[Lane]) -> None:
+        should_trigger = self.filters.should_trigger
+        for lane in lanes:
+            if should_trigger(event, lane.hook.id)[0]:
+                lane.offer(event)
+
+    def _compiled(self, hooks: Iterable[HookSettings]) -> dict[str, Filter]:
+        """The filters of these hooks, not in use yet. Raises ConfigError with all that is wrong with them."""
+        filters, problems = {}, []
+        for hook in hooks:
+            try:
+                filters[hook.id] = self.filters.compiled(hook.id, hook.event_types, hook.filter)
+            except FilterError as error:
+                problems.append(Problem("", f"hooks.{hook.id}.conditions", str(error), hint=error.hint))
+        if problems:
+            raise ConfigError(problems)
+        return filters
+
     def _wanted_by(self, type: str) -> tuple[Lane, ...]:
         return tuple(lane for lane in self._lanes.values() if matches(type, lane.settings.event_types))
 
-    def _install(self, lanes: dict[str, Lane]) -> None:
-        """Make ``lanes`` the lanes, and let those that are no longer among them end."""
+    def _install(self, lanes: dict[str, Lane], filters: dict[str, Filter]) -> None:
+        """Make ``lanes`` the lanes, and let those that are no longer among them end. Hooks that ``filters`` do not
+        name keep what they have."""
         removed = [lane for id, lane in self._lanes.items() if lanes.get(id) is not lane]
         self._lanes = lanes
+        self.filters.install(filters, lanes)
         self._index = {type: self._wanted_by(type) for type in EVENT_TYPES}
         for lane in removed:
             retirement = gevent.spawn(self._retire, lane)
@@ -181,3 +213,7 @@ class HookManager:
         gevent.joinall(list(lane.workers))
         lane.hook.close()
         del self._retiring[lane]
+
+
+def _same_but_filter(one: HookSettings, other: HookSettings) -> bool:
+    return replace(one, event_types=other.event_types, filter=other.filter) == other

@@ -39,8 +39,8 @@ def client_context(verify: bool = True) -> ssl.SSLContext:
 class TlsTransport(Transport):
     """An encrypted connection; call ``handshake`` before anything else.
 
-    ``on_unsent`` is called when bytes were accepted that the socket did not take yet: whoever
-    sends must then wait for a writable socket and call ``flush`` before sending more.
+    ``on_unsent`` is called from the hub when bytes were accepted that the socket did not take yet:
+    whoever sends must then wait for a writable socket and call ``flush`` before sending more.
     """
 
     __slots__ = ("_cipher_in", "_cipher_out", "_tls", "_unsent", "on_unsent", "tls_cipher", "tls_version")
@@ -66,16 +66,16 @@ class TlsTransport(Transport):
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
-                self._send_pending()
+                self._answer()
                 data = super().recv()
                 if not data:
                     raise ConnectionLost("the peer left during the TLS handshake", "EOF") from None
                 self._cipher_in.write(data)
             except (ssl.SSLError, OSError) as error:
-                self._send_pending()
+                self._answer()
                 raise HandshakeError(f"TLS handshake failed: {error}", "tls_failure") from None
             else:
-                self._send_pending()
+                self._answer()
                 break
         self.tls_version = self._tls.version() or ""
         cipher = self._tls.cipher()
@@ -87,7 +87,7 @@ class TlsTransport(Transport):
             try:
                 return self._tls.read(RECV_BYTES)
             except ssl.SSLWantReadError:
-                self._send_pending()
+                self._answer()
                 data = super().recv()
                 if not data:
                     return b""
@@ -111,11 +111,18 @@ class TlsTransport(Transport):
         self._send_pending()
         return len(data)
 
+    def _answer(self) -> None:
+        """Send what TLS itself wants to say, while reading."""
+        try:
+            self._send_pending()
+        except OSError:
+            pass  # the read that follows comes upon it, behind what the peer still said
+
     def _send_pending(self) -> None:
         """Pass on what TLS wants to send; whatever the socket refuses is kept."""
         self._unsent += self._cipher_out.read()
         if self._unsent and not self.flush() and self.on_unsent is not None:
-            self.on_unsent()
+            self._loop.run_callback(self.on_unsent)  # not now: a fan-out that is under way must not change its list
 
     def flush(self) -> bool:
         """Send what was accepted before. Never switches. Raises OSError if the socket failed."""

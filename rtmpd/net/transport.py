@@ -39,7 +39,7 @@ class Transport:
     greenlet or callback: a reader that waits sees the end of the stream.
     """
 
-    __slots__ = ("_likely_empty", "_loop", "_sock", "_sock_recv", "_turn_began", "_watcher", "send_now")
+    __slots__ = ("_hub", "_likely_empty", "_loop", "_sock", "_sock_recv", "_turn_began", "_watcher", "send_now")
 
     tls_version = ""
     tls_cipher = ""
@@ -47,7 +47,8 @@ class Transport:
     def __init__(self, sock: Any) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._loop = get_hub().loop
+        self._hub = get_hub()
+        self._loop = self._hub.loop
         self._watcher = self._loop.io(sock.fileno(), 1)
         self._sock_recv: Callable[[int], bytes] = sock.recv
         self.send_now: Callable[[bytes], int] = sock.send
@@ -85,7 +86,12 @@ class Transport:
             return data
 
     def _wait_readable(self) -> None:
-        get_hub().wait(self._watcher)
+        # what hub.wait does, without its Waiter: this runs for every message of a live stream
+        self._watcher.start(gevent.getcurrent().switch)
+        try:
+            self._hub.switch()
+        finally:
+            self._watcher.stop()
         self._turn_began = 0.0
 
     def _give_way(self) -> None:

@@ -75,7 +75,8 @@ class Writer:
         return self._transport.send_now
 
     def listen(self, listener: Listener) -> None:
-        """Tell ``listener`` about busy and drained from now on."""
+        """Tell ``listener`` about busy and drained from now on. It sends past what is held, so nothing is any more."""
+        self.uncork()
         self._listeners.append(listener)
 
     def ignore(self, listener: Listener) -> None:
@@ -84,7 +85,7 @@ class Writer:
 
     def cork(self) -> None:
         """Hold what is written until ``uncork``: what one read brings is answered in one send."""
-        if self._corked is None:
+        if self._corked is None and not self._listeners:
             self._corked = []
 
     def uncork(self) -> None:
@@ -109,6 +110,8 @@ class Writer:
                 return
             self.bytes_sent += sent
             if sent == size:
+                if not self._transport.flush():
+                    self._become_busy()
                 return
             data = data[sent:]
         self.push(data)
@@ -159,13 +162,13 @@ class Writer:
 
     def _drain(self) -> None:
         """Called from the hub when the socket takes bytes."""
+        self.stalled_since = self._clock.monotonic()
         try:
             while self._transport.flush() and self._queue:
                 data = b"".join(self._queue) if len(self._queue) > 1 else self._queue[0]
                 sent = self._transport.send_now(data)
                 self.bytes_sent += sent
                 self.queued_bytes -= sent
-                self.stalled_since = self._clock.monotonic()
                 self._queue = [data[sent:]] if sent < len(data) else []
         except BlockingIOError:
             return

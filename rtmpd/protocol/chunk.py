@@ -24,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import ChunkError
+from ..errors import ChunkError, ConnectionLost
 from .constants import DEFAULT_CHUNK_SIZE, EXTENDED_TIMESTAMP, MAX_CHUNK_SIZE
 from .message import Message
 from .source import Buffer
@@ -68,19 +68,22 @@ class _ChunkStream:
 class ChunkReader:
     """Puts messages together. ``chunk_size`` is the peer's; its Set Chunk Size changes it."""
 
-    __slots__ = ("_buffer", "_held", "_limits", "_streams", "chunk_size")
+    __slots__ = ("_buffer", "_cut", "_held", "_limits", "_streams", "chunk_size")
 
     def __init__(self, buffer: Buffer, limits: ChunkLimits) -> None:
         self._buffer = buffer
         self._limits = limits
         self._streams: dict[int, _ChunkStream] = {}
         self._held = 0
+        self._cut = False
         self.chunk_size = DEFAULT_CHUNK_SIZE
 
     @property
     def between_messages(self) -> bool:
         """Whether nothing is half received: the stream may end or pause here without loss."""
-        return not self._held and not len(self._buffer)
+        if self._cut or len(self._buffer):
+            return False
+        return not any(stream.left for stream in self._streams.values())
 
     def set_chunk_size(self, size: int) -> None:
         """Apply the peer's Set Chunk Size. RTMP 1.0, 5.4.1: 1 to 0xFFFFFF are meaningful; more is
@@ -112,16 +115,21 @@ class ChunkReader:
             first = data[pos]
             csid = first & 0x3F
             form = first >> 6
-            if csid >= 2:
-                buffer.pos = pos + 1
-            else:
-                csid = self._long_csid(csid)
-            stream = streams.get(csid)
-            if stream is None:
-                stream = self._open(csid, form)
-            if form != 3 or stream.extended or not stream.left:
-                self._read_header(stream, form)
-            message = self._read_chunk(stream, 0xC0 | csid if csid < 64 and not stream.extended else 0)
+            try:
+                if csid >= 2:
+                    buffer.pos = pos + 1
+                else:
+                    csid = self._long_csid(csid)
+                stream = streams.get(csid)
+                if stream is None:
+                    stream = self._open(csid, form)
+                if form != 3 or stream.extended or not stream.left:
+                    self._read_header(stream, form)
+                message = self._read_chunk(stream, 0xC0 | csid if csid < 64 and not stream.extended else 0)
+            except ConnectionLost as lost:
+                lost.clean = False  # whatever the buffer says: a chunk had begun
+                self._cut = True
+                raise
             if message is not None:
                 return message
 

@@ -62,6 +62,7 @@ _log = logger("server")
 
 _LINGER_S: Final = 2.0
 _NAME_BYTES: Final = 512
+_UNCLEAN: Final = "a stream name may not hold control characters, nor be over 512 bytes long"
 _RESETS: Final = frozenset(("ECONNRESET", "EPIPE"))
 
 
@@ -263,7 +264,7 @@ class Connection:
 
     def _publish(self, asked: PublishAsked) -> None:
         if not _is_clean(asked.name):
-            raise InvalidStreamKey("a stream name may not hold control characters, nor be over 512 bytes long")
+            raise InvalidStreamKey(_UNCLEAN)
         publishing = self.activity.publish(asked)
         self.send(self.session.accept(asked))
         publishing.started(asked)
@@ -271,7 +272,7 @@ class Connection:
 
     def _play(self, asked: PlayAsked) -> None:
         if not _is_clean(asked.name):
-            raise InvalidStreamKey("a stream name may not hold control characters, nor be over 512 bytes long")
+            raise InvalidStreamKey(_UNCLEAN, "NetStream.Play.Failed")
         live = self._context.registry.admit_player(self.app, asked.name)
         if not live:
             self.report.nobody_publishes(asked.name, waits=True)

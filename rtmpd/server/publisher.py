@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from ..codec.frame import codec_name
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 _log = logger("server")
+
+_TEXT_CHARS: Final = 512  # of what a client says about itself
 
 
 def _discard(message: Message) -> None:
@@ -70,7 +72,7 @@ class Publishing:
     def started(self, asked: PublishAsked) -> None:
         """The client has been told that it publishes."""
         connection = self._connection
-        query = {name: "***" for name, _ in parse_qsl(asked.query, keep_blank_values=True)}
+        query = {name: "***" for name, _ in parse_qsl(asked.query[:_TEXT_CHARS], keep_blank_values=True)}
         self._context.emit(
             "publish_start",
             conn_id=self.conn_id,
@@ -80,7 +82,7 @@ class Publishing:
             publish_type=asked.publish_type,
             session_id=self.session_id,
             client_ip=self.address,
-            encoder=connection.flash_ver,
+            encoder=connection.flash_ver[:_TEXT_CHARS],
             identity="",
             query=query,
         )

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 _log = logger("server")
 _VIOLATIONS_REPORTED = 10
+_TEXT_CHARS = 512
+
+
+def _cut(text: str) -> str:
+    """What a client says, in a length that an event can carry."""
+    return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
 
 
 class Reporter:
@@ -119,7 +125,7 @@ class Reporter:
             conn_id=connection.conn_id,
             stream_key=connection.activity.stream_key,
             error_type=error_type,
-            error_message=message,
+            error_message=_cut(message),
             error_code=code,
             phase=phase or connection.phase,
             peer_addr=self._peer_addr,
@@ -136,7 +142,7 @@ class Reporter:
             self.nobody_publishes(asked.name, waits=False)
             return
         app = asked.request.app if isinstance(asked, ConnectAsked) else connection.app
-        name = "" if isinstance(asked, ConnectAsked) else asked.name
+        app, name = _cut(app), "" if isinstance(asked, ConnectAsked) else _cut(asked.name)
         self._context.emit(
             "stream_error",
             conn_id=connection.conn_id,

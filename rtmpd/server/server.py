@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gevent
@@ -14,6 +15,7 @@ from .listener import Listener
 from .watch import Watch
 
 if TYPE_CHECKING:
+    from .connection import Connection
     from .context import Context
 
 _log = logger("server")
@@ -54,20 +56,23 @@ class Server:
         publishers first, so that players are told. May switch greenlets."""
         self._context.draining = True
         self._close_listeners()
-        self._wait_until_empty(drain_s)
-        connections = sorted(self._context.connections.values(), key=lambda c: not any(c.publishers))
+        self._wait(lambda: not self._context.connections, drain_s)
+        connections = self._context.connections
         if connections:
             _log.info("ending connections", connections=len(connections))
-        for connection in connections:
-            connection.end("server_stop")
-            if any(connection.publishers):
-                gevent.sleep(0)
-        self._wait_until_empty(_CLOSING_S)
+        self._end([c for c in connections.values() if any(c.publishers)])
+        self._end(list(connections.values()))
         self._watch.stop()
 
-    def _wait_until_empty(self, seconds: float) -> None:
+    def _end(self, connections: list[Connection]) -> None:
+        """Have these end, and wait a moment until they have."""
+        for connection in connections:
+            connection.end("server_stop")
+        self._wait(lambda: not any(c.conn_id in self._context.connections for c in connections), _CLOSING_S)
+
+    def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
         deadline = self._context.clock.monotonic() + seconds
-        while self._context.connections and self._context.clock.monotonic() < deadline:
+        while not condition() and self._context.clock.monotonic() < deadline:
             gevent.sleep(_POLL_S)
 
     def _close_listeners(self) -> None:

@@ -46,6 +46,7 @@ class GopCache:
             if flags & KEYFRAME and self.enabled:
                 self.frames = [frame]
                 self._bytes = len(frame.payload)
+                self._bound()
                 return
         if flags & _NOT_A_PICTURE:
             if flags & HEADER:
@@ -53,13 +54,19 @@ class GopCache:
         elif self.frames:
             self.frames.append(frame)
             self._bytes += len(frame.payload)
-            if self._bytes > self._limit_bytes or len(self.frames) > self._limit_frames:
-                self.frames = []
+            self._bound()
+
+    def _bound(self) -> None:
+        if self._bytes > self._limit_bytes or len(self.frames) > self._limit_frames:
+            self.frames = []
 
     def _remember(self, frame: Frame) -> None:
-        """Keep a header in the place of the older one of its tracks, newest last."""
+        """Keep a header in the place of the older one of its tracks, newest last. Pictures that
+        were made with another header can not be decoded with this one."""
         slot = header_slot(frame.type_id, frame.payload)
-        self._headers.pop(slot, None)
+        older = self._headers.pop(slot, None)
+        if older is not None and older.payload != frame.payload and slot[1] == "sequence":
+            self.frames = []
         if len(self._headers) < _MOST_HEADERS and len(frame.payload) <= _LONGEST_HEADER_BYTES:
             self._headers[slot] = frame
 

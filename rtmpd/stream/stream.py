@@ -26,6 +26,7 @@ from .subscriber import Subscriber
 
 _MASK32 = 0xFFFFFFFF
 _RESUME_GAP_MS = 40
+_OF_ANY_TIME = DATA | HEADER  # encoders stamp these with 0 as they like
 
 
 class Publisher(Protocol):
@@ -65,6 +66,7 @@ class Stream:
         self._last_timestamp = 0
         self._last_frame_at = 0.0
         self._shift = 0
+        self._heard = False
         self._resuming = False
         self._grace_timer: Any = None
 
@@ -132,12 +134,14 @@ class Stream:
         type_id = message.type_id
         payload = message.payload
         timestamp = message.timestamp
+        flags = classify(type_id, payload)
         if self._resuming:
-            self._resume(timestamp)
+            self._resume(timestamp, flags)
         if self._shift:
             timestamp = (timestamp + self._shift) & _MASK32
-        self._last_timestamp = timestamp
-        flags = classify(type_id, payload)
+        if not flags & _OF_ANY_TIME:
+            self._last_timestamp = timestamp
+            self._heard = True
         if flags & DATA:
             self._publish_data(type_id, payload, timestamp)
             return
@@ -168,16 +172,19 @@ class Stream:
             self._gop.set_metadata(frame)
         self._gather(frame)
 
-    def _resume(self, timestamp: int) -> None:
-        """Place the first message of a returning publisher behind the last one that was sent."""
-        self._resuming = False
+    def _resume(self, timestamp: int, flags: int) -> None:
+        """Place what a returning publisher sends behind the last that was sent. The first picture or
+        sound settles by how much all that follows is moved; what comes before it often says 0."""
+        self._resuming = bool(flags & _OF_ANY_TIME)
         away_ms = int((self._clock.monotonic() - self._last_frame_at) * 1000)
         self._shift = (self._last_timestamp + max(away_ms, _RESUME_GAP_MS) - timestamp) & _MASK32
 
     def idle(self) -> None:
         """The publisher waits for bytes: what has gathered may be sent."""
-        if self._pending:
+        if self._heard:
+            self._heard = False
             self._last_frame_at = self._clock.monotonic()
+        if self._pending:
             self._policy.idle(self._pending, self._gop.has_video, self._pending_bytes)
 
     def flush(self) -> None:
@@ -206,10 +213,11 @@ class Stream:
         """The player's wishes have changed: another group, from here on. Headers are sent again,
         for those that were left out."""
         self.flush()
+        wait = wait_for_keyframe or subscriber.misses_frames
         subscriber.leave()
         self._drop_empty_groups()
         burst = [f for f in self._gop.joining(self._last_timestamp) if f.flags & HEADER and f.flags & subscriber.wants]
-        subscriber.join(self._group_for(subscriber), burst, wait_for_keyframe and self._gop.has_video)
+        subscriber.join(self._group_for(subscriber), burst, wait and self._gop.has_video)
 
     def pause(self, subscriber: Subscriber) -> None:
         """Send nothing more until ``rejoin``; the player stays."""

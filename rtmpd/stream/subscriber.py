@@ -8,6 +8,7 @@ comes. Metadata and sequence headers are never dropped, and playback always resu
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -50,6 +51,10 @@ class Watcher(Protocol):
 
     def unpublished(self) -> None:
         """The publisher is gone, and did not come back in time."""
+
+
+def _size(frames: list[Frame]) -> int:
+    return sum(len(frame.payload) for frame in frames)
 
 
 class Subscriber:
@@ -115,13 +120,18 @@ class Subscriber:
         """Frames that wait for this player."""
         return len(self._backlog) if self._backlog else 0
 
+    @property
+    def misses_frames(self) -> bool:
+        """Whether leaving the group now leaves a gap: frames wait, or a keyframe is waited for."""
+        return bool(self._backlog) or self._skipping
+
     # --- joining and leaving --------------------------------------------------------------------
 
     def join(self, group: Group, burst: list[Frame], wait_for_keyframe: bool) -> None:
         """Enter a group, beginning with ``burst``; what the group gathers from now on follows it."""
         self._group = group
         self._skipping = wait_for_keyframe
-        self._burst_bytes = sum(len(frame.payload) for frame in burst)
+        self._burst_bytes = _size(burst)
         group.behind.append(self)
         self._outlet.listen(self)
         self._append(burst)
@@ -140,6 +150,7 @@ class Subscriber:
         """Leave the group; what waits is forgotten, except a frame that was begun."""
         group = self._group
         if group is not None:
+            self.frames_dropped += sum(1 for frame in self._backlog or () if not frame.flags & _KEPT)
             self._settle_count()
             group.remove(self)
             self._group = None
@@ -170,7 +181,7 @@ class Subscriber:
     def fail(self, error: OSError) -> None:
         """The socket is broken; the connection is told through its writer."""
         self._settle_count()
-        self._outlet.fail(type(error).__name__, f"writing failed: {error}")
+        self._outlet.fail(errno.errorcode.get(error.errno or 0, type(error).__name__), f"writing failed: {error}")
 
     # --- called by the writer -------------------------------------------------------------------
 
@@ -206,27 +217,39 @@ class Subscriber:
         return bool(frame.flags & KEYFRAME) or not self.wants & VIDEO
 
     def _media_ms(self) -> int:
+        """How long the waiting pictures and sounds play; what is kept anyway may be of any time."""
         backlog = self._backlog
         if not backlog:
             return 0
-        span = (backlog[-1].timestamp - backlog[0].timestamp) & 0xFFFFFFFF
+        first = next((frame for frame in backlog if not frame.flags & _KEPT), backlog[0])
+        last = next((frame for frame in reversed(backlog) if not frame.flags & _KEPT), first)
+        span = (last.timestamp - first.timestamp) & 0xFFFFFFFF
         return span if span < 0x80000000 else 0
 
     def _drop(self) -> None:
-        """Make room: keep from the newest keyframe on, or nothing until the next one comes."""
+        """Make room: keep from the newest keyframe on, or nothing until the next one comes. Where
+        that is not enough, since there is too much that is never dropped, the player is given up."""
         backlog = self._backlog
         assert backlog is not None
         self._burst_bytes = 0
         frames = list(backlog)
         newest = max((i for i, frame in enumerate(frames) if frame.flags & KEYFRAME), default=0)
-        kept_bytes = sum(len(frame.payload) for frame in frames[newest:])
-        if not newest or kept_bytes > self._limit_bytes:
-            newest = len(frames)
-            self._skipping = True
         kept = [frame for frame in frames[:newest] if frame.flags & _KEPT] + frames[newest:]
+        if not newest or _size(kept) > self._limit_bytes:
+            kept = [frame for frame in frames if frame.flags & _KEPT]
+            self._skipping = True
         self.frames_dropped += len(frames) - len(kept)
         self._backlog = deque(kept)
-        self._backlog_bytes = sum(len(frame.payload) for frame in kept)
+        self._backlog_bytes = _size(kept)
+        if self._backlog_bytes > self._limit_bytes:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self._group is not None:
+            self._group.remove(self)
+        self._outlet.fail("backlog_full", f"{self._backlog_bytes} bytes of headers and data wait and none may be dropped")
+        self._backlog = None
+        self._backlog_bytes = 0
 
     def _refill(self) -> None:
         """Send from the backlog until the socket is full, or the player has caught up."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.functional import flv, peers
-from tests.functional.child import Child
+from tests.functional.child import Child, wait_until
 from tests.functional.control import NginxRtmp
 from tests.functional.harness import Daemon
 
+START_S = 20.0
 END_S = 15.0
 K = TypeVar("K")
 Pairing = tuple[peers.Peer, peers.Peer]
@@ -57,7 +58,8 @@ def run(
     publishers: dict[peers.Peer, Child] = {}
     try:
         for one, url in urls.items():
-            server.wait_count("play_start", f"live/{label}-{one.name}", sum(pair[0] is one for pair in pairings))
+            mine = [child for (publisher, _), child in players.items() if publisher is one]
+            _wait_for_players(server, f"live/{label}-{one.name}", mine)
             publishers[one] = one.publish(clip, url, home / f"{label}-{one.name}.log")
         published = statuses(publishers)
         played = statuses(players)
@@ -73,6 +75,25 @@ def run(
         )
         for one, other in pairings
     }
+
+
+def _wait_for_players(server: Daemon | NginxRtmp, key: str, players: Sequence[Child]) -> None:
+    """Until all are attached, but for those that have given up: their own pairing will say so."""
+    wait_until(
+        lambda: len(server.of("play_start", key)) >= sum(player.running() for player in players),
+        f"the players of {key} are attached",
+        START_S,
+    )
+
+
+def assert_same(sent: flv.Media, outcome: Outcome, player: peers.Peer) -> None:
+    """The capture has every frame that was sent, with its payload, its timestamps and its place."""
+    missing = 0
+    for name in ("video", "audio"):
+        expected, captured = sent.stream(name), outcome.captured.stream(name)
+        assert captured == expected[: len(captured)], first_difference(expected, captured)
+        missing += len(expected) - len(captured)
+    assert missing <= player.may_miss_at_the_end, f"{missing} frames are missing at the end\n{outcome.report}"
 
 
 def first_difference(expected: Sequence[flv.Frame], captured: Sequence[flv.Frame]) -> str:

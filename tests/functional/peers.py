@@ -28,6 +28,7 @@ from tests.functional.child import Child, rtmpd
 
 LIBRTMP = "librtmp.so.1"
 LIBRTMP_SCRIPT = Path(__file__).with_name("librtmp_publish.py")
+TRUST_ALL = "tls-validation-flags=0"
 FLV_AT_ONCE = ["-f", "flv", "-flush_packets", "1"]
 FFMPEG_QUIET = ["-hide_banner", "-loglevel", "warning", "-nostdin", "-y"]
 
@@ -88,11 +89,11 @@ class Peer:
 
 
 class Ffmpeg(Peer):
-    def __init__(self, name: str, program: str, needs: str, enhanced: bool = False) -> None:
+    def __init__(self, name: str, program: str, needs: str, current: bool = False) -> None:
         self.name = name
         self.program = program
         self.needs = needs
-        self.publishes_enhanced = self.plays_enhanced = enhanced
+        self.publishes_enhanced = self.plays_enhanced = self.verifies = current
 
     def missing(self) -> bool:
         return not _has(self.program)
@@ -107,11 +108,15 @@ class Ffmpeg(Peer):
 
     def _publish(self, clip: Path, url: str, *pace: str) -> list[str]:
         command = [self.program, *FFMPEG_QUIET, *pace, "-copyts", "-i", str(clip), "-c", "copy"]
-        return [*command, "-f", "flv", "-flvflags", "no_duration_filesize", url]
+        return [*command, "-f", "flv", "-flvflags", "no_duration_filesize", *self._trust(url), url]
+
+    def _trust(self, url: str) -> list[str]:
+        return ["-tls_verify", "0"] if self.verifies and url.startswith("rtmps:") else []
 
     def play_command(self, url: str, out: Path) -> list[str]:
         streams = ["-map", "0:v?", "-map", "0:a?"]
-        return [self.program, *FFMPEG_QUIET, "-copyts", "-i", url, *streams, "-c", "copy", *FLV_AT_ONCE, str(out)]
+        source = [*self._trust(url), "-i", url]
+        return [self.program, *FFMPEG_QUIET, "-copyts", *source, *streams, "-c", "copy", *FLV_AT_ONCE, str(out)]
 
 
 class Librtmp(Peer):
@@ -157,14 +162,15 @@ class Gstreamer(Peer):
     def publish_command(self, clip: Path, url: str) -> list[str]:
         media = flv.read(clip)
         pipeline = ["filesrc", f"location={clip}", "!", "flvdemux", "name=d"]
-        pipeline += ["flvmux", "name=m", "streamable=true", "!", "rtmp2sink", f"location={url}", "sync=true"]
+        pipeline += ["flvmux", "name=m", "streamable=true", "!", "rtmp2sink", f"location={url}", TRUST_ALL, "sync=true"]
         for name, frames in (("video", media.video), ("audio", media.audio)):
             if frames:
                 pipeline += [f"d.{name}", "!", "queue", "!", f"m.{name}"]
         return ["gst-launch-1.0", "-q", "-e", *pipeline]
 
     def play_command(self, url: str, out: Path) -> list[str]:
-        return ["gst-launch-1.0", "-q", "-e", "rtmp2src", f"location={url}", "!", "filesink", f"location={out}"]
+        source = ["rtmp2src", f"location={url}", TRUST_ALL]
+        return ["gst-launch-1.0", "-q", "-e", *source, "!", "filesink", f"location={out}"]
 
     def sends(self, clip: Path) -> flv.Media:
         """Presentation times counted from that of the first frame, decoding times likewise, but never below 0."""
@@ -192,14 +198,18 @@ class Rtmpd(Peer):
         return False
 
     def publish_command(self, clip: Path, url: str) -> list[str]:
-        return rtmpd("publish", str(clip), url)
+        return rtmpd("publish", *self._trust(url), str(clip), url)
 
     def play_command(self, url: str, out: Path) -> list[str]:
-        return rtmpd("play", url, "-o", str(out))
+        return rtmpd("play", *self._trust(url), url, "-o", str(out))
+
+    def _trust(self, url: str) -> list[str]:
+        """The others take any certificate, by themselves or as they are called here."""
+        return ["--insecure"] if url.startswith("rtmps:") else []
 
 
 FFMPEG_DEBIAN = Ffmpeg("ffmpeg5", "/usr/bin/ffmpeg", "ffmpeg (Debian)")
-FFMPEG_CURRENT = Ffmpeg("ffmpeg", current_ffmpeg(), "imageio-ffmpeg (PyPI)", enhanced=True)
+FFMPEG_CURRENT = Ffmpeg("ffmpeg", current_ffmpeg(), "imageio-ffmpeg (PyPI)", current=True)
 LIBRTMP_PEER = Librtmp()
 RTMPDUMP = Rtmpdump()
 GSTREAMER = Gstreamer()

@@ -62,11 +62,12 @@ def late(clip: Maker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     sources = {content: clip(content, LONG_S, ONE_GOP_FRAMES) for content in LATE_CONTENTS}
     pairs = [(player, content) for player, content in LATE_PAIRS if not player.missing()]
     with Daemon(home) as daemon, ExitStack() as running:
+        running.enter_context(publisher.play(daemon.url("live/h264_aac"), home / "early.flv"))
+        daemon.wait_count("play_start", None, 1)
         publishers = [
             running.enter_context(publisher.publish(source, daemon.url(f"live/{name}"), home / f"{name}.log"))
             for name, source in sources.items()
         ]
-        running.enter_context(publisher.play(daemon.url("live/h264_aac"), home / "early.flv"))
         wait_until(lambda: last_video_ms(home / "early.flv") >= LATE_MS, "five seconds of the stream", 20.0)
         players = {
             (player, content): running.enter_context(

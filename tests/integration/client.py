@@ -23,7 +23,7 @@ from rtmpd.net.transport import RawSocket, Transport
 from rtmpd.protocol import amf0, constants
 from rtmpd.protocol.chunk import ChunkLimits, encode
 from rtmpd.protocol.command import Command, command_message, read_command
-from rtmpd.protocol.control import set_chunk_size
+from rtmpd.protocol.control import read_value, set_chunk_size
 from rtmpd.protocol.message import Message
 from rtmpd.settings import Address
 
@@ -32,7 +32,7 @@ AVC_HEADER = bytes.fromhex("17000000000164001fffe1000867640029acb40a01000468ee3c
 AAC_HEADER = bytes.fromhex("af001210")
 
 _LIMITS = ChunkLimits(message_bytes=0xFFFFFF, reassembly_bytes=64 * 1024 * 1024, chunk_streams=256)
-_NO_DELAY = struct.pack("ii", 1, 0)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def keyframe(size: int = 100, fill: bytes = b"k") -> bytes:
@@ -115,12 +115,25 @@ class Raw:
 
     def reset(self) -> None:
         """End with a RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_DELAY)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.sock.close()
 
     def close(self) -> None:
         """End in order. May be called again."""
         self.sock.close()
+
+
+class _Peer(Peer):
+    """Remembers what the server acknowledged."""
+
+    def __init__(self, transport: Transport, on_failure: Callable[[str, str], None]) -> None:
+        super().__init__(transport, Clock(), _LIMITS, on_failure)
+        self.acknowledged: list[int] = []
+
+    def _control(self, message: Message) -> bool:
+        if message.type_id == constants.ACKNOWLEDGEMENT:
+            self.acknowledged.append(read_value(message))
+        return super()._control(message)
 
 
 class Client:
@@ -153,7 +166,7 @@ class Client:
         else:
             self.transport = Transport(self.sock)
         self.transport.set_nodelay()
-        self.peer = Peer(self.transport, Clock(), _LIMITS, self._failed)
+        self.peer = _Peer(self.transport, self._failed)
         self.peer.on_user_control = lambda event, value: self.controls.append((event, value))
         with gevent.Timeout(PATIENCE_S):
             try:
@@ -308,7 +321,7 @@ class Client:
 
     def reset(self) -> None:
         """End with a RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_DELAY)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.close()
 
     def close(self) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from rtmpd.settings import Address, TlsSettings
 from tests.integration.house import Running
 
 Start = Callable[..., Running]
@@ -23,3 +29,36 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
     yield begin
     for house in reversed(houses):
         house.finish()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> TlsSettings:
+    """A certificate for localhost, made for this run."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    home = tmp_path_factory.mktemp("tls")
+    (home / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (home / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    return TlsSettings(str(home / "cert.pem"), str(home / "key.pem"))
+
+
+@pytest.fixture
+def rtmps(certificate: TlsSettings) -> dict[str, object]:
+    """Settings of a house that listens with TLS first and without it second."""
+    return {
+        "listen": (Address("127.0.0.1", 0, tls=True), Address("127.0.0.1", 0)),
+        "server": {"tls": certificate},
+    }

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rtmpd.protocol.constants import STREAM_EOF
+from rtmpd.protocol.message import Message
 from tests.integration.client import Client, interframe, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, wait_until
@@ -74,8 +75,6 @@ def test_nothing_of_a_replaced_publisher_gets_into_the_stream_any_more(start: St
     later, asked = second(house)
     later.wait_code("NetStream.Publish.Start", asked)
     # what the server had received from it before it noticed
-    from rtmpd.protocol.message import Message
-
     publishing.media(Message(9, keyframe(fill=b"x"), 40, msid))
     publishing.stream.idle()
     later.video(asked, keyframe(fill=b"2"), 0)

@@ -56,7 +56,6 @@ GARBAGE: dict[str, tuple[bytes, str, tuple[str, str]]] = {
     "tls on a plain port": (b"\x16\x03\x01\x02\x00" + bytes(512), "unsupported_version", FAILED_HANDSHAKE),
     "noise": (b"\xa5" * 5000, "unsupported_version", FAILED_HANDSHAKE),
     "noise behind the handshake": (HANDSHAKE + b"\xff" * 500, "no_header_to_repeat", CHUNKING),
-    "zeros behind the handshake": (HANDSHAKE + bytes(500), "no_command_name", COMMAND),
     "noise in place of C2": (HANDSHAKE[:1537] + b"\xa5" * 1536 + b"\xff", "no_header_to_repeat", CHUNKING),
     "noise inside a message": (HANDSHAKE + LONG_CONNECT[:140] + b"\xff" * 500, "no_header_to_repeat", CHUNKING),
     "noise behind connect": (CONNECTED + b"\xff" * 500, "no_header_to_repeat", CHUNKING),
@@ -78,7 +77,11 @@ GARBAGE: dict[str, tuple[bytes, str, tuple[str, str]]] = {
         "reassembly_too_large",
         CHUNKING,
     ),
-    "a message inside a message": (CONNECTED + begun(4, 500) + bytes(128) + begun(4, 5), "interrupted_message", CHUNKING),
+    "a message inside a message": (
+        CONNECTED + begun(4, 500) + bytes(128) + begun(4, 5),
+        "interrupted_message",
+        CHUNKING,
+    ),
     "a control message without its value": (
         CONNECTED + chunked((2, Message(constants.SET_CHUNK_SIZE, b"\x00"))),
         "short_control",
@@ -95,7 +98,7 @@ GARBAGE: dict[str, tuple[bytes, str, tuple[str, str]]] = {
         CHUNKING,
     ),
     "deep AMF": (HANDSHAKE + command(CALL + nested(1000)), "amf_too_deep", COMMAND),
-    "a huge AMF count": (HANDSHAKE + command(CALL + b"\x0a\xff\xff\xff\xff"), "amf_too_many_items", COMMAND),
+    "a huge AMF count": (HANDSHAKE + command(CALL + b"\x0a\xff\xff\xff\xff"), "amf_truncated", COMMAND),
     "many AMF items": (HANDSHAKE + command(CALL + b"\x05" * 5000), "amf_too_many_items", COMMAND),
     "an AMF string that lies": (HANDSHAKE + command(CALL + b"\x0c\xff\xff\xff\xff"), "amf_truncated", COMMAND),
     "an AMF object in itself": (HANDSHAKE + command(CALL + b"\x03\x00\x01a\x07\x00\x00"), "amf_bad_reference", COMMAND),
@@ -241,11 +244,15 @@ def test_numbers_that_are_none_do_no_harm(start: Start) -> None:
     assert {e.data["error_code"] for e in house.errors()} == {"no_such_stream"}
 
 
-@pytest.mark.parametrize("url", ["//[", "//[://x/live", "rtmp://[::1/live", "\x00", "rtmp://h:99999999/live", "x" * 5000])
+BROKEN_URLS = ["//[", "//[://x/live", "rtmp://[::1/live", "\x00", "rtmp://h:99999999/live", "x" * 5000]
+
+
+@pytest.mark.parametrize("url", BROKEN_URLS, ids=[url[:20] for url in BROKEN_URLS])
 def test_a_broken_tc_url_is_no_more_than_an_application_that_is_not_there(start: Start, url: str) -> None:
     house = start()
     client = house.client()
-    answer = client.answer(client.call("connect", {"tcUrl": url, "objectEncoding": float("nan"), "capsEx": float("nan")}))
+    nan = float("nan")
+    answer = client.answer(client.call("connect", {"tcUrl": url, "objectEncoding": nan, "capsEx": nan}))
     assert answer.name in ("_result", "_error")
     assert not house.of("connection_error")
 

@@ -7,7 +7,7 @@ import pytest
 from rtmpd.protocol.constants import DATA_AMF0, STREAM_BEGIN, STREAM_EOF
 from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.integration.house import Running, greenlets, wait_until
 
 parked_or_not = pytest.mark.parametrize("park", [True, False], ids=["parked", "unparked"])
 
@@ -259,6 +259,17 @@ def test_closing_a_publish_keeps_the_connection_for_another(start: Start) -> Non
     house.wait_event("publish_stop", stream_key="live/b", reason="unpublished")
     house.close_clients()
     assert [str(e) for e in house.of("publish_start")] == ["publish_start:live/a", "publish_start:live/b"]
+
+
+@pytest.mark.parametrize("park", [True, False])
+def test_a_player_that_only_listens_keeps_a_greenlet_only_if_it_is_to(start: Start, park: bool) -> None:
+    house = start(server={"park_idle_players": park})
+    live(house)
+    player, _ = watching(house)
+    conn_id = house.connection(player).conn_id
+    player.call("getStreamLength", None, "a")
+    player.read_until(lambda: len(player.commands("_result")) == 3, "an answer")
+    wait_until(lambda: greenlets()[conn_id] == (0 if park else 1), "the player is parked, or not")
 
 
 def test_the_digest_handshake_is_answered_in_kind(start: Start) -> None:

@@ -82,7 +82,9 @@ def test_a_tag_longer_than_the_rest_is_an_error() -> None:
     assert caught.value.code == "bad_aggregate"
 
 
-@given(st.lists(st.tuples(st.sampled_from([AUDIO, VIDEO, DATA_AMF0]), st.integers(0, 2**32 - 1), st.binary(max_size=40))))
+@given(
+    st.lists(st.tuples(st.sampled_from([AUDIO, VIDEO, DATA_AMF0]), st.integers(0, 2**32 - 1), st.binary(max_size=40)))
+)
 def test_what_was_packed_comes_out(tags: list[tuple[int, int, bytes]]) -> None:
     first = tags[0][1] if tags else 0
     got = list(split(aggregate(b"".join(tag(*each) for each in tags), first)))

@@ -206,7 +206,10 @@ def test_an_extended_timestamp_may_be_interrupted_by_a_new_two_byte_csid() -> No
 
 def test_type_3_as_a_new_message_repeats_the_delta() -> None:
     data = FOUR + type1(4, 20, 2, AUDIO) + b"aa" + type3(4) + b"bb" + type3(4) + b"cc"
-    expected = [FOUR_MESSAGE, *(Message(AUDIO, body, at, 1) for body, at in ((b"aa", 1020), (b"bb", 1040), (b"cc", 1060)))]
+    expected = [
+        FOUR_MESSAGE,
+        *(Message(AUDIO, body, at, 1) for body, at in ((b"aa", 1020), (b"bb", 1040), (b"cc", 1060))),
+    ]
     in_three_ways(data, expected)
 
 
@@ -241,7 +244,9 @@ def test_a_zero_length_message_is_a_message() -> None:
 
 def test_a_timestamp_wraps_at_32_bits() -> None:
     data = type0(4, 0xFFFFFFF0, 1, AUDIO, 1) + b"a" + type2(4, 0x20) + b"b" + type3(4) + b"c"
-    in_three_ways(data, [Message(AUDIO, b"a", 0xFFFFFFF0, 1), Message(AUDIO, b"b", 0x10, 1), Message(AUDIO, b"c", 0x30, 1)])
+    in_three_ways(
+        data, [Message(AUDIO, b"a", 0xFFFFFFF0, 1), Message(AUDIO, b"b", 0x10, 1), Message(AUDIO, b"c", 0x30, 1)]
+    )
 
 
 def test_type_0_may_go_back_in_time() -> None:
@@ -262,7 +267,9 @@ def test_a_timestamp_is_extended_from_the_marker_on(timestamp: int) -> None:
 
 
 def test_a_continuation_without_the_extended_timestamp_is_understood() -> None:
-    data = type0(4, 1 << 24, 300, VIDEO, 1) + counting(1, 128) + type3(4) + counting(129, 128) + type3(4) + counting(1, 44)
+    data = (
+        type0(4, 1 << 24, 300, VIDEO, 1) + counting(1, 128) + type3(4) + counting(129, 128) + type3(4) + counting(1, 44)
+    )
     in_three_ways(data, [Message(VIDEO, counting(1, 128) + counting(129, 128) + counting(1, 44), 1 << 24, 1)])
 
 
@@ -287,7 +294,10 @@ def test_a_new_message_of_type_3_repeats_an_extended_delta() -> None:
     delta = 1 << 24
     data = FIRST + type1(6, delta, 4, VIDEO) + b"aaaa" + type3(6, delta) + b"bbbb" + type3(6) + b"cccc"
     at = [1000 + delta, 1000 + 2 * delta, 1000 + 3 * delta]
-    in_three_ways(data, [FIRST_MESSAGE, *(Message(VIDEO, body, t, 1) for body, t in zip((b"aaaa", b"bbbb", b"cccc"), at, strict=True))])
+    in_three_ways(
+        data,
+        [FIRST_MESSAGE, *(Message(VIDEO, body, t, 1) for body, t in zip((b"aaaa", b"bbbb", b"cccc"), at, strict=True))],
+    )
 
 
 def test_a_short_delta_ends_the_extension() -> None:
@@ -346,7 +356,16 @@ def test_a_new_chunk_size_counts_from_the_next_chunk_on() -> None:
     in_three_ways(data, expected)
 
 
-@pytest.mark.parametrize("size, taken", [(1, 1), (65536, 65536), (MAX_CHUNK_SIZE, MAX_CHUNK_SIZE), (MAX_CHUNK_SIZE + 1, MAX_CHUNK_SIZE), (0x7FFFFFFF, MAX_CHUNK_SIZE)])
+@pytest.mark.parametrize(
+    "size, taken",
+    [
+        (1, 1),
+        (65536, 65536),
+        (MAX_CHUNK_SIZE, MAX_CHUNK_SIZE),
+        (MAX_CHUNK_SIZE + 1, MAX_CHUNK_SIZE),
+        (0x7FFFFFFF, MAX_CHUNK_SIZE),
+    ],
+)
 def test_set_chunk_size_takes_what_the_standard_allows(size: int, taken: int) -> None:
     reader = reader_over([])
     reader.set_chunk_size(size)
@@ -568,7 +587,9 @@ class ReferenceWriter:
 def conversations(draw: st.DrawFn) -> tuple[list[bytes], list[Message]]:
     """Chunks on the wire, and the messages in the order in which they become complete."""
     writer = ReferenceWriter(lambda options: draw(st.sampled_from(options)) if len(options) > 1 else options[0])
-    csids = draw(st.lists(st.sampled_from([3, 4, 6, 63, 64, 70, 319, 320, 5000, 65599]), min_size=1, max_size=4, unique=True))
+    csids = draw(
+        st.lists(st.sampled_from([3, 4, 6, 63, 64, 70, 319, 320, 5000, 65599]), min_size=1, max_size=4, unique=True)
+    )
     steps = st.sampled_from([0, 0, 20, 20, 40, MARKER - 1, MARKER, 1 << 24, 0xFFFFFFFF])
     clock = dict.fromkeys(csids, draw(st.sampled_from([0, 5, MARKER - 10, 1 << 24, 0xFFFFFFE0])))
     under_way: dict[int, tuple[Iterator[tuple[bytes, bool]], Message]] = {}
@@ -588,7 +609,12 @@ def conversations(draw: st.DrawFn) -> tuple[list[bytes], list[Message]]:
             clock[csid] = (clock[csid] + draw(steps)) & 0xFFFFFFFF
             length = draw(st.sampled_from([0, 1, 3, 3, 60, 127, 128, 129, 300]))
             payload = counting(draw(st.integers(0, 255)), length)
-            message = Message(draw(st.sampled_from([8, 9, 9, 18, 20])), payload, clock[csid], draw(st.sampled_from([0, 1, 1, 1 << 31])))
+            message = Message(
+                draw(st.sampled_from([8, 9, 9, 18, 20])),
+                payload,
+                clock[csid],
+                draw(st.sampled_from([0, 1, 1, 1 << 31])),
+            )
             under_way[csid] = (writer.chunks(csid, message), message)
         advance(under_way, csid, wire, expected)
     for csid in list(under_way):
@@ -628,14 +654,16 @@ def test_messages_cut_in_any_allowed_way_come_out_equal(
 
 
 def held(reader: ChunkReader) -> int:
-    return sum(len(part) for stream in reader._streams.values() for part in stream.parts)
+    return sum(len(part) for stream in reader._streams.values() for part in stream.parts or ())
 
 
 @settings(max_examples=200)
 @given(
     st.one_of(
         st.binary(max_size=600),
-        conversations().map(lambda pair: b"".join(pair[0])).flatmap(
+        conversations()
+        .map(lambda pair: b"".join(pair[0]))
+        .flatmap(
             lambda data: st.tuples(st.integers(0, max(len(data) - 1, 0)), st.binary(min_size=1, max_size=6)).map(
                 lambda cut: data[: cut[0]] + cut[1] + data[cut[0] + len(cut[1]) :]
             )

@@ -132,7 +132,9 @@ def test_the_application_comes_from_app_or_else_from_tc_url(
     assert (request.app, request.query, request.tc_url) == (app, query, tc_url)
 
 
-@pytest.mark.parametrize("url", ["//[x", "//[://x/y", "[", "://", "http://[::1/a", "rtmp:////[", "//]/x", "rtmp://ⅷ℀/x"])
+@pytest.mark.parametrize(
+    "url", ["//[x", "//[://x/y", "[", "://", "http://[::1/a", "rtmp:////[", "//]/x", "rtmp://ⅷ℀/x"]
+)
 def test_no_tc_url_is_too_broken(url: str) -> None:
     assert connect({"tcUrl": url}).tc_url == url
 
@@ -184,7 +186,9 @@ _VALUES = st.recursive(
 )
 _URLS = st.text(alphabet="rtmp:/[]?#@%.a1\u2168\u2100 ", max_size=30)
 _PROPERTIES = st.dictionaries(
-    st.sampled_from(["app", "tcUrl", "pageUrl", "flashVer", "objectEncoding", "capsEx", "fourCcList", "videoFourCcInfoMap"]),
+    st.sampled_from(
+        ["app", "tcUrl", "pageUrl", "flashVer", "objectEncoding", "capsEx", "fourCcList", "videoFourCcInfoMap"]
+    ),
     _VALUES | _URLS,
 )
 

@@ -1,0 +1,140 @@
+"""What real clients run into: TLS, names with several levels and a query, a key that is taken."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.functional import flv, pairing, peers
+from tests.functional.child import free_port, wait_until
+from tests.functional.clips import Maker
+from tests.functional.harness import Daemon
+
+KEY = "live/camera"
+
+# --- RTMPS --------------------------------------------------------------------------------------
+
+
+def certificate(home: Path) -> tuple[Path, Path]:
+    """A self-signed certificate of 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    day = datetime.timedelta(days=1)
+    builder = builder.not_valid_before(now - day).not_valid_after(now + day)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    cert_file, key_file = home / "cert.pem", home / "key.pem"
+    cert_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_file.write_bytes(key.private_bytes(*form))
+    return cert_file, key_file
+
+
+class TlsDaemon(Daemon):
+    """A daemon whose ``url`` leads to its RTMPS listener."""
+
+    def __init__(self, home: Path) -> None:
+        cert, key = certificate(home)
+        self.tls_port = free_port()
+        tls = ["-tls-listen", f"127.0.0.1:{self.tls_port}", "-tls-cert", str(cert), "-tls-key", str(key)]
+        super().__init__(home, tls)
+
+    def url(self, key: str) -> str:
+        return f"rtmps://127.0.0.1:{self.tls_port}/{key}"
+
+
+TLS_PAIRS = [(one, other) for one in peers.PUBLISHERS for other in peers.PLAYERS]
+TLS_IDS = [f"{one.name}-to-{other.name}" for one, other in TLS_PAIRS]
+
+
+@pytest.fixture(scope="module")
+def over_tls(clip: Maker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], pairing.Outcome]]:
+    home = tmp_path_factory.mktemp("tls")
+    there = [(one, other) for one, other in TLS_PAIRS if not one.missing() and not other.missing()]
+    with TlsDaemon(home) as daemon:
+        outcomes = pairing.run(daemon, home, "tls", clip("h264_aac"), there)
+        assert all(event["data"]["tls"] for event in daemon.of("connection_accept"))
+        assert {event["data"]["protocol"] for event in daemon.of("connection_accept")} == {"rtmps"}
+        assert all(event["data"]["tls_version"].startswith("TLSv1.") for event in daemon.of("handshake_complete"))
+        yield outcomes
+
+
+@pytest.mark.parametrize(("publisher", "player"), TLS_PAIRS, ids=TLS_IDS)
+def test_every_frame_arrives_unchanged_over_tls(
+    over_tls: dict[tuple[str, str], pairing.Outcome], clip: Maker, publisher: peers.Peer, player: peers.Peer
+) -> None:
+    peers.need(publisher, player)
+    outcome = over_tls[publisher.name, player.name]
+    outcome.assert_both_ended_well(player)
+    pairing.assert_same(publisher.sends(clip("h264_aac")), outcome, player)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "app", "name"),
+    [
+        ("live/camera?token=secret", "live/camera", "live", "camera"),
+        ("studio/two/camera", "studio/two/camera", "studio/two", "camera"),
+        ("live/kamera-ü", "live/kamera-ü", "live", "kamera-ü"),
+    ],
+)
+def test_a_stream_is_known_by_application_and_name_without_the_query(
+    clip: Maker, tmp_path: Path, path: str, key: str, app: str, name: str
+) -> None:
+    with Daemon(tmp_path) as daemon:
+        peers.ffmpeg().publish_at_once(clip("h264_aac", 0.4), daemon.url(path), tmp_path / "publisher.log")
+        start = daemon.wait_event("publish_start")
+    assert (start["stream_key"], start["data"]["app"], start["data"]["publishing_name"]) == (key, app, name)
+    assert b"secret" not in daemon.stdout.read_bytes()
+    assert "secret" not in daemon.log()
+
+
+# --- a key that is taken ------------------------------------------------------------------------
+
+
+def test_a_second_publisher_is_refused_and_the_first_goes_on(clip: Maker, tmp_path: Path) -> None:
+    ffmpeg = peers.ffmpeg()
+    with Daemon(tmp_path) as daemon, ffmpeg.play(daemon.url(KEY), tmp_path / "player.flv") as player:
+        daemon.wait_count("play_start", KEY, 1)
+        with ffmpeg.publish(clip("h264_aac"), daemon.url(KEY), tmp_path / "first.log") as first:
+            daemon.wait_count("publish_start", KEY, 1)
+            with ffmpeg.publish(clip("audio_only"), daemon.url(KEY), tmp_path / "second.log") as second:
+                assert second.wait() != 0
+            assert daemon.wait_event("stream_error", stream_key=KEY)["data"]["error_type"] == "publish_conflict"
+            assert first.wait() == 0
+        assert player.wait() == 0
+    assert len(daemon.of("publish_start")) == len(daemon.of("publish_stop")) == 1
+    assert flv.read(tmp_path / "player.flv").video == flv.read(clip("h264_aac")).video
+
+
+def test_a_second_publisher_takes_over_where_the_policy_says_so_and_the_player_goes_on(
+    clip: Maker, tmp_path: Path
+) -> None:
+    ffmpeg, capture = peers.ffmpeg(), tmp_path / "player.flv"
+    ini = "[apps]\npublish_conflict = replace\n"
+    with Daemon(tmp_path, ini=ini) as daemon, ffmpeg.play(daemon.url(KEY), capture) as player:
+        daemon.wait_count("play_start", KEY, 1)
+        with ffmpeg.publish(clip("h264_aac", 20.0), daemon.url(KEY), tmp_path / "first.log") as first:
+            wait_until(lambda: flv.read(capture).video, "the player sees the first publisher")
+            with ffmpeg.publish(clip("h264_aac"), daemon.url(KEY), tmp_path / "second.log") as second:
+                assert second.wait() == 0
+            assert first.wait() != 0
+        assert player.wait() == 0
+    replaced, started = daemon.of("publish_replaced", KEY), daemon.of("publish_start", KEY)
+    assert [event["conn_id"] for event in replaced] == [started[0]["conn_id"]]
+    assert replaced[0]["data"]["by_conn_id"] == started[1]["conn_id"]
+    assert len(daemon.of("play_start")) == 1
+    last = [frame.digest for frame in flv.read(clip("h264_aac")).video]
+    assert [frame.digest for frame in flv.read(capture).video][-len(last) :] == last

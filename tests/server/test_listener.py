@@ -1,0 +1,85 @@
+"""Where the server can be reached, and that accepting outlives a shortage of descriptors."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtmpd.errors import StartError
+from rtmpd.settings import Address
+from tests.functional.child import REPOSITORY, free_port, is_listening, wait_until
+from tests.integration.client import Client, handshake_bytes, keyframe
+from tests.integration.conftest import Start, start
+
+__all__ = ["start"]
+FILES = 40
+
+
+def test_ipv6_clients_are_served_and_told_as_such(start: Start) -> None:
+    house = start(listen=(Address("::1", 0),))
+    publisher, player = house.client(), house.client()
+    msid = publisher.publish()
+    player.play()
+    publisher.video(msid, keyframe())
+    player.wait_payload(keyframe())
+    accept = house.wait_event("connection_accept").data
+    assert (accept["client_ip"], accept["server_ip"]) == ("::1", "::1")
+    assert str(accept["remote_addr"]).startswith("[::1]:")
+
+
+def test_without_a_host_both_families_are_served_and_ipv4_is_written_as_such(start: Start) -> None:
+    house = start(listen=(Address("", 0),))
+    port = house.address.port
+    house.client(Address("::1", port)).publish("six")
+    house.client(Address("127.0.0.1", port)).publish("four")
+    assert [e.data["client_ip"] for e in house.of("connection_accept")] == ["::1", "127.0.0.1"]
+
+
+def test_a_port_in_use_is_a_start_error_and_nothing_stays_bound(start: Start) -> None:
+    house = start()
+    taken = house.address
+    with pytest.raises(StartError, match="another server may be using it"):
+        start(listen=(Address("127.0.0.1", 0), taken))
+
+
+def limited() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+
+
+def test_accepting_outlives_a_shortage_of_descriptors(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "rtmpd", "-listen", f"127.0.0.1:{port}", "-hook-stdio-format", "json"]
+    out, log = tmp_path / "out", tmp_path / "log"
+    with out.open("wb") as stdout, log.open("wb") as stderr:
+        daemon = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=REPOSITORY, preexec_fn=limited)
+    crowd: list[socket.socket] = []
+    try:
+        wait_until(lambda: is_listening(port) or daemon.poll() is not None, "rtmpd listens", 20)
+        while "EMFILE" not in log.read_text():
+            assert len(crowd) < 2 * FILES
+            crowd.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+            crowd[-1].sendall(handshake_bytes())
+        for sock in crowd:
+            sock.close()
+        crowd.clear()
+        publisher = Client(Address("127.0.0.1", port))
+        publisher.publish()
+        publisher.close()
+        wait_until(lambda: b'"publish_stop"' in out.read_bytes(), "the publish is told")
+        lines = log.read_text().splitlines()
+        shortages = [line for line in lines if "can not accept connections" in line]
+        assert 1 <= len(shortages) <= 50
+        assert "Traceback" not in log.read_text()
+        accepts = [json.loads(line[12:]) for line in out.read_bytes().splitlines() if b"connection_accept" in line]
+        assert len(accepts) > 10
+    finally:
+        for sock in crowd:
+            sock.close()
+        daemon.terminate()
+        assert daemon.wait(20) == 0

@@ -1,0 +1,140 @@
+"""When frames are sent: each flush policy, with the hub's own timers where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from rtmpd.clock import FakeClock
+from rtmpd.stream.flush import Load
+from tests.stream.fakes import AAC_HEADER, CUE, Player, Rig, add, audio, inter, key, send
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition that the hub brings about."""
+    with gevent.Timeout(10):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+def listening(rig: Rig) -> Player:
+    return rig.join()[1]
+
+
+def test_immediate_sends_when_the_publisher_waits() -> None:
+    rig = Rig(flush="immediate")
+    stream, player = rig.publish(), listening(rig)
+    add(stream, audio(), 1)
+    assert player.times == []
+    stream.idle()
+    assert player.times == [1]
+
+
+def test_audio_waits_for_video_that_never_waits() -> None:
+    rig = Rig(flush="audio-waits", audio_wait_ms=60_000)
+    stream, player = rig.publish(), listening(rig)
+    send(stream, key(), 0)
+    assert player.times == [0]
+    send(stream, audio(), 5)
+    send(stream, CUE, 6)
+    send(stream, audio(), 10)
+    assert player.times == [0]
+    send(stream, inter(), 20)
+    assert player.times == [0, 5, 6, 10, 20] and len(player.outlet.sends) == 2
+
+
+def test_audio_waits_no_longer_than_it_may() -> None:
+    rig = Rig(flush="audio-waits", audio_wait_ms=5)
+    stream, player = rig.publish(), listening(rig)
+    send(stream, key(), 0)
+    send(stream, audio(), 5)
+    assert player.times == [0]
+    until(lambda: player.times == [0, 5])
+    send(stream, audio(), 10)
+    assert player.times == [0, 5]
+    until(lambda: player.times == [0, 5, 10])
+
+
+@pytest.mark.parametrize("policy", ["audio-waits", "window"])
+def test_more_that_comes_does_not_put_off_what_waits(policy: str) -> None:
+    rig = Rig(flush=policy, audio_wait_ms=30, flush_window_ms=30)
+    stream, player = rig.publish(), listening(rig)
+    send(stream, key(), 0)
+    stream.flush()
+
+    def more() -> bool:
+        send(stream, audio(), 1)
+        return len(player.outlet.sends) > 1
+
+    until(more)
+
+
+def test_audio_alone_does_not_wait() -> None:
+    rig = Rig(flush="audio-waits", audio_wait_ms=60_000)
+    stream, player = rig.publish(), listening(rig)
+    send(stream, AAC_HEADER, 0)
+    send(stream, audio(), 5)
+    assert player.times == [0, 5]
+
+
+def test_a_window_gathers_everything_into_one_send() -> None:
+    rig = Rig(flush="window", flush_window_ms=5)
+    stream, player = rig.publish(), listening(rig)
+    send(stream, key(), 0)
+    send(stream, audio(), 5)
+    assert player.times == []
+    until(lambda: player.times == [0, 5])
+    assert len(player.outlet.sends) == 1
+
+
+@pytest.mark.parametrize("policy", ["window", "audio-waits"])
+def test_much_that_waits_is_sent_at_once(policy: str) -> None:
+    rig = Rig(flush=policy, flush_window_ms=60_000, audio_wait_ms=60_000)
+    stream, player = rig.publish(), listening(rig)
+    add(stream, key(), 0)
+    stream.flush()
+    send(stream, audio(bytes(300_000)), 1)
+    assert len(player.outlet.sends) == 2
+
+
+def test_adaptive_sends_at_once_while_that_is_cheap_and_gathers_when_it_is_not() -> None:
+    rig = Rig(flush="adaptive", flush_window_ms=5)
+    stream, player = rig.publish(), listening(rig)
+    send(stream, key(), 0)
+    assert player.times == [0]
+    now = rig.clock.monotonic()
+    rig.registry._load.spent(now, now + 10.0)
+    send(stream, inter(), 20)
+    assert player.times == [0]
+    until(lambda: player.times == [0, 20])
+
+
+def test_load_is_the_share_of_the_last_second_that_went_into_sending() -> None:
+    clock = FakeClock()
+    load = Load(clock)
+    began = clock.monotonic()
+    load.spent(began, began + 0.25)
+    assert load.busy == 0.0
+    load.spent(began + 1.75, began + 2.0)
+    assert load.busy == 0.25
+    load.spent(began + 2.0, began + 30.0)
+    assert load.busy == 1.0
+    load.spent(began + 31.0, began + 31.0)
+    assert load.busy == 0.0
+
+
+@pytest.mark.parametrize("event", ["attach", "detach publisher", "pause"])
+def test_what_waits_is_sent_before_anything_changes(event: str) -> None:
+    rig = Rig(flush="window", flush_window_ms=60_000)
+    stream, player = rig.publish(), listening(rig)
+    send(stream, key(), 0)
+    send(stream, inter(), 1)
+    if event == "attach":
+        assert rig.join()[1].times == [0, 1]
+    elif event == "pause":
+        stream.pause(player.subscriber)
+    else:
+        rig.registry.release(stream, rig.publisher, clean=True)
+    assert player.times == [0, 1]
