@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .clock import Clock
 from .hook.manager import HookManager
-from .settings import Address, HooksSettings, Settings
 from .server.context import Context
 from .server.server import Server
+from .settings import Address, HooksSettings, Settings
 from .stream.registry import Registry
 
 

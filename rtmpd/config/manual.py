@@ -73,7 +73,7 @@ def _command_line() -> Iterator[str]:
 def _sets(flag: Flag) -> str:
     if flag.option:
         return "`[{}] {}`".format(*flag.option)
-    return f"`{flag.hook_option}` of hooks of the command line" if flag.hook_option else ""
+    return f"`[hooks] [[NAME]] {flag.hook_option}`" if flag.hook_option else ""
 
 
 def _spelling(flag: Flag) -> str:

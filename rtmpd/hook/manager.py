@@ -161,11 +161,13 @@ class HookManager:
         self._closed = True
         self._install({}, {})
         lanes, retirements = list(self._retiring), list(self._retiring.values())
-        gevent.joinall([worker for lane in lanes for worker in lane.workers], timeout=drain_s)
-        for lane in lanes:
-            if lost := lane.abandon():
-                _log.error("events lost at stop", hook_id=lane.hook.id, hook_type=lane.hook.type, count=lost)
-        gevent.joinall(retirements, timeout=_CLOSE_WAIT_S)
+        try:
+            gevent.joinall([worker for lane in lanes for worker in lane.workers], timeout=drain_s)
+        finally:  # whoever does not want to wait any longer still leaves no script behind
+            for lane in lanes:
+                if lost := lane.abandon():
+                    _log.error("events lost at stop", hook_id=lane.hook.id, hook_type=lane.hook.type, count=lost)
+            gevent.joinall(retirements, timeout=_CLOSE_WAIT_S)
 
     def _lane(self, hook: Hook, settings: HookSettings, configured: bool) -> Lane:
         return Lane(hook, settings, self._cap(settings), self._clock, configured)

@@ -55,15 +55,11 @@ def _with_re2(text: str) -> Callable[[str], bool]:
     options.log_errors = False
     try:
         search = re2.compile(text, options).search
-    except re2.error as error:
+    except (re2.error, UnicodeEncodeError) as error:
         raise FilterError(f"has a pattern that RE2 can not read: {_words(error)}") from error
 
-    def found(subject: str) -> bool:
-        # A lone surrogate can not be encoded for RE2.
-        known = subject[:SUBJECT_CHARS].encode("utf-8", "replace").decode()
-        return search(known) is not None
-
-    return found
+    # RE2 reads UTF-8, which has nothing for a lone surrogate.
+    return lambda subject: search(subject[:SUBJECT_CHARS].encode("utf-8", "replace")) is not None
 
 
 def _words(error: Exception) -> str:

@@ -95,6 +95,15 @@ class Peer:
             self.send(CSID_CONTROL, acknowledgement(self.bytes_received))
         return data
 
+    def give_way(self) -> None:
+        """Between two messages of one long read: send what it has brought so far, and let others
+        run if it has taken a whole turn. May switch greenlets."""
+        self.writer.uncork()
+        if self.before_wait is not None:
+            self.before_wait()
+        self.transport.give_way()
+        self.writer.cork()
+
     def flush(self) -> None:
         """Send the replies that are held. Never switches, never raises."""
         self.writer.uncork()

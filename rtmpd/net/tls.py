@@ -19,6 +19,7 @@ def server_context(cert: str, key: str) -> ssl.SSLContext:
     """A server's context for TLS 1.2 and later. Raises StartError naming the file to look at."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.num_tickets = 0  # librtmp with GnuTLS gives up when TLS 1.3 session tickets arrive
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
@@ -135,14 +136,20 @@ class TlsTransport(Transport):
         self._unsent = self._unsent[sent:]
         return not self._unsent
 
+    def shutdown(self) -> None:
+        """End both directions, with a goodbye. Never switches, never raises."""
+        self._say_goodbye()
+        super().shutdown()
+
     def shutdown_writing(self) -> None:
-        """Say goodbye in TLS first, so that the peer can tell an end from a cut."""
+        """Tell the peer that nothing more will come. Never switches, never raises."""
+        self._say_goodbye()
+        super().shutdown_writing()
+
+    def _say_goodbye(self) -> None:
+        """TLS has its own, so that the peer can tell an end from a cut."""
         try:
             self._tls.unwrap()
         except (ssl.SSLError, OSError, ValueError):
             pass  # the peer's own goodbye is not waited for
-        try:
-            self._send_pending()
-        except OSError:
-            pass
-        super().shutdown_writing()
+        self._answer()

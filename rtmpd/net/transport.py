@@ -21,6 +21,7 @@ from ..errors import ConnectionLost
 
 RECV_BYTES: Final = 65536  # more would pass malloc's mmap threshold and halve ingest
 _TURN_S: Final = 0.005  # how long one busy peer may keep the hub before the others get a turn
+_MOMENT_S: Final = 1e-6  # not 0: the hub runs callbacks many times over before it looks at sockets again
 
 #: The stdlib's socket class, also where the module is patched.
 RawSocket: Any = monkey.get_original("socket", "socket")
@@ -82,7 +83,7 @@ class Transport:
                 self._likely_empty = True
             else:
                 self._likely_empty = False
-                self._give_way()
+                self.give_way()
             return data
 
     def _wait_readable(self) -> None:
@@ -94,13 +95,13 @@ class Transport:
             self._watcher.stop()
         self._turn_began = 0.0
 
-    def _give_way(self) -> None:
-        """Let others run when this peer's bytes have kept us busy for a whole turn."""
+    def give_way(self) -> None:
+        """Let others run when this peer's bytes have kept us busy for a whole turn. May switch."""
         now = time.monotonic()
         if not self._turn_began:
             self._turn_began = now
         elif now - self._turn_began > _TURN_S:
-            gevent.sleep(0)
+            gevent.sleep(_MOMENT_S)
             self._turn_began = time.monotonic()
 
     def when_readable(self, callback: Callable[[], None]) -> None:

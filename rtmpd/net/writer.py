@@ -121,11 +121,11 @@ class Writer:
         if self._failed:
             return
         self.uncork()
-        self._queue.append(data)
-        self.queued_bytes += len(data)
         if self.queued_bytes > self._limit_bytes:
             self.fail("send_queue_full", f"{self.queued_bytes} bytes are waiting and the peer does not read")
             return
+        self._queue.append(data)
+        self.queued_bytes += len(data)
         self._become_busy()
 
     def fail(self, code: str, message: str) -> None:

@@ -81,9 +81,7 @@ class ChunkReader:
     @property
     def between_messages(self) -> bool:
         """Whether nothing is half received: the stream may end or pause here without loss."""
-        if self._cut or len(self._buffer):
-            return False
-        return not any(stream.left for stream in self._streams.values())
+        return not self._held and not self._cut and not len(self._buffer)
 
     def set_chunk_size(self, size: int) -> None:
         """Apply the peer's Set Chunk Size. RTMP 1.0, 5.4.1: 1 to 0xFFFFFF are meaningful; more is
@@ -125,7 +123,7 @@ class ChunkReader:
                     stream = self._open(csid, form)
                 if form != 3 or stream.extended or not stream.left:
                     self._read_header(stream, form)
-                message = self._read_chunk(stream, 0xC0 | csid if csid < 64 and not stream.extended else 0)
+                message = self._read_chunk(stream, 0xC0 | csid if csid < 64 and not stream.extended else -1)
             except ConnectionLost as lost:
                 lost.clean = False  # whatever the buffer says: a chunk had begun
                 self._cut = True
@@ -187,10 +185,14 @@ class ChunkReader:
         """
         if stream.extended:
             buffer = self._buffer
-            buffer.fill(4)
-            value = int.from_bytes(buffer.data[buffer.pos : buffer.pos + 4], "big")
-            if value == stream.field or value == stream.timestamp:
-                buffer.pos += 4
+            count = min(stream.left or stream.length, self.chunk_size, 4)
+            buffer.fill(count)
+            head = buffer.data[buffer.pos : buffer.pos + count]
+            field, timestamp = stream.field.to_bytes(4, "big"), stream.timestamp.to_bytes(4, "big")
+            if field.startswith(head) or timestamp.startswith(head):  # else wait for no more than the chunk has
+                buffer.fill(4)
+                if buffer.data[buffer.pos : buffer.pos + 4] in (field, timestamp):
+                    buffer.pos += 4
         if not stream.left:
             stream.timestamp = (stream.timestamp + stream.field) & _MASK32
             self._begin(stream, stream.length)
@@ -206,7 +208,7 @@ class ChunkReader:
 
     def _read_chunk(self, stream: _ChunkStream, follow: int) -> Message | None:
         """Take one chunk's data, and the chunks of the same message that follow it directly in the
-        buffer. ``follow`` is the one byte that such a chunk begins with, 0 if it is longer."""
+        buffer. ``follow`` is the one byte that such a chunk begins with, -1 if it is longer."""
         buffer = self._buffer
         data = buffer.data
         pos = buffer.pos
@@ -253,6 +255,9 @@ class ChunkReader:
         """Account for what an incomplete message holds now (``before``: what it held last time)."""
         stream.left = left
         self._held += stream.length - left - before
+        parts = stream.parts
+        if parts is not None and len(parts) > 64 and stream.length - left < len(parts) << 8:
+            parts[:] = [b"".join(parts)]  # tiny chunks would cost far more in objects than in bytes
         if self._held > self._limits.reassembly_bytes:
             raise ChunkError(
                 f"incomplete messages hold over {self._limits.reassembly_bytes} bytes", "reassembly_too_large"

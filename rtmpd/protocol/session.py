@@ -173,11 +173,12 @@ class ServerSession:
         ]
 
     def unpublished(self, msid: int, name: str) -> list[Reply]:
-        """Tell a player: the publisher is gone. Both forms are sent; every player knows one."""
+        """Tell a player: the publisher is gone. Both forms are sent; every player knows one. The
+        status comes last: ffmpeg closes on it, and what it has not read would make that a reset."""
         text = f"{name} is now unpublished."
         return [
-            Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.UnpublishNotify", text, details=name)),
             Reply(CSID_CONTROL, user_control(STREAM_EOF, msid)),
+            Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.UnpublishNotify", text, details=name)),
         ]
 
     # --- NetConnection --------------------------------------------------------------------------

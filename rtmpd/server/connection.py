@@ -10,7 +10,6 @@ A player that only listens is parked: its greenlet ends, and the next bytes star
 from __future__ import annotations
 
 import fnmatch
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +51,7 @@ from ..protocol.notice import (
 )
 from ..protocol.session import ServerSession
 from .activity import Activity
+from .budget import Budget
 from .publisher import Publishing
 from .report import Reporter
 
@@ -61,9 +61,12 @@ if TYPE_CHECKING:
 _log = logger("server")
 
 _LINGER_S: Final = 2.0
+_MESSAGES_PER_LOOK: Final = 128  # one read can hold tens of thousands of tiny messages
+_TEXT_CHARACTERS: Final = 256
 _NAME_BYTES: Final = 512
 _UNCLEAN: Final = "a stream name may not hold control characters, nor be over 512 bytes long"
 _RESETS: Final = frozenset(("ECONNRESET", "EPIPE"))
+_NOT_READING: Final = frozenset(("backlog_full", "send_queue_full"))
 
 
 class Connection:
@@ -71,6 +74,7 @@ class Connection:
     next step must be done (0: none), ``deadline_code`` what to say if it is not."""
 
     __slots__ = (
+        "_budget",
         "_context",
         "_end_error",
         "_end_reason",
@@ -112,6 +116,7 @@ class Connection:
         self.watched_at = self.accepted_at
         self.watched_bytes = 0
         self.pinged = False
+        self._budget = Budget(self.accepted_at)
         self._leaving = False
         self._end_reason = ""
         self._end_error: PeerError | None = None
@@ -163,12 +168,16 @@ class Connection:
         """
         read = self.peer.read_message
         sinks = self.activity.sinks
+        count = 0
         while True:
             if not sinks and has_read and self._may_park():
                 self._park()
                 return True
             message = read()
             has_read = True
+            count += 1
+            if not count % _MESSAGES_PER_LOOK:
+                self.peer.give_way()
             if message is None:
                 continue
             sink = sinks.get(message.msid)
@@ -226,7 +235,8 @@ class Connection:
     # --- requests -------------------------------------------------------------------------------
 
     def _answer(self, asked: Asked) -> None:
-        """Grant or refuse. A refusal is sent, then the connection ends."""
+        """Grant or refuse. A refusal is sent, then the connection ends. Raises CommandError."""
+        self._budget.spend(self._context.clock.monotonic())
         try:
             if isinstance(asked, ConnectAsked):
                 self._connect(asked)
@@ -251,8 +261,8 @@ class Connection:
             raise LimitReached(f"{request.app} has its {limit} connections")
         if context.draining:
             raise LimitReached("the server is stopping")
-        self.app = sys.intern(request.app)
-        self.flash_ver = sys.intern(request.flash_ver)  # thousands of players say the same
+        self.app = context.shared(request.app)
+        self.flash_ver = context.shared(request.flash_ver[:_TEXT_CHARACTERS])
         window = context.server.window_ack_bytes
         self.send([
             Reply(CSID_CONTROL, window_ack_size(window)),
@@ -331,7 +341,7 @@ class Connection:
             # the reader comes upon the same, behind what the client still said (often its goodbye)
             self._send_error = error
         else:
-            self.end("network_error", error)
+            self.end("slow_player" if code in _NOT_READING else "network_error", error)
 
     def _failed(self, error: PeerError) -> None:
         """Reading stopped: by a fault of the client, by ``end``, or because the client left."""
@@ -339,7 +349,7 @@ class Connection:
             if self._end_error is not None:
                 self.report.failed(self._end_error)
             return
-        if self._is_goodbye(error):
+        if self._is_goodbye(error) or self._is_probe(error):
             self._end_reason = "client_closed"
             return
         error = self._send_error or error
@@ -349,14 +359,18 @@ class Connection:
         self.report.failed(error)
 
     def _is_goodbye(self, error: PeerError) -> bool:
-        """Whether the client simply left: the end came between two messages, and either in order or,
-        as many clients do it, by a reset once nothing was going on any more."""
-        if not isinstance(error, ConnectionLost) or not self.report.is_accepted or not self.peer.reader.between_messages:
+        """Whether the client simply left: in order and between two messages, or, as many clients do
+        it, by a reset once nothing was going on any more, which may cut its last message short."""
+        if not isinstance(error, ConnectionLost) or not self.report.is_accepted:
             return False
         if error.clean and self._send_error is None:
-            return True
+            return self.peer.reader.between_messages
         is_reset = self._send_error is not None or error.code in _RESETS
         return is_reset and not self.activity.is_live
+
+    def _is_probe(self, error: PeerError) -> bool:
+        """Whether the client left without a byte, as load balancers do to see that we are here."""
+        return isinstance(error, ConnectionLost) and error.clean and not self.peer.bytes_received
 
     def _close(self) -> None:
         reason = self._end_reason or "client_closed"

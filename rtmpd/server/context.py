@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 
+_MOST_TEXTS = 1024
+
+
 @dataclass(slots=True)
 class Context:
     """Settings, the streams, the way out for events, and the connections there are.
@@ -38,6 +41,7 @@ class Context:
     amf_limits: AmfLimits = field(default_factory=AmfLimits)
     _next_id: int = 1
     _per_address: dict[str, int] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = self.limits
@@ -52,6 +56,12 @@ class Context:
         conn_id = f"c{self._next_id:06d}"
         self._next_id += 1
         return conn_id
+
+    def shared(self, text: str) -> str:
+        """One string for all who say the same: thousands of players name the same application."""
+        if len(self._texts) >= _MOST_TEXTS:
+            self._texts.clear()
+        return self._texts.setdefault(text, text)
 
     def uptime_ms(self) -> int:
         """Milliseconds since the server started, for handshakes and pings."""

@@ -85,18 +85,18 @@ class Listener:
                     _log.error("can not accept connections", addr=self.address, code=errno_name(error))
                     gevent.sleep(_RETRY_S)
                 return  # anything else (ECONNABORTED ...) concerns one client that is gone
-            self._welcome(RawSocket(fileno=descriptor), client)
+            sock = RawSocket(fileno=descriptor)
+            try:
+                self._welcome(sock, client)
+            except OSError:
+                sock.close()  # gone already
+            except Exception:  # noqa: BLE001  one client's trouble must not end the listener
+                _log.exception("a client could not be welcomed", addr=self.address)
+                sock.close()
 
     def _welcome(self, sock: Any, client: tuple[Any, ...]) -> None:
-        try:
-            server = sock.getsockname()
-            if self.tls_context is not None:
-                transport: Transport = TlsTransport(sock, self.tls_context)
-            else:
-                transport = Transport(sock)
-        except OSError:
-            sock.close()  # gone already
-            return
+        server = sock.getsockname()
+        transport = Transport(sock) if self.tls_context is None else TlsTransport(sock, self.tls_context)
         connection = Connection(self._context, transport, _plain(client), _plain(server))
         greenlet = gevent.Greenlet(connection.run)
         greenlet.name = connection.conn_id

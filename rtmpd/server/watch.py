@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .context import Context
 
 _log = logger("server")
+_CONNECTIONS_PER_TURN = 500
+_MOMENT_S = 1e-6
 
 
 class Watch:
@@ -43,7 +45,9 @@ class Watch:
         while True:
             gevent.sleep(self._context.watch_period_s)
             now = self._context.clock.monotonic()
-            for connection in tuple(self._context.connections.values()):
+            for count, connection in enumerate(tuple(self._context.connections.values())):
+                if count % _CONNECTIONS_PER_TURN == _CONNECTIONS_PER_TURN - 1:
+                    gevent.sleep(_MOMENT_S)
                 try:
                     self._look_at(connection, now)
                 except Exception:  # noqa: BLE001  one connection's trouble must not blind the watch
@@ -78,7 +82,8 @@ class Watch:
         timeout_s = self._context.apps.of(connection.app).send_timeout_s
         if writer.busy and timeout_s and now - writer.stalled_since > timeout_s:
             text = f"it has taken no bytes for {timeout_s:g} s"
-            connection.end("slow_player", PeerTimeout(text, "send_timeout"))
+            reason = "slow_player" if connection.activity.only_listens else "timeout"
+            connection.end(reason, PeerTimeout(text, "send_timeout"))
 
     def _watch_life(self, connection: Connection, now: float) -> None:
         """Ping a peer that has been silent, and give up on one that stays so."""

@@ -11,6 +11,9 @@ from ..protocol.constants import AUDIO, CSID_AUDIO, CSID_CONTROL, CSID_DATA, CSI
 _CSID: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, USER_CONTROL: CSID_CONTROL}
 
 
+FRAME_BYTES: Final = 192  #: what a frame holds besides its payload, so that empty ones count too
+
+
 class Frame:
     """``flags`` are those of ``codec.frame``; ``timestamp`` is what players see, in ms modulo 2**32.
 
@@ -28,6 +31,11 @@ class Frame:
         self._wire = b""
         self._wire_chunk_size = 0
         self._wire_msid = 0
+
+    @property
+    def weight(self) -> int:
+        """The bytes of memory that this frame stands for, roughly; what the bounds count."""
+        return len(self.payload) + FRAME_BYTES
 
     def wire(self, chunk_size: int, msid: int) -> bytes:
         """The message as chunks: a type 0 header, then type 3."""

@@ -45,7 +45,7 @@ class GopCache:
             self.has_video = True
             if flags & KEYFRAME and self.enabled:
                 self.frames = [frame]
-                self._bytes = len(frame.payload)
+                self._bytes = frame.weight
                 self._bound()
                 return
         if flags & _NOT_A_PICTURE:
@@ -53,7 +53,7 @@ class GopCache:
                 self._remember(frame)
         elif self.frames:
             self.frames.append(frame)
-            self._bytes += len(frame.payload)
+            self._bytes += frame.weight
             self._bound()
 
     def _bound(self) -> None:

@@ -67,6 +67,8 @@ class Registry:
     def _replace(self, stream: Stream, publisher: Publisher, policy: str, stalled_after_s: float) -> None:
         old = stream.publisher
         assert old is not None
+        if old.conn_id == publisher.conn_id:
+            raise StreamBusy(f"{stream.key} is being published by this connection already")
         if policy == CONFLICT_REPLACE:
             old.replaced(publisher.conn_id, policy)
         elif old.address == publisher.address and old.stalled_s() >= stalled_after_s:

@@ -156,7 +156,7 @@ class Stream:
                 if flags & group.wants:
                     group.frames.append(frame)
             self._pending |= flags
-            self._pending_bytes += len(frame.payload)
+            self._pending_bytes += frame.weight
 
     def _publish_data(self, type_id: int, payload: bytes, timestamp: int) -> None:
         """Data goes to players as AMF0, with onMetaData in the form that they expect."""

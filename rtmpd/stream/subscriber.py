@@ -54,7 +54,7 @@ class Watcher(Protocol):
 
 
 def _size(frames: list[Frame]) -> int:
-    return sum(len(frame.payload) for frame in frames)
+    return sum(frame.weight for frame in frames)
 
 
 class Subscriber:
@@ -69,6 +69,7 @@ class Subscriber:
         "_bytes",
         "_counted_from",
         "_group",
+        "_joining",
         "_limit_bytes",
         "_outlet",
         "_skipping",
@@ -97,6 +98,7 @@ class Subscriber:
         self._counted_from = -1
         self._bytes = 0
         self._skipping = False
+        self._joining = False  # what is skipped has not begun yet: sound may go ahead of the picture
 
     @property
     def bytes_sent(self) -> int:
@@ -130,7 +132,7 @@ class Subscriber:
     def join(self, group: Group, burst: list[Frame], wait_for_keyframe: bool) -> None:
         """Enter a group, beginning with ``burst``; what the group gathers from now on follows it."""
         self._group = group
-        self._skipping = wait_for_keyframe
+        self._skipping = self._joining = wait_for_keyframe
         self._burst_bytes = _size(burst)
         group.behind.append(self)
         self._outlet.listen(self)
@@ -205,12 +207,15 @@ class Subscriber:
             self._backlog = deque()
         for frame in frames:
             if self._skipping and not frame.flags & _KEPT:
-                if not self._resumes_at(frame):
+                if self._resumes_at(frame):
+                    self._skipping = False
+                elif not self._joining:
                     self.frames_dropped += 1
                     continue
-                self._skipping = False
+                elif not frame.flags & AUDIO:
+                    continue
             self._backlog.append(frame)
-            self._backlog_bytes += len(frame.payload)
+            self._backlog_bytes += frame.weight
 
     def _resumes_at(self, frame: Frame) -> bool:
         """Whether playback can begin here: at a keyframe, or anywhere if no video is sent."""
@@ -238,6 +243,7 @@ class Subscriber:
         if not newest or _size(kept) > self._limit_bytes:
             kept = [frame for frame in frames if frame.flags & _KEPT]
             self._skipping = True
+            self._joining = False
         self.frames_dropped += len(frames) - len(kept)
         self._backlog = deque(kept)
         self._backlog_bytes = _size(kept)
@@ -247,7 +253,7 @@ class Subscriber:
     def _give_up(self) -> None:
         if self._group is not None:
             self._group.remove(self)
-        self._outlet.fail("backlog_full", f"{self._backlog_bytes} bytes of headers and data wait and none may be dropped")
+        self._outlet.fail("backlog_full", f"{self._backlog_bytes} bytes wait and none may be dropped")
         self._backlog = None
         self._backlog_bytes = 0
 
@@ -262,7 +268,7 @@ class Subscriber:
             size = 0
             while backlog and size < _REFILL_BYTES:
                 frame = backlog.popleft()
-                self._backlog_bytes -= len(frame.payload)
+                self._backlog_bytes -= frame.weight
                 wire = frame.wire(self.chunk_size, self.msid)
                 wires.append(wire)
                 size += len(wire)

@@ -10,6 +10,7 @@ import pytest
 from rtmpd.config import flags
 from rtmpd.config.loader import Loaded, load
 from rtmpd.errors import ConfigError, Problem
+from rtmpd.hook import condition
 
 EVENT_TYPES = ("connection_accept", "play_start", "publish_start", "publish_stop")
 
@@ -24,7 +25,7 @@ def read(tmp_path: Path) -> Read:
     def run(text: str, *words: str, environ: dict[str, str] | None = None) -> Loaded:
         file = tmp_path / "rtmpd.ini"
         file.write_bytes(text.encode())
-        return load(flags.parse(["-c", str(file), *words]), EVENT_TYPES, environ or {})
+        return load(flags.parse(["-c", str(file), *words]), EVENT_TYPES, environ or {}, condition.check)
 
     return run
 

@@ -15,6 +15,7 @@ from rtmpd.config.options import Option, SectionSpec, spec
 from rtmpd.settings import (
     Address,
     AppSettings,
+    FilterSettings,
     HookSettings,
     HooksSettings,
     LimitSettings,
@@ -48,7 +49,8 @@ def test_every_field_of_the_settings_has_its_option() -> None:
     assert {f.name for f in fields(LogSettings)} == fields_set_by(sections["log"])
     assert {f.name for f in fields(HooksSettings)} - {"hooks"} <= fields_set_by(sections["hooks"])
     many = sections["hooks"].many
-    assert many and {f.name for f in fields(HookSettings)} - {"id", "target"} <= fields_set_by(many)
+    assert many and {f.name for f in fields(HookSettings)} - {"id", "target", "filter"} <= fields_set_by(many)
+    assert {f.name for f in fields(FilterSettings)} <= fields_set_by(many)
 
 
 @pytest.mark.parametrize(("name", "option"), every_option())

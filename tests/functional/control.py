@@ -75,8 +75,8 @@ class NginxRtmp:
     def url(self, key: str) -> str:
         return f"rtmp://127.0.0.1:{self.port}/{key}"
 
-    def of(self, type_: str, key: str) -> list[dict[str, object]]:
-        return [event for event in self.events if event["type"] == type_ and event["stream_key"] == key]
+    def of(self, type_: str, key: str | None = None) -> list[dict[str, object]]:
+        return [event for event in self.events if event["type"] == type_ and key in (None, event["stream_key"])]
 
     def wait_count(self, type_: str, key: str, count: int, timeout_s: float = 15.0) -> None:
         """Wait for ``count`` events of one type and stream."""

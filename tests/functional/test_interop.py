@@ -41,14 +41,17 @@ class Matrix:
 
     def outcome(self, publisher: peers.Peer, player: peers.Peer, content: str) -> pairing.Outcome:
         if content not in self.outcomes:
-            there = [
-                (one, other)
-                for one in peers.PUBLISHERS
-                for other in peers.PLAYERS
-                if carries(one, other, content) and not one.missing() and not other.missing()
-            ]
-            self.outcomes[content] = pairing.run(self.server, self.home, content, self.clip(content), there)
+            self.run(content)
         return self.outcomes[content][publisher.name, player.name]
+
+    def run(self, content: str) -> None:
+        there = [
+            (one, other)
+            for one in peers.PUBLISHERS
+            for other in peers.PLAYERS
+            if carries(one, other, content) and not one.missing() and not other.missing()
+        ]
+        self.outcomes[content] = pairing.run(self.server, self.home, content, self.clip(content), there)
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,10 @@ def test_every_frame_arrives_unchanged(
         assert outcome.captured.video_header == sent.video_header
     assert outcome.captured.audio_header == sent.audio_header
     assert outcome.captured.metadata, "no onMetaData"
+
+
+def test_no_client_that_behaves_is_told_of_as_an_error(matrix: Matrix) -> None:
+    if not matrix.outcomes:
+        matrix.run("h264_aac")
+    for type_ in ("connection_error", "protocol_error", "stream_error"):
+        assert matrix.server.of(type_) == []

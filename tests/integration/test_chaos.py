@@ -52,6 +52,8 @@ class Monkey:
                 self.client.call("connect", {"app": "live"})
                 self.reader = gevent.spawn(read_to_end, self.client) if self.random.random() < 0.8 else None
             self.random.choice(self.steps)(self.client)
+            if self.client is not None and self.reader is not None and self.reader.ready():
+                self.leave(self.client)  # the server has ended it
             gevent.sleep(self.random.choice((0, 0, 0.001)))
         if self.client is not None:
             self.leave(self.client)

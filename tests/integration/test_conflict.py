@@ -141,6 +141,18 @@ def test_players_are_told_when_a_cut_publisher_does_not_return(start: Start) -> 
     assert not house.of("stream_delete")
 
 
+def test_nothing_is_kept_for_a_cut_publisher_once_its_players_are_gone(start: Start) -> None:
+    house = start(app={"publisher_grace_s": 3600.0})
+    first, player = house.client(), house.client()
+    first.publish()
+    player.play()
+    first.close()
+    house.wait_event("publish_stop")
+    assert not house.of("stream_delete")
+    player.close()
+    house.wait_event("stream_delete")
+
+
 def test_the_goodbye_of_a_publisher_ends_its_players_at_once_whatever_the_grace(start: Start) -> None:
     house = start(app={"publisher_grace_s": 3600.0})
     first, player = house.client(), house.client()

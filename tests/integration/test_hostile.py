@@ -181,13 +181,21 @@ def truncate(house: Running, data: bytes) -> None:
     wait_until(house.empty, "the server has noticed")
 
 
-@pytest.mark.parametrize("end", [0, 1, 2, 700, 1536, 1537, 1538, 2500, 3072])
+@pytest.mark.parametrize("end", [1, 2, 700, 1536, 1537, 1538, 2500, 3072])
 def test_an_end_inside_the_handshake_is_a_network_error_there(start: Start, end: int) -> None:
     house = start()
     truncate(house, HANDSHAKE[:end])
     house.the_error("connection_error", "network_error", "EOF", "handshake")
     assert not house.of("connection_accept")
     assert not house.of("connection_close")
+
+
+def test_who_leaves_without_a_byte_only_wanted_to_see_that_we_are_here(start: Start) -> None:
+    house = start()
+    for _ in range(50):
+        house.raw().close()
+    wait_until(lambda: len(house.logged("connection closed")) == 50, "all have come and gone")
+    assert not house.events
 
 
 def test_an_end_inside_a_message_is_an_error_and_one_between_two_messages_is_none(start: Start) -> None:

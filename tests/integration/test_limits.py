@@ -155,7 +155,7 @@ def test_a_publisher_that_sends_no_media_is_cut(start: Start) -> None:
 
 
 def test_a_publisher_whose_media_stop_is_cut(start: Start) -> None:
-    house = start(limits={"publisher_timeout_s": 0.15, "first_media_timeout_s": 0.1})
+    house = start(limits={"publisher_timeout_s": 0.15})
     publisher = house.client()
     msid = publisher.publish()
     publisher.video(msid, keyframe())

@@ -12,7 +12,7 @@ from tests.integration.client import AAC_HEADER, AVC_HEADER, Client
 from tests.integration.conftest import Start
 from tests.integration.house import Running, resident_bytes, wait_until
 
-GOP = 5
+GOP = 12  # longer than the backlog of the slow ones
 PICTURE_BYTES = 20_000
 
 
@@ -85,7 +85,7 @@ def test_a_player_that_never_reads_costs_the_others_nothing_and_is_dropped(
 
 
 def test_a_player_that_reads_slowly_but_steadily_stays_and_misses_whole_gops_only(start: Start) -> None:
-    house = start(app={"backlog_bytes": 8 * PICTURE_BYTES, "send_timeout_s": 0.6, "flush": "immediate"})
+    house = start(app={"backlog_bytes": 8 * PICTURE_BYTES, "send_timeout_s": 2.0, "flush": "immediate"})
     publisher = house.client()
     msid = publisher.publish()
     publisher.chunk_size(65536)
@@ -103,7 +103,7 @@ def test_a_player_that_reads_slowly_but_steadily_stays_and_misses_whole_gops_onl
 
     slow.peer.transport = type("Slow", (), {"recv": staticmethod(slowly)})()  # type: ignore[assignment]
     reader = gevent.spawn(slow.read_until, lambda: numbers(slow)[-1:] == [last], "the last picture")
-    last = 150
+    last = 13 * GOP
     try:
         for number in range(last):
             publisher.video(msid, picture(number), number * 40)

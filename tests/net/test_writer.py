@@ -73,9 +73,10 @@ def test_nothing_is_held_from_somebody_who_sends_past_the_queue(pair: Pair) -> N
     pair.writer.listen(pair)
     pair.writer.send_now(b"media ")
     pair.writer.cork()
-    pair.writer.write(b"reply")
+    pair.writer.write(b"reply ")
+    pair.writer.send_now(b"media")
     pair.writer.uncork()
-    assert pair.received(17) == b"reply media reply"
+    assert pair.received(23) == b"reply media reply media"
 
 
 def test_the_rest_of_a_message_follows_before_anything_else(pair: Pair) -> None:
@@ -98,6 +99,24 @@ def test_listeners_are_told_once_of_busy_and_once_of_drained(pair: Pair) -> None
     assert pair.received(sent + 20)[sent:] == b"a" * 10 + b"b" * 10
     wait_until(lambda: not pair.writer.busy, "the queue is empty")
     assert pair.told == ["busy", "drained"]
+
+
+class Holding(Transport):
+    """Accepts everything and passes nothing on, as TLS does while the socket is full."""
+
+    def flush(self) -> bool:
+        return False
+
+
+def test_bytes_that_only_the_transport_has_accepted_make_the_writer_busy(pair: Pair) -> None:
+    ours, theirs = socket.socketpair()
+    transport = Holding(RawSocket(fileno=ours.detach()))
+    writer = Writer(transport, pair.clock, 1000, lambda code, text: None)
+    writer.write(b"x")
+    assert writer.busy
+    writer.close()
+    transport.close()
+    theirs.close()
 
 
 def test_too_much_that_waits_is_a_failure_told_once() -> None:

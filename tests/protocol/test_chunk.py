@@ -307,7 +307,9 @@ def test_a_short_delta_ends_the_extension() -> None:
     )  # fmt: skip
     at = 1 << 24
     in_three_ways(data, [
-        Message(VIDEO, b"aaaa", at, 1), Message(VIDEO, counting(0, 200), at + 40, 1), Message(VIDEO, counting(0, 200), at + 80, 1),
+        Message(VIDEO, b"aaaa", at, 1),
+        Message(VIDEO, counting(0, 200), at + 40, 1),
+        Message(VIDEO, counting(0, 200), at + 80, 1),
     ])  # fmt: skip
 
 

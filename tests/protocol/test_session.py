@@ -161,8 +161,9 @@ def test_a_second_connect_is_a_violation_and_changes_nothing() -> None:
 
 
 COMMANDS = [
-    "createStream", "releaseStream", "FCPublish", "FCUnpublish", "FCSubscribe", "getStreamLength", "_checkbw", "publish",
-    "play", "play2", "deleteStream", "closeStream", "pause", "pauseRaw", "seek", "receiveAudio", "receiveVideo", "unknown",
+    "createStream", "releaseStream", "FCPublish", "FCUnpublish", "FCSubscribe", "getStreamLength", "_checkbw",
+    "publish", "play", "play2", "deleteStream", "closeStream", "pause", "pauseRaw", "seek", "receiveAudio",
+    "receiveVideo", "unknown",
 ]  # fmt: skip
 
 
@@ -344,7 +345,8 @@ def test_fcunpublish_stops_the_publish_of_that_name_only() -> None:
     notices = client.says("FCUnpublish", None, "camera?key=1")
     assert others(notices) == [notice.PublishEnded(1, "FCUnpublish")]
     assert [each[2:] for each in replies(notices)] == [
-        ("_result", UNDEFINED), ("onFCUnpublish", "NetStream.Unpublish.Success"), ("onStatus", "NetStream.Unpublish.Success"),
+        ("_result", UNDEFINED), ("onFCUnpublish", "NetStream.Unpublish.Success"),
+        ("onStatus", "NetStream.Unpublish.Success"),
     ]  # fmt: skip
     assert others(client.says("deleteStream", None, 1.0)) == []
 

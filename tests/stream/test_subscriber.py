@@ -6,6 +6,7 @@ import pytest
 
 from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.message import Message
+from rtmpd.stream.frame import FRAME_BYTES
 from tests.stream.fakes import AAC_HEADER, AVC_HEADER, CUE, METADATA, Rig, audio, inter, key, send
 
 
@@ -35,7 +36,7 @@ def gops(stream: object, count: int, size: int, start: int = 0) -> None:
 def test_over_its_bytes_everything_up_to_the_newest_keyframe_goes() -> None:
     rig = Rig()
     stream = rig.publish()
-    _, player = rig.join(0, backlog_bytes=1000)
+    _, player = rig.join(0, backlog_bytes=1000 + 10 * FRAME_BYTES)
     gops(stream, 10, 100)
     player.outlet.take(None)
     times = player.times
@@ -238,7 +239,7 @@ def test_a_paused_player_gets_nothing_and_goes_on_at_a_keyframe_with_headers() -
     stream.rejoin(player.subscriber, wait_for_keyframe=True)
     for number, body in enumerate((inter(b"4"), audio(b"5"), key(b"6"), inter(b"7")), 4):
         send(stream, body, number)
-    assert player.bodies == [AVC_HEADER, key(b"1"), inter(b"2"), AVC_HEADER, key(b"6"), inter(b"7")]
+    assert player.bodies == [AVC_HEADER, key(b"1"), inter(b"2"), AVC_HEADER, audio(b"5"), key(b"6"), inter(b"7")]
 
 
 def test_a_notice_comes_behind_the_media_that_waits() -> None:
