@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from re import _parser  # type: ignore[attr-defined]  # the one parser that is sure to read what re reads
 from typing import Any, NamedTuple
 
 from ..errors import FilterError
 
-try:
-    import re2  # type: ignore[import-not-found,unused-ignore]
-except ImportError:
-    re2 = None
+re2: Any = import_module("re2") if find_spec("re2") else None
 
 PATTERN_CHARS = 256
 SUBJECT_CHARS = 256

@@ -7,6 +7,7 @@ Command". Real clients leave out whatever they like, so every reader here has a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ..errors import CommandError
@@ -19,6 +20,8 @@ CAPS_RECONNECT = 0x01
 CAPS_MULTITRACK = 0x02
 CAPS_MODEX = 0x04
 CAPS_NANOSECONDS = 0x08
+
+_LONGEST_REMEMBERED_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,24 @@ def amf0_body(message: Message) -> bytes:
 
 
 def read_command(message: Message, limits: amf0.AmfLimits) -> Command:
-    """Decode a command message. Raises AmfError, CommandError."""
-    values = amf0.decode_all(amf0_body(message), limits)
+    """Decode a command message; its values are to be read only. Raises AmfError, CommandError.
+
+    The same software says the same thing at every connect, so short commands are remembered.
+    """
+    body = amf0_body(message)
+    decode = _decode_again if len(body) <= _LONGEST_REMEMBERED_BYTES else _decode
+    return Command(*decode(body, limits), msid=message.msid)
+
+
+def _decode(body: bytes, limits: amf0.AmfLimits) -> tuple[str, float, Any, tuple[Any, ...]]:
+    values = amf0.decode_all(body, limits)
     if not values or not isinstance(values[0], str):
         raise CommandError("a command without a name", "no_command_name")
     transaction = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
-    return Command(values[0], transaction, values[2] if len(values) > 2 else None, tuple(values[3:]), message.msid)
+    return values[0], transaction, values[2] if len(values) > 2 else None, tuple(values[3:])
+
+
+_decode_again = lru_cache(maxsize=512)(_decode)
 
 
 def command_message(name: str, transaction: float, *values: Any, msid: int = 0) -> Message:

@@ -7,13 +7,16 @@ once: a session set-up is mostly AMF.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec
 
 from . import amf0
 from .command import CAPS_MODEX, CAPS_MULTITRACK, CAPS_NANOSECONDS, CAPS_RECONNECT, Capabilities, command_message
 from .constants import DATA_AMF0
 from .message import Message
+
+_P = ParamSpec("_P")
 
 FMS_VERSION = "FMS/3,0,1,123"
 
@@ -22,6 +25,20 @@ _FORWARD = 4.0
 _LONGEST_KEPT = 128  # characters of a stream name: what is kept is bounded in bytes, whatever clients send
 _NO_CAPABILITIES = Capabilities()
 _SERVER_CAPS = float(CAPS_RECONNECT | CAPS_MULTITRACK | CAPS_MODEX | CAPS_NANOSECONDS)
+
+
+def _remembered(make: Callable[_P, Message]) -> Callable[_P, Message]:
+    """Keep the last few hundred answers, unless a client's text makes them long."""
+    kept = lru_cache(maxsize=256)(make)
+
+    @wraps(make)
+    def answer(*args: _P.args, **kwargs: _P.kwargs) -> Message:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, str) and len(value) > _LONGEST_KEPT:
+                return make(*args, **kwargs)
+        return kept(*args, **kwargs)
+
+    return answer
 
 
 def status_object(level: str, code: str, description: str, **more: Any) -> dict[str, Any]:
@@ -36,7 +53,7 @@ def connect_result(transaction: float, asked: Capabilities) -> Message:
     return _connect_result(transaction, asked)
 
 
-@lru_cache(maxsize=16)
+@_remembered
 def _plain_connect_result(transaction: float) -> Message:
     return _connect_result(transaction, _NO_CAPABILITIES)
 
@@ -57,7 +74,7 @@ def _connect_result(transaction: float, asked: Capabilities) -> Message:
     return command_message("_result", transaction, properties, information)
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def result(transaction: float, *values: Any) -> Message:
     """``_result`` of any other call."""
     return command_message("_result", transaction, None, *values)
@@ -68,32 +85,25 @@ def error(transaction: float, code: str, description: str) -> Message:
     return command_message("_error", transaction, None, status_object("error", code, description))
 
 
+@_remembered
 def on_status(msid: int, level: str, code: str, description: str, **more: Any) -> Message:
     """``onStatus`` on a message stream."""
     return command_message("onStatus", 0.0, None, status_object(level, code, description, **more), msid=msid)
 
 
+@_remembered
 def on_fc(name: str, code: str, stream: str) -> Message:
     """``onFCPublish``, ``onFCUnpublish`` and ``onFCSubscribe``, which old encoders wait for."""
-    if len(stream) > _LONGEST_KEPT:
-        return _on_fc(name, code, stream)
-    return _short_on_fc(name, code, stream)
-
-
-def _on_fc(name: str, code: str, stream: str) -> Message:
     return command_message(name, 0.0, None, status_object("status", code, stream))
 
 
-_short_on_fc = lru_cache(maxsize=256)(_on_fc)
-
-
-@lru_cache(maxsize=256)
+@_remembered
 def sample_access(msid: int) -> Message:
     """``|RtmpSampleAccess``: players may look at raw audio and video."""
     return Message(DATA_AMF0, amf0.encode("|RtmpSampleAccess", True, True), 0, msid)
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def data_start(msid: int) -> Message:
     """``onStatus`` data message ``NetStream.Data.Start``, sent before the first media."""
     return Message(DATA_AMF0, amf0.encode("onStatus", {"code": "NetStream.Data.Start"}), 0, msid)
