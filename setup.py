@@ -4,8 +4,8 @@ import os
 
 from setuptools import setup
 
-# Typed modules that mypyc can compile. The .py file is the fallback: nothing depends on the result.
-ACCELERATED = ["rtmpd/protocol/chunk.py"]
+# Typed modules that mypyc can compile: the ingest hot path. The .py file is the fallback: nothing depends on the result.
+ACCELERATED = ["rtmpd/protocol/message.py", "rtmpd/protocol/source.py", "rtmpd/protocol/chunk.py"]
 
 
 def extensions():

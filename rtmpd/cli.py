@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent.util import format_run_info
 
-from . import __version__, log
+from . import __version__, accelerated, log
 from .config import flags, sample
 from .config.flags import CommandLine
 from .config.loader import Loaded, load
@@ -76,9 +76,13 @@ _TOOLS: dict[str, Callable[[list[str]], int]] = {"publish": _publish, "play": _p
 def _printed(command_line: CommandLine) -> list[tuple[bool, Callable[[], str]]]:
     return [
         (command_line.help, lambda: flags.parser().format_help()),
-        (command_line.version, lambda: f"rtmpd {__version__}\n"),
+        (command_line.version, _version),
         (command_line.print_defaults, sample.sample),
     ]
+
+
+def _version() -> str:
+    return f"rtmpd {__version__}{' (accelerated)' if accelerated() else ''}\n"
 
 
 def _with_default_file(command_line: CommandLine) -> CommandLine:
@@ -88,8 +92,10 @@ def _with_default_file(command_line: CommandLine) -> CommandLine:
 
 
 def _with_settings(command_line: CommandLine) -> int:
+    from .hook.build import check_auth  # with requests and its kin, which help and version do without
+
     def read() -> Loaded:
-        return load(command_line, EVENT_TYPES, check_condition=condition.check)
+        return load(command_line, EVENT_TYPES, check_condition=condition.check, check_auth=check_auth)
 
     tests_only = command_line.test or command_line.dump
     name = command_line.config or "built-in defaults"

@@ -12,6 +12,7 @@ which is forwarded like any other and never remembered as a header. None switche
 from __future__ import annotations
 
 from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from ..errors import MediaError
@@ -27,6 +28,7 @@ HEADER: Final = 16
 NOT_CACHED: Final = 32
 
 _UNSETTLED: Final = 0
+_SHORT_BYTES: Final = 512
 _DATA_MESSAGES: Final = frozenset({15, 18})
 _MEDIA: Final = {AUDIO_MESSAGE: AUDIO, VIDEO_MESSAGE: VIDEO}
 _KINDS: Final = {AUDIO_MESSAGE: "audio", VIDEO_MESSAGE: "video"}
@@ -172,7 +174,15 @@ def codec_name(type_id: int, payload: bytes) -> str:
 
 
 def _decode(type_id: int, payload: bytes) -> TagHeader | None:
+    """What is not settled by the table is mostly headers, short and asked about three times over."""
+    return _decode_again(type_id, payload) if len(payload) <= _SHORT_BYTES else _decode_once(type_id, payload)
+
+
+def _decode_once(type_id: int, payload: bytes) -> TagHeader | None:
     try:
         return tag.decode(type_id, payload)
     except MediaError:
         return None
+
+
+_decode_again = lru_cache(maxsize=64)(_decode_once)

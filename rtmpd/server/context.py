@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ class Context:
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     amf_limits: AmfLimits = field(default_factory=AmfLimits)
     _next_id: int = 1
+    _next_session: int = 0
+    _boot: str = field(default_factory=lambda: secrets.token_hex(4))
     _per_address: dict[str, int] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
 
@@ -56,6 +59,11 @@ class Context:
         conn_id = f"c{self._next_id:06d}"
         self._next_id += 1
         return conn_id
+
+    def next_session_id(self) -> str:
+        """Sixteen hex digits for one publish or play, not used before by this or another process."""
+        self._next_session += 1
+        return f"{self._boot}{self._next_session:08x}"
 
     def shared(self, text: str) -> str:
         """One string for all who say the same: thousands of players name the same application."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from ..codec.frame import AUDIO, VIDEO
@@ -41,7 +40,7 @@ class Playing:
         self._name = asked.name
         self._paused = False
         self._started_at = context.clock.monotonic()
-        self.session_id = secrets.token_hex(8)
+        self.session_id = context.next_session_id()
         settings = context.apps.of(connection.app)
         self.subscriber = Subscriber(
             connection.peer.writer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -56,7 +55,7 @@ class Publishing:
         self._context = context
         self.conn_id = connection.conn_id
         self.address = connection.address
-        self.session_id = secrets.token_hex(8)
+        self.session_id = context.next_session_id()
         self.audio_packets = 0
         self.video_packets = 0
         self.total_bytes = 0
@@ -72,7 +71,8 @@ class Publishing:
     def started(self, asked: PublishAsked) -> None:
         """The client has been told that it publishes."""
         connection = self._connection
-        query = {name: "***" for name, _ in parse_qsl(asked.query[:_TEXT_CHARS], keep_blank_values=True)}
+        names = parse_qsl(asked.query[:_TEXT_CHARS], keep_blank_values=True) if asked.query else []
+        query = {name: "***" for name, _ in names}
         self._context.emit(
             "publish_start",
             conn_id=self.conn_id,

@@ -61,19 +61,14 @@ class FlushPolicy:
         self._wait_s = settings.audio_wait_ms / 1000
         self._timer: Any = None
         self._armed = False
-        self._idle: Callable[[int, bool], None] = {
-            FLUSH_IMMEDIATE: self._at_once,
-            FLUSH_AUDIO_WAITS: self._when_video,
-            FLUSH_WINDOW: self._in_window,
-            FLUSH_ADAPTIVE: self._as_busy,
-        }[settings.flush]
+        self._idle = _POLICIES[settings.flush]
 
     def idle(self, pending: int, has_video: bool, pending_bytes: int) -> None:
         """Frames of the kinds ``pending`` (a mask) are waiting and no more is at hand."""
         if pending_bytes > _PENDING_LIMIT_BYTES:
             self._at_once(pending, has_video)
         else:
-            self._idle(pending, has_video)
+            self._idle(self, pending, has_video)
 
     def flushed(self) -> None:
         """Nothing waits any more."""
@@ -114,3 +109,11 @@ class FlushPolicy:
             self._timer = get_hub().loop.timer(seconds)
             self._timer.start(self._flush)
             self._armed = True
+
+
+_POLICIES: Final[dict[str, Callable[[FlushPolicy, int, bool], None]]] = {
+    FLUSH_IMMEDIATE: FlushPolicy._at_once,
+    FLUSH_AUDIO_WAITS: FlushPolicy._when_video,
+    FLUSH_WINDOW: FlushPolicy._in_window,
+    FLUSH_ADAPTIVE: FlushPolicy._as_busy,
+}

@@ -169,8 +169,8 @@ def test_a_player_hears_that_the_publisher_came_and_went() -> None:
     talk.server_says(talk.server.unpublished(1, "demo"))
     assert talk.heard_by_client == [
         Started(1, "NetStream.Play.PublishNotify"),
-        Ended("NetStream.Play.UnpublishNotify"),
         Ended("StreamEOF"),
+        Ended("NetStream.Play.UnpublishNotify"),
     ]
 
 
