@@ -7,8 +7,8 @@ asked at one moment only: ``idle``, when everything that one read of the publish
 immediate      send at once
 audio-waits    audio rides with the next video frame, at most ``audio_wait_ms``; video never waits
 window         send every ``window_ms``
-adaptive       at once while sending is cheap; as it takes more of the hub's time, a window that
-               grows up to ``window_ms``
+adaptive       at once while sending is cheap or the audience small; as sending takes more of the
+               hub's time, a window that grows up to ``window_ms``
 =============  ==================================================================================
 """
 
@@ -26,6 +26,7 @@ from ..settings import FLUSH_ADAPTIVE, FLUSH_AUDIO_WAITS, FLUSH_IMMEDIATE, FLUSH
 _PENDING_LIMIT_BYTES: Final = 256 * 1024
 _BUSY_FROM: Final = 0.25  # the share of the hub's time spent sending at which a window opens
 _BUSY_FULL: Final = 0.75  # and at which it is as long as it gets
+_SMALL_AUDIENCE: Final = 20  # players below which holding back saves too little to be worth the delay
 
 
 class Load:
@@ -63,12 +64,12 @@ class FlushPolicy:
         self._armed = False
         self._idle = _POLICIES[settings.flush]
 
-    def idle(self, pending: int, has_video: bool, pending_bytes: int) -> None:
+    def idle(self, pending: int, has_video: bool, pending_bytes: int, players: int) -> None:
         """Frames of the kinds ``pending`` (a mask) are waiting and no more is at hand."""
         if pending_bytes > _PENDING_LIMIT_BYTES:
-            self._at_once(pending, has_video)
+            self._flush()
         else:
-            self._idle(self, pending, has_video)
+            self._idle(self, pending, has_video, players)
 
     def flushed(self) -> None:
         """Nothing waits any more."""
@@ -83,21 +84,21 @@ class FlushPolicy:
             self._timer.close()
             self._timer = None
 
-    def _at_once(self, pending: int, has_video: bool) -> None:
+    def _at_once(self, pending: int, has_video: bool, players: int) -> None:
         self._flush()
 
-    def _when_video(self, pending: int, has_video: bool) -> None:
+    def _when_video(self, pending: int, has_video: bool, players: int) -> None:
         if pending & VIDEO or not has_video:
             self._flush()
         else:
             self._arm(self._wait_s)
 
-    def _in_window(self, pending: int, has_video: bool) -> None:
+    def _in_window(self, pending: int, has_video: bool, players: int) -> None:
         self._arm(self._window_s)
 
-    def _as_busy(self, pending: int, has_video: bool) -> None:
+    def _as_busy(self, pending: int, has_video: bool, players: int) -> None:
         share = (self._load.busy - _BUSY_FROM) / (_BUSY_FULL - _BUSY_FROM)
-        if share <= 0:
+        if share <= 0 or players < _SMALL_AUDIENCE:
             self._flush()
         else:
             self._arm(self._window_s * min(share, 1.0))
@@ -111,7 +112,7 @@ class FlushPolicy:
             self._armed = True
 
 
-_POLICIES: Final[dict[str, Callable[[FlushPolicy, int, bool], None]]] = {
+_POLICIES: Final[dict[str, Callable[[FlushPolicy, int, bool, int], None]]] = {
     FLUSH_IMMEDIATE: FlushPolicy._at_once,
     FLUSH_AUDIO_WAITS: FlushPolicy._when_video,
     FLUSH_WINDOW: FlushPolicy._in_window,

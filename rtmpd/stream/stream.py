@@ -185,7 +185,7 @@ class Stream:
             self._heard = False
             self._last_frame_at = self._clock.monotonic()
         if self._pending:
-            self._policy.idle(self._pending, self._gop.has_video, self._pending_bytes)
+            self._policy.idle(self._pending, self._gop.has_video, self._pending_bytes, len(self.subscribers))
 
     def flush(self) -> None:
         """Send what has gathered, now."""

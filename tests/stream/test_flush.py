@@ -9,6 +9,7 @@ import pytest
 
 from rtmpd.clock import FakeClock
 from rtmpd.stream.flush import Load
+from rtmpd.stream.stream import Stream
 from tests.stream.fakes import AAC_HEADER, CUE, Player, Rig, add, audio, inter, key, send
 
 
@@ -99,16 +100,28 @@ def test_much_that_waits_is_sent_at_once(policy: str) -> None:
     assert len(player.outlet.sends) == 2
 
 
-def test_adaptive_sends_at_once_while_that_is_cheap_and_gathers_when_it_is_not() -> None:
+def adaptive_under_load(players: int) -> tuple[Rig, Stream, Player]:
     rig = Rig(flush="adaptive", flush_window_ms=5)
     stream, player = rig.publish(), listening(rig)
+    for _ in range(players - 1):
+        rig.join()
     send(stream, key(), 0)
-    assert player.times == [0]
+    assert player.times == [0], "at once while sending is cheap"
     now = rig.clock.monotonic()
     rig.registry._load.spent(now, now + 10.0)
     send(stream, inter(), 20)
+    return rig, stream, player
+
+
+def test_adaptive_gathers_for_many_players_when_sending_is_not_cheap() -> None:
+    _, _, player = adaptive_under_load(20)
     assert player.times == [0]
     until(lambda: player.times == [0, 20])
+
+
+def test_adaptive_never_holds_back_from_a_small_audience() -> None:
+    _, _, player = adaptive_under_load(19)
+    assert player.times == [0, 20]
 
 
 def test_load_is_the_share_of_the_last_second_that_went_into_sending() -> None:
