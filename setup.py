@@ -4,7 +4,7 @@ import os
 
 from setuptools import setup
 
-# Typed modules that mypyc can compile: the ingest hot path. The .py file is the fallback: nothing depends on the result.
+# What mypyc can compile: the ingest hot path. The .py file is the fallback: nothing depends on the result.
 ACCELERATED = ["rtmpd/protocol/message.py", "rtmpd/protocol/source.py", "rtmpd/protocol/chunk.py"]
 
 

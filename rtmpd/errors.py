@@ -170,7 +170,10 @@ class AppRejected(Rejected):
 
 
 class DeliveryError(RtmpdError):
-    """A sink could not deliver an event. ``code`` is short and countable (``status:503``)."""
+    """A sink could not deliver an event. ``code`` is short and countable (``status:503``), ``fault`` who is to blame
+    (``event``, ``endpoint`` or ``auth``) where the code does not tell."""
+
+    fault = "event"
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -180,9 +183,17 @@ class DeliveryError(RtmpdError):
 class TransientDeliveryError(DeliveryError):
     """Worth another try. ``retry_after_s`` is the endpoint's own wish, or None."""
 
+    fault = "endpoint"
+
     def __init__(self, message: str, code: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message, code)
         self.retry_after_s = retry_after_s
+
+
+class AuthDeliveryError(TransientDeliveryError):
+    """There are no credentials to send the event with, so it was not sent; a later try may have them."""
+
+    fault = "auth"
 
 
 class PermanentDeliveryError(DeliveryError):
@@ -228,6 +239,16 @@ class FilterError(RtmpdError):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
+        self.hint = hint
+
+
+class CredentialError(RtmpdError):
+    """A way of authentication that can not be used. ``key`` is the key of the configuration that is to blame,
+    ``hint`` says what to write instead; the message holds no secret."""
+
+    def __init__(self, message: str, key: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.key = key
         self.hint = hint
 
 

@@ -20,6 +20,12 @@ CONFLICT_REPLACE = "replace"
 MISSING_DROP = "drop"
 MISSING_PASS = "pass"
 
+ORDER_NONE = "none"
+ORDER_KEY = "key"
+ORDER_STRICT = "strict"
+
+GUARANTEE_NONE = "none"
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -150,9 +156,106 @@ class FilterSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningSecret:
+    """One secret as it is written, and the Unix time at which it is used for the last time, None for no end."""
+
+    text: str = field(repr=False)
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """One way in which a webhook proves who sends it. ``type`` says which, and so which of the others count:
+
+    =========  ===========================================================================================
+    api_key    ``key`` in ``header``
+    hmac       a signature with ``secret`` and ``algorithm`` in ``header``
+    standard   Standard Webhooks, signed with each of ``secrets`` that has not ended
+    github     the headers of GitHub, signed with ``secret``
+    stripe     the header of Stripe, signed with each of ``secrets``
+    jwt        a token signed with ``secret`` and ``algorithm``, good for ``ttl_s``
+    oauth2     a token of ``token_url`` for client credentials
+    basic      ``username`` and ``password``
+    =========  ===========================================================================================
+
+    ``header`` and ``algorithm`` "" stand for what is usual for the type.
+    """
+
+    type: str
+    key: str = field(default="", repr=False)
+    header: str = ""
+    secret: str = field(default="", repr=False)
+    secrets: tuple[SigningSecret, ...] = ()
+    algorithm: str = ""
+    issuer: str = ""
+    subject: str = ""
+    audience: str = ""
+    claims: tuple[tuple[str, str], ...] = ()
+    ttl_s: float = 3600.0
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    token_url: str = field(default="", repr=False)
+    scopes: tuple[str, ...] = ()
+    client_auth: str = "basic"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How HTTP requests go out. ``headers`` are added to each; ``client_cert`` and ``client_key`` are shown to
+    the server (PEM files), ``ca_file`` vouches for it instead of the usual authorities; ``proxy`` is a URL.
+
+    Only addresses in ``allow_networks`` are connected to, if there are any, and none in ``deny_networks``: networks
+    in CIDR form, or ``public``, ``private``, ``loopback``.
+    """
+
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    client_cert: str = ""
+    client_key: str = ""
+    ca_file: str = ""
+    proxy: str = field(default="", repr=False)
+    allow_networks: tuple[str, ...] = ()
+    deny_networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """How often an event is tried, ``max_attempts`` times in all, and how long the waits between are.
+
+    ``backoff_strategy`` is exponential, linear or fixed; ``retry_delays_s`` takes its place if not empty.
+    ``retryable_errors`` are patterns of what is worth another try, in the place of the table in ``hook/fault.py``.
+    ``breaker_failures`` is the number of the endpoint's faults in a row after which it is only probed.
+    """
+
+    max_attempts: int = 1
+    initial_delay_s: float = 1.0
+    max_delay_s: float = 60.0
+    backoff_strategy: str = "exponential"
+    jitter: bool = False
+    retry_delays_s: tuple[float, ...] = ()
+    retryable_errors: tuple[str, ...] = ()
+    breaker_failures: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """What a hook may count on. ``order`` is an ``ORDER_*`` word; an event older than ``max_age_s`` is not
+    tried any more (0 is no limit); ``confirm_timeout_s`` limits one try if it is shorter than the hook's timeout (0
+    leaves it to that); dead events are posted to ``dead_letter_url`` if it is not empty."""
+
+    guarantee_level: str = GUARANTEE_NONE
+    order: str = ORDER_KEY
+    max_age_s: float = 0.0
+    confirm_timeout_s: float = 0.0
+    dead_letter_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HookSettings:
     """One hook. ``type`` is ``script``, ``webhook`` or ``stdio``; ``event_types`` the names it is
-    bound to (globs; empty means every event); ``target`` a path, a URL, or ``json``/``env``."""
+    bound to (globs; empty means every event); ``target`` a path, a URL, or ``json``/``env``. ``auth`` and ``http``
+    are for webhooks."""
 
     id: str
     type: str
@@ -162,6 +265,10 @@ class HookSettings:
     concurrency: int = 10
     queue_events: int = 1000
     filter: FilterSettings = field(default_factory=FilterSettings)
+    auth: tuple[AuthSettings, ...] = ()
+    http: HttpSettings = field(default_factory=HttpSettings)
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
 
 
 @dataclass(frozen=True, slots=True)

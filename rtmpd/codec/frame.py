@@ -11,8 +11,7 @@ which is forwarded like any other and never remembered as a header. None switche
 
 from __future__ import annotations
 
-from functools import cache
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from ..errors import MediaError

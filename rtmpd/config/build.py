@@ -20,8 +20,10 @@ from ..settings import (
     Settings,
     TlsSettings,
 )
+from . import delivery
+from .auth import CheckAuth, CommandLineAuth, auth_of_section, http_of_section
 from .check import Checked, Values
-from .entries import HookFlag, HookOptionFlag, Origin, Path
+from .entries import AuthFlag, HookFlag, HookOptionFlag, Origin, Path
 from .filters import CheckCondition, CommandLineFilter, of_section
 from .options import MANY
 from .values import BadValue, nearest, url
@@ -40,14 +42,17 @@ def build(
     hook_options: Sequence[HookOptionFlag],
     event_types: Collection[str],
     check_condition: CheckCondition,
+    auth_flags: Sequence[AuthFlag],
+    check_auth: CheckAuth,
 ) -> Settings:
     """The settings; problems and warnings go to ``checked``. With problems the result is of no use.
     Looks at the certificate and script files."""
+    auth = CommandLineAuth(checked, auth_flags, check_auth)
     settings = Settings(
         server=_server(checked),
         limits=LimitSettings(**checked.fields("limits")),
         apps=_apps(checked),
-        hooks=_Hooks(checked, hook_options, event_types, check_condition).build(hook_flags),
+        hooks=_Hooks(checked, hook_options, event_types, check_condition, auth).build(hook_flags),
         log=LogSettings(**checked.fields("log")),
     )
     limits = settings.limits
@@ -135,10 +140,15 @@ class _Hooks:
         options: Sequence[HookOptionFlag],
         event_types: Collection[str],
         check_condition: CheckCondition,
+        auth: CommandLineAuth,
     ) -> None:
         self.checked = checked
+        self.global_auth = auth
         self.check_condition = check_condition
-        self.global_filter = CommandLineFilter(checked, options, check_condition)
+        about_delivery = [flag for flag in options if delivery.is_about_delivery(checked.spec, flag)]
+        self.global_delivery = delivery.CommandLineDelivery(checked, about_delivery)
+        filters = [flag for flag in options if flag not in about_delivery]
+        self.global_filter = CommandLineFilter(checked, filters, check_condition)
         self.known_types = sorted(event_types)
         self.timeout_s: float = checked.value("hooks", "timeout")
         self.concurrency: int = checked.value("hooks", "concurrency")
@@ -150,7 +160,9 @@ class _Hooks:
         if form := self.checked.value("hooks", "stdio_format"):
             from_file = self.checked.tree.origin(("hooks",), "stdio_format").directory
             (of_files if from_file else of_flags).append(self._hook(STDIO, STDIO, form, ()))
-        hooks = self._filtered(of_files, of_flags)
+        self.global_delivery.warn_if_idle(of_flags)
+        of_flags = [self.global_delivery.applied(hook) for hook in of_flags]
+        hooks = self._filtered(of_files, self.global_auth.applied(of_flags))
         self._check_ids([*named, *(flag.id for flag in flags), *([STDIO] if form else [])])
         return HooksSettings(tuple(hooks), self.concurrency, self.checked.value("hooks", "drain"))
 
@@ -183,7 +195,10 @@ class _Hooks:
             self._hook(name, type, target, events), filter=of_section(self.checked, path, values, self.check_condition)
         )
         own = {key: value for key, value in values.items() if key in ("timeout", "concurrency", "queue")}
-        return replace(hook, **_fields(self.checked, ("hooks", MANY), own))
+        hook = replace(hook, **_fields(self.checked, ("hooks", MANY), own))
+        hook = replace(hook, http=http_of_section(self.checked, path, type, values))
+        hook = auth_of_section(self.checked, path, hook, self.global_auth.check_auth)
+        return delivery.applied(hook, self.checked, path, values)
 
     def _target(self, path: Path, type: str, values: Values) -> str:
         key = _TARGET_KEY[type]

@@ -43,6 +43,10 @@ class Checked:
         """The given values of each ``[[name]]``, in the order of the files."""
         return {path[1]: given for path, given in self.given.items() if len(path) == 2 and path[0] == section}
 
+    def inner(self, path: Path) -> dict[Path, Values]:
+        """The given values of each ``[[[name]]]`` of the subsection at ``path``, by its own path."""
+        return {inner: given for inner, given in self.given.items() if len(inner) == 3 and inner[:2] == path}
+
     def problem(self, path: Path, message: str, hint: str = "") -> None:
         """Something is wrong with the key or section at ``path``."""
         self.problems.append(self._origin(path).problem(path, message, hint))
@@ -114,7 +118,11 @@ def _unknown_section(checked: Checked, path: Path, entries: dict[str, Entry]) ->
     elif _is_key(checked.spec, path):
         checked.problem(path, "is a key, not a section", f"write {path[-1]} = ...")
     elif len(path) > 2:
-        checked.problem(path, "sections are not nested this deep")
+        parent = checked.spec.find(path[:-1])
+        if parent and parent.inner:
+            checked.problem(path, "no such section", nearest(path[-1], list(parent.inner)))
+        else:
+            checked.problem(path, "sections are not nested this deep")
     else:
         checked.problem(path, f"[{path[0]}] has no subsections")
 

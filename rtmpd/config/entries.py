@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import Problem
 
 Path = tuple[str, ...]
 
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]*@")
+_REFERENCE = re.compile(r"\$\{(?:file:)?[^}:]*\}")
 _QUERY_VALUE = re.compile(r"([?&][^=&\s]*)=[^&\s]*")
 
 
@@ -18,6 +19,11 @@ def masked(text: str) -> str:
     if "://" not in text:
         return text
     return _QUERY_VALUE.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def hidden(text: str) -> str:
+    """What may be shown of a secret: a reference to one, nothing of any other."""
+    return text if _REFERENCE.fullmatch(text) else "***" if text else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Origin:
 class Entry:
     """The value of one key, as text; a list where unquoted commas separate it."""
 
-    value: str | list[str]
+    value: str | list[str] = field(repr=False)
     origin: Origin
 
 
@@ -57,6 +63,16 @@ class HookFlag:
 class HookOptionFlag:
     """A flag that sets ``key`` of a [[hook]] for the hooks of the command line."""
 
+    key: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class AuthFlag:
+    """A flag that sets ``key`` of an [[[auth]]] of ``type`` for the webhooks of the command line; with ``type`` "" one
+    of their ``headers``."""
+
+    type: str
     key: str
     entry: Entry
 

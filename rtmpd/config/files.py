@@ -10,10 +10,12 @@ from configobj import ConfigObj, ConfigObjError
 
 from ..errors import Problem
 from . import lines
-from .entries import Entry, Origin, Path, Tree, masked
+from .entries import Entry, Origin, Path, Tree, hidden, masked
+from .options import spec
 
 CONF_D = "conf.d"
 
+_WORD = re.compile(r"\w+")
 _AT_LINE = re.compile(r"(?: \(.*\))?(?: \(matched as neither section nor keyword\))? at line \d+\.$")
 
 
@@ -43,6 +45,7 @@ class _FileReader:
         self.directory = os.path.dirname(os.path.abspath(name))
         self.tree = tree
         self.problems = problems
+        self.secret_keys = spec().secret_keys()
         self.origins: dict[Path, Origin] = {}
 
     def read(self) -> None:
@@ -76,17 +79,18 @@ class _FileReader:
     def _drop_long_lines(self, rows: list[str]) -> bool:
         found = lines.too_long(rows)
         for lint in found:
-            self._problem(lint.number, lint.key, lint.message, lint.text)
+            self._problem(lint.number, lint.key, lint.message, self._shown(lint.text))
         return not found
 
     def _scan(self, rows: list[str]) -> None:
         """Note where everything stands; keep from configobj what it must not see."""
         for line in list(lines.scan(rows)):
-            origin = Origin(f"{self.name}:{line.number}", line.text, self.directory)
+            shown = hidden(line.text) if line.key in self.secret_keys else line.text
+            origin = Origin(f"{self.name}:{line.number}", shown, self.directory)
             path = (*line.path, line.key) if line.key else line.path
             self.origins.setdefault(path, origin)
             if lint := lines.lint(line):
-                self._problem(lint.number, lint.key, lint.message, lint.text, lint.hint)
+                self._problem(lint.number, lint.key, lint.message, shown, lint.hint)
                 rows[line.number - 1] = ""
             else:
                 rows[line.number - 1] = lines.without_comment(rows[line.number - 1], line)
@@ -99,7 +103,7 @@ class _FileReader:
             for error in failure.errors:
                 message = _AT_LINE.sub("", str(error)).lower()
                 hint = "write [section] or key = value" if message.startswith("invalid line") else ""
-                self._problem(error.line_number or 0, "", message, error.line.strip(), hint)
+                self._problem(error.line_number or 0, "", message, self._shown(error.line), hint)
             return failure.config, False
 
     def _collect(self, section: Any, path: Path, whole: bool) -> None:
@@ -112,6 +116,11 @@ class _FileReader:
             inner = (*path, name)
             self.tree.open(inner, self.origins.get(inner) or Origin(self.name, "", self.directory))
             self._collect(section[name], inner, whole)
+
+    def _shown(self, row: str) -> str:
+        """A line that could not be taken apart, as far as it may be shown."""
+        first = _WORD.match(row.strip())
+        return f"{first[0]} ***" if first and first[0] in self.secret_keys else row.strip()
 
     def _problem(self, number: int, key: str, message: str, text: str = "", hint: str = "") -> None:
         where = f"{self.name}:{number}" if number else self.name

@@ -11,11 +11,11 @@ misread, because it stops at the first problem and takes ``-tls-lsten`` for ``-t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Problem
-from .entries import Entry, HookFlag, HookOptionFlag, Origin, masked
+from .entries import AuthFlag, Entry, HookFlag, HookOptionFlag, Origin, masked
 from .options import spec
 from .values import BadValue, go_duration, nearest
 
@@ -25,7 +25,8 @@ DEFAULT_CONFIG = "/etc/rtmpd/rtmpd.ini"
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One flag. ``metavar`` is "" for a switch; ``option`` the section and key that it sets, ``hook_option`` the
-    key that it sets for hooks of the command line."""
+    key that it sets for hooks of the command line, ``auth`` the type and key of an [[[auth]]] of theirs (type "" for a
+    key of the hook itself). What a ``secret`` flag was given is never shown."""
 
     name: str
     metavar: str
@@ -34,6 +35,8 @@ class Flag:
     option: tuple[str, str] | None = None
     hook_option: str = ""
     repeats: bool = False
+    auth: tuple[str, str] | None = None
+    secret: bool = False
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -45,10 +48,33 @@ def _sets(name: str, metavar: str, section: str, key: str) -> Flag:
     return Flag(name, metavar, " ".join(spec().option(section, key).help), option=(section, key))
 
 
+def _delivers(name: str, metavar: str, key: str) -> Flag:
+    return Flag(name, metavar, " ".join(spec().hook_option(key).help), hook_option=key)
+
+
 def _filters(name: str, metavar: str, key: str, repeats: bool = False) -> Flag:
     return Flag(name, metavar, " ".join(spec().hook_option(key).help), hook_option=key, repeats=repeats)
 
 
+def _proves(name: str, metavar: str, type: str, key: str, repeats: bool = False) -> Flag:
+    option = spec().hook_option(key, *(["auth"] if type else []))
+    help = _AUTH_HELP.get(name) or " ".join(option.help)
+    return Flag(name, metavar, help, repeats=repeats, auth=(type, key), secret=option.secret)
+
+
+_AUTH_HELP = {
+    "hook-auth-api-key": "Send this key with each request.",
+    "hook-auth-header": "The header of the API key. Default: X-API-Key.",
+    "hook-auth-hmac-secret": "Sign the body with this secret.",
+    "hook-auth-hmac-algorithm": "sha256 or sha1. Default: sha256.",
+    "hook-auth-hmac-header": "The header of the signature. Default: X-Signature.",
+    "hook-auth-jwt-secret": "Send a JSON Web Token that is signed with this secret.",
+    "hook-auth-jwt-algorithm": "HS256, HS384 or HS512. Default: HS256.",
+    "hook-auth-jwt-claim": "One more claim; may be repeated.",
+    "hook-auth-jwt-ttl": "Life of a token. Default: 1h.",
+    "hook-auth-oauth2-client-id": "Get tokens by OAuth2 client credentials, for this client.",
+    "hook-header": "One header for each request, Name: value; may be repeated.",
+}
 HOOK_FLAG_TYPES = {"hook-script": ("script", "shell"), "hook-webhook": ("webhook", "webhook")}
 
 GENERAL = (
@@ -89,12 +115,44 @@ FILTERS = (
     _filters("hook-rate-burst", "N", "rate_burst"),
     _filters("hook-min-severity", "SEVERITY", "min_severity"),
 )
+DELIVERY = (
+    _delivers("hook-retry-max-attempts", "N", "max_attempts"),
+    _delivers("hook-retry-initial-delay", "DURATION", "initial_delay"),
+    _delivers("hook-retry-max-delay", "DURATION", "max_delay"),
+    _delivers("hook-retry-backoff", "STRATEGY", "backoff_strategy"),
+    _delivers("hook-retry-jitter", "", "jitter"),
+    _delivers("hook-delivery-guarantee", "LEVEL", "guarantee_level"),
+    _delivers("hook-delivery-timeout", "DURATION", "confirm_timeout"),
+    _delivers("hook-dead-letter-url", "URL", "dead_letter_url"),
+)
+AUTH = (
+    _proves("hook-auth-api-key", "KEY", "api_key", "key"),
+    _proves("hook-auth-header", "NAME", "api_key", "header"),
+    _proves("hook-auth-hmac-secret", "SECRET", "hmac", "secret"),
+    _proves("hook-auth-hmac-algorithm", "DIGEST", "hmac", "algorithm"),
+    _proves("hook-auth-hmac-header", "NAME", "hmac", "header"),
+    _proves("hook-auth-jwt-secret", "SECRET", "jwt", "secret"),
+    _proves("hook-auth-jwt-algorithm", "NAME", "jwt", "algorithm"),
+    _proves("hook-auth-jwt-issuer", "TEXT", "jwt", "issuer"),
+    _proves("hook-auth-jwt-subject", "TEXT", "jwt", "subject"),
+    _proves("hook-auth-jwt-audience", "TEXT", "jwt", "audience"),
+    _proves("hook-auth-jwt-claim", "NAME=VALUE", "jwt", "claims", repeats=True),
+    _proves("hook-auth-jwt-ttl", "DURATION", "jwt", "ttl"),
+    _proves("hook-auth-oauth2-client-id", "TEXT", "oauth2", "client_id"),
+    _proves("hook-auth-oauth2-client-secret", "SECRET", "oauth2", "client_secret"),
+    _proves("hook-auth-oauth2-token-url", "URL", "oauth2", "token_url"),
+    _proves("hook-auth-oauth2-scopes", "SCOPES", "oauth2", "scopes"),
+    _proves("hook-auth-oauth2-client-auth", "WORD", "oauth2", "client_auth"),
+    _proves("hook-header", "HEADER", "", "headers", repeats=True),
+)
 #: Every flag below the title it has in the help.
 GROUPS = {
     "general": GENERAL,
     "options of the configuration file": OPTIONS,
     "hooks": HOOKS,
     "filters of the hooks of the command line": FILTERS,
+    "authentication of the webhooks of the command line": AUTH,
+    "retries of the webhooks of the command line, and delivery": DELIVERY,
 }
 FLAGS = {name: flag for group in GROUPS.values() for flag in group for name in (flag.name, flag.short) if name}
 
@@ -146,6 +204,7 @@ class CommandLine:
     overrides: tuple[Override, ...] = ()
     hooks: tuple[HookFlag, ...] = ()
     hook_options: tuple[HookOptionFlag, ...] = ()
+    auth: tuple[AuthFlag, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -172,7 +231,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
             if text is not None:
                 overrides.append(Override(*flag.option, Entry(text, Origin(spelling, value))))
     hook_options = [
-        HookOptionFlag(flag.hook_option, Entry(value, Origin(spelling, value)))
+        HookOptionFlag(flag.hook_option, Entry(value if flag.metavar else "yes", Origin(spelling, value)))
         for flag, spelling, value in words.given
         if flag.hook_option
     ]
@@ -186,6 +245,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
         overrides=tuple(overrides),
         hooks=tuple(_hooks(words)),
         hook_options=tuple(hook_options),
+        auth=tuple(_auth(words)),
         problems=tuple(words.problems),
     )
 
@@ -290,6 +350,12 @@ def _compatible(name: str, spelling: str, value: str, words: _Words) -> str | No
     if name == "hook-concurrency" and (value == "0" or (value[:1] == "-" and value[1:].isdigit())):
         return None  # so have 0 and less
     return value
+
+
+def _auth(words: _Words) -> Iterator[AuthFlag]:
+    for flag, spelling, value in words.given:
+        if flag.auth:
+            yield AuthFlag(*flag.auth, Entry(value, Origin(spelling, "***" if flag.secret else value)))
 
 
 def _hooks(words: _Words) -> list[HookFlag]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..errors import ConfigError, Problem
 from ..settings import Settings
 from . import files
+from .auth import CheckAuth
 from .build import build
 from .check import Checked, check
 from .entries import Tree
@@ -31,16 +32,23 @@ def _any_condition(text: str) -> None:
     """Conditions are left to who evaluates them."""
 
 
+def _any_auth(auth: object, before: object, headers: object, url: str) -> str:
+    """Authentication is left to who signs."""
+    return ""
+
+
 def load(
     command_line: CommandLine,
     event_types: Collection[str] = (),
     environ: Mapping[str, str] = os.environ,
     check_condition: CheckCondition = _any_condition,
+    check_auth: CheckAuth = _any_auth,
 ) -> Loaded:
     """Read the configuration file of ``command_line``, if it names one, then its flags, which win.
 
     ``event_types`` are the names a hook can be bound to; without them names are not checked.
-    ``check_condition`` raises FilterError for the text of a condition that can not be used. Raises
+    ``check_condition`` raises FilterError for the text of a condition that can not be used, ``check_auth``
+    CredentialError for a way of authentication that can not be. Raises
     ``ConfigError`` with all problems of the flags and of all files. Never switches greenlets.
     """
     problems = list(command_line.problems)
@@ -50,7 +58,15 @@ def load(
     for override in command_line.overrides:
         tree.put((override.section,), override.key, override.entry)
     checked = check(spec(), tree, environ, problems)
-    settings = build(checked, command_line.hooks, command_line.hook_options, event_types, check_condition)
+    settings = build(
+        checked,
+        command_line.hooks,
+        command_line.hook_options,
+        event_types,
+        check_condition,
+        command_line.auth,
+        check_auth,
+    )
     if problems:
         raise ConfigError(sorted(problems, key=_place))
     return Loaded(settings, tuple(checked.warnings), checked)

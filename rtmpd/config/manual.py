@@ -10,6 +10,8 @@ from .options import Option, SectionSpec, spec
 
 _KIND = {
     "burst": "number",
+    "pairs": "NAME=VALUE, ...",
+    "header": "name of a header",
     "count": "number",
     "milliseconds": "duration",
     "rate": "events/window",
@@ -54,6 +56,9 @@ def manual() -> str:
         if section.many:
             rows += ["", f"### [{name}] [[NAME]]", "", *_prose(section.many.help), ""]
             rows += [] if section.many.inherits else _table(section.many)
+            for inner in section.many.inner.values():
+                rows += ["", f"### [{name}] [[NAME]] [[[{inner.example}]]]", "", *_prose(inner.help), ""]
+                rows += _table(inner)
     rows += ["", *_command_line(), _PROCESS]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(rows)).rstrip("\n") + "\n"
 
@@ -73,6 +78,8 @@ def _command_line() -> Iterator[str]:
 def _sets(flag: Flag) -> str:
     if flag.option:
         return "`[{}] {}`".format(*flag.option)
+    if flag.auth:
+        return "`[hooks] [[NAME]] " + (f"[[[auth]]] {flag.auth[1]}`" if flag.auth[0] else f"{flag.auth[1]}`")
     return f"`[hooks] [[NAME]] {flag.hook_option}`" if flag.hook_option else ""
 
 

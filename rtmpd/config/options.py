@@ -7,16 +7,19 @@ directive line ``#: word=value ...``:
 ``reload=``    ``yes`` or ``restart``; on a section it holds for all keys in it
 ``field=``     the field of the settings slice, where it is not the key plus the check's unit
 ``override=``  ``no`` for a key of [apps] that a subsection can not override
+``secret=``    ``yes`` for a value that is never shown
 ``name=``      on ``[[__many__]]``: the name of the example in the sample file
 ``example=``   the value in the sample file, where the default would not help
 =============  =================================================================================
 
-``[[__many__]]`` without keys takes those of its parent; what it does not set, the parent does.
+``[[__many__]]`` without keys takes those of its parent; what it does not set, the parent does. A subsection of it,
+``[[[name]]]``, may stand several times in a file, as ``[[[name]]]`` and ``[[[name-ANYTHING]]]``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -50,6 +53,7 @@ class Option:
     reload: str
     overridable: bool = True
     example: str = ""
+    secret: bool = False
 
     def check(self, value: values.Text) -> Any:
         """The checked value. Raises ``values.BadValue``."""
@@ -63,7 +67,8 @@ class Option:
 @dataclass(frozen=True, slots=True)
 class SectionSpec:
     """One section: its keys, and the form of its subsections if it can have any. ``inherits`` is true for
-    a subsection that has the keys of its parent; ``example`` names it in the sample file."""
+    a subsection that has the keys of its parent; ``example`` names it in the sample file. ``inner`` are the sections
+    of the third level by name."""
 
     path: SectionPath
     help: tuple[str, ...]
@@ -71,6 +76,13 @@ class SectionSpec:
     many: SectionSpec | None = None
     example: str = ""
     inherits: bool = False
+    inner: dict[str, SectionSpec] = field(default_factory=dict)
+
+    def family(self) -> Iterator[SectionSpec]:
+        """This section and those below it, in the order of the file."""
+        yield self
+        for below in (*([self.many] if self.many else []), *self.inner.values()):
+            yield from below.family()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +95,26 @@ class Spec:
     def find(self, path: SectionPath) -> SectionSpec | None:
         """The section at ``path``, None if there can be none."""
         section = self.sections.get(path[0]) if path else None
-        if section is None or len(path) == 1:
-            return section
-        return section.many if len(path) == 2 else None
+        if section and len(path) > 1:
+            section = section.many
+        if section and len(path) > 2:
+            section = section.inner.get(path[2].partition("-")[0])
+        return section if len(path) < 4 else None
 
     def option(self, section: str, key: str) -> Option:
         """One option of a section of the first level. Raises ``KeyError``."""
         return self.sections[section].options[key]
 
-    def hook_option(self, key: str) -> Option:
-        """One option of a [[hook]]. Raises ``KeyError``."""
-        many = self.sections["hooks"].many
-        assert many is not None
-        return many.options[key]
+    def hook_option(self, key: str, *inner: str) -> Option:
+        """One option of a [[hook]], or of a section inside of it. Raises ``KeyError``."""
+        section = self.find(("hooks", MANY, *inner))
+        assert section is not None
+        return section.options[key]
+
+    def secret_keys(self) -> frozenset[str]:
+        """The keys whose values are never shown."""
+        families = (one for section in self.sections.values() for one in section.family())
+        return frozenset(option.key for one in families for option in one.options.values() if option.secret)
 
 
 @cache
@@ -133,7 +152,14 @@ def _many(
     inherits = not options
     if inherits:
         options = {key: option for key, option in inherited.items() if option.overridable}
-    return SectionSpec((*parent, MANY), help, options, None, directives.get("name", ""), inherits)
+    path = (*parent, MANY)
+    inner = {name: _inner((*path, name), parsed[name], parsed.comments[name], reload) for name in parsed.sections}
+    return SectionSpec(path, help, options, None, directives.get("name", ""), inherits, inner)
+
+
+def _inner(path: SectionPath, parsed: Any, comment: list[str], reload: str) -> SectionSpec:
+    options = {key: _option(key, parsed[key], parsed.comments[key], reload) for key in parsed.scalars}
+    return SectionSpec(path, _comment(comment)[0], options, example=path[-1])
 
 
 def _option(key: str, check: str, comment: list[str], reload: str) -> Option:
@@ -151,6 +177,7 @@ def _option(key: str, check: str, comment: list[str], reload: str) -> Option:
         reload=directives.get("reload", reload),
         overridable=directives.get("override") != "no",
         example=directives.get("example", ""),
+        secret=directives.get("secret") == "yes",
     )
 
 

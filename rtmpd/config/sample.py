@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from .check import Checked
-from .entries import Entry, Path, masked
+from .entries import Entry, Path, hidden, masked
 from .options import Option, SectionSpec, spec
 
 # What the file that comes with rtmpd sets, so that a first run shows its events.
@@ -29,6 +29,9 @@ def sample(active: Mapping[tuple[str, str], str] | None = None) -> str:
         if section.many:
             rows += ["", *(_comment(line) for line in section.many.help), f"#[[{section.many.example}]]"]
             rows += _sample_options(section.many, {})
+            for inner in section.many.inner.values():
+                rows += ["", *(_comment(line) for line in inner.help), f"#[[[{inner.example}]]]"]
+                rows += _sample_options(inner, {})
     return "\n".join(rows) + "\n"
 
 
@@ -61,25 +64,32 @@ def effective(checked: Checked) -> str:
         rows += ["", f"[{name}]"]
         rows += [_effective_option(checked, (name,), option) for option in section.options.values()]
         for sub in checked.subsections(name):
-            path = (name, sub)
-            given = checked.tree.sections.get(path, {})
-            many = section.many.options.values() if section.many else ()
             rows.append(f"[[{sub}]]")
-            rows += [_effective_option(checked, path, option) for option in many if option.key in given]
+            rows += _given_options(checked, (name, sub))
+            for inner in checked.inner((name, sub)):
+                rows.append(f"[[[{inner[-1]}]]]")
+                rows += _given_options(checked, inner)
     return "\n".join(rows[1:]) + "\n"
+
+
+def _given_options(checked: Checked, path: Path) -> list[str]:
+    section = checked.spec.find(path)
+    given = checked.tree.sections.get(path, {})
+    options = section.options.values() if section else ()
+    return [_effective_option(checked, path, option) for option in options if option.key in given]
 
 
 def _effective_option(checked: Checked, path: Path, option: Option) -> str:
     entry = checked.tree.sections.get(path, {}).get(option.key)
     if entry is None:
         return f"{option.key} = {_default_text(option.default or '')}"
-    return f"{option.key} = {_shown(entry)}  # {entry.origin.where}"
+    return f"{option.key} = {_shown(entry, option.secret)}  # {entry.origin.where}"
 
 
-def _shown(entry: Entry) -> str:
-    """As it was written: what ``${...}`` stands for may be a secret."""
+def _shown(entry: Entry, secret: bool) -> str:
+    """As it was written: what ``${...}`` stands for may be a secret. Of a secret only such a reference is shown."""
     items = entry.value if isinstance(entry.value, list) else [entry.value]
-    return ", ".join(_quoted(masked(item)) for item in items)
+    return ", ".join(_quoted(hidden(item) if secret else masked(item)) for item in items)
 
 
 def _quoted(text: str) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from ..settings import Address, RateLimit
+from ..settings import Address, RateLimit, SigningSecret
 
 Text = str | list[str]
 N = TypeVar("N", int, float)
@@ -22,6 +24,8 @@ _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_OUR_HEADERS = ("connection", "content-length", "transfer-encoding")
 _SIZE_FACTOR = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
@@ -29,6 +33,8 @@ DURATION_HINT = "write a duration like 300ms, 30s, 1m30s or 1.5h; a plain number
 SIZE_HINT = "write a number of bytes, or one with k, M or G"
 COMMA_HINT = "quote values that contain a comma"
 RATE_HINT = "write EVENTS/WINDOW, like 10/1m, 100/s or 5/30"
+HEADER_HINT = "write 'Name: value'"
+NETWORK_HINT = "write 10.0.0.0/8, an address, public, private or loopback"
 ADDRESS_HINT = "write :PORT, HOST:PORT or [IPV6]:PORT"
 
 
@@ -83,8 +89,7 @@ def names(value: Text) -> tuple[str, ...]:
 
 def conditions(value: Text) -> tuple[str, ...]:
     """Conditions as they stand. One that was quoted keeps its commas."""
-    given = [value] if isinstance(value, str) else value
-    return tuple(stripped for part in given if (stripped := part.strip()))
+    return tuple(_items(value))
 
 
 def _parts(value: Text) -> list[str]:
@@ -107,6 +112,78 @@ def url(value: Text) -> str:
     if any(ord(letter) <= 0x20 or ord(letter) == 0x7F for letter in given):
         raise BadValue("has a space or a control character", "write it as %20")
     return given
+
+
+# --- HTTP ---------------------------------------------------------------------------------------
+
+
+def _items(value: Text) -> list[str]:
+    """The items of a list. What was quoted, or came from a reference or a flag, keeps its commas."""
+    given = [value] if isinstance(value, str) else value
+    return [stripped for part in given if (stripped := part.strip())]
+
+
+def header(value: Text) -> str:
+    """The name of a header, or nothing."""
+    given = text(value).strip()
+    if given and not _HEADER_NAME.fullmatch(given):
+        raise BadValue("is no name of a header", "write one like X-API-Key")
+    return given
+
+
+def headers(value: Text) -> tuple[tuple[str, str], ...]:
+    """Names and values of ``Name: value``. Says nothing about the values, which may be secrets."""
+    found = []
+    for item in _items(value):
+        name, colon, content = (part.strip() for part in item.partition(":"))
+        if not colon or not _HEADER_NAME.fullmatch(name):
+            raise BadValue("is no header", HEADER_HINT)
+        if not (content.isascii() and content.isprintable()):
+            raise BadValue(f"has a value for {name} that no header can have", "use letters, digits and signs of ASCII")
+        if name.lower() in _OUR_HEADERS or name.lower().startswith("x-rtmp-"):
+            raise BadValue(f"has {name}, which is written by rtmpd", "leave it out")
+        found.append((name, content))
+    return tuple(found)
+
+
+def pairs(value: Text) -> tuple[tuple[str, str], ...]:
+    """Names and values of ``NAME=VALUE``."""
+    found = []
+    for item in _items(value):
+        name, equals, content = (part.strip() for part in item.partition("="))
+        if not equals or not name:
+            raise BadValue("is no name and its value", "write NAME=VALUE")
+        found.append((name, content))
+    return tuple(found)
+
+
+def secrets(value: Text) -> tuple[SigningSecret, ...]:
+    """Secrets, each with its end or without: ``SECRET until 2026-12-01``. A date is its first moment in UTC."""
+    found = []
+    for item in _items(value):
+        secret, word, end = (part.strip() for part in item.partition(" until "))
+        found.append(SigningSecret(secret, _unix_time(end) if word else None))
+    return tuple(found)
+
+
+def _unix_time(date: str) -> float:
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError as error:
+        raise BadValue("has an until without a date", "write until 2026-12-01 or until 2026-12-01T12:00Z") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def networks(value: Text) -> tuple[str, ...]:
+    """Networks in CIDR form, addresses, or the words public, private and loopback."""
+    found = names(value)
+    for name in found:
+        try:
+            if name not in ("public", "private", "loopback"):
+                ip_network(name)
+        except ValueError as error:
+            raise BadValue(f"has {name}, which is no network: {error}", NETWORK_HINT) from error
+    return found
 
 
 # --- numbers ------------------------------------------------------------------------------------
@@ -148,6 +225,11 @@ def seconds(value: Text, min: str = "0", max: str = "0") -> float:
 def milliseconds(value: Text, min: str = "0", max: str = "0") -> int:
     """A duration within bounds, in whole milliseconds."""
     return round(_bounded(duration(value), min, max, duration) * 1000)
+
+
+def delays(value: Text, max: str = "0") -> tuple[float, ...]:
+    """Durations separated by commas, in seconds, each at most ``max``."""
+    return tuple(seconds(part, "0", max) for part in _parts(value))
 
 
 def bytes_of(value: Text) -> int:
@@ -241,13 +323,20 @@ CHECKS: dict[str, Callable[..., object]] = {
     "burst": burst,
     "conditions": conditions,
     "count": count,
+    "delays": delays,
+    "header": header,
+    "headers": headers,
     "milliseconds": milliseconds,
     "names": names,
+    "networks": networks,
+    "pairs": pairs,
     "path": text,
     "rate": rate,
     "seconds": seconds,
+    "secrets": secrets,
     "size": size,
     "switch": switch,
+    "text": text,
     "url": url,
     "word": word,
 }

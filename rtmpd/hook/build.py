@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..clock import Clock
-from ..errors import ConfigError, Problem
-from ..settings import HookSettings
+from ..errors import ConfigError, CredentialError, Problem
+from ..settings import AuthSettings, HookSettings
+from .oauth2 import OAuth2Signer, check_credentials, shared_source
+from .signing import BODY_SIGNERS, Signer, check_together, short_secrets
 from .sink.base import Hook
 from .sink.script import ScriptHook
 from .sink.stdio import FORMATS, StdioHook
 from .sink.webhook import WebhookHook
+from .tokens import JwtSigner, weak_key
 
 
 def build_hook(settings: HookSettings, clock: Clock) -> Hook:
@@ -28,7 +31,39 @@ def _script(settings: HookSettings, clock: Clock) -> Hook:
 
 
 def _webhook(settings: HookSettings, clock: Clock) -> Hook:
-    return WebhookHook(settings.id, settings.target, settings.concurrency, clock)
+    http = settings.http
+    try:
+        check_together(settings.auth, http.headers, settings.target)
+        signers = [_signer(auth, settings, clock) for auth in settings.auth]
+        return WebhookHook(settings.id, settings.target, settings.concurrency, clock, http, signers)
+    except CredentialError as error:
+        problem = Problem("", f"hooks.{settings.id}.auth.{error.key}", str(error), hint=error.hint)
+        raise ConfigError([problem]) from error
+    except ValueError as error:
+        raise _error(settings, str(error), "") from error
+
+
+def _signer(auth: AuthSettings, settings: HookSettings, clock: Clock) -> Signer:
+    """What proves who sends it. Raises CredentialError."""
+    if auth.type == "oauth2":
+        return OAuth2Signer(shared_source(auth, settings.http, clock))
+    return JwtSigner(auth) if auth.type == "jwt" else BODY_SIGNERS[auth.type](auth)
+
+
+def check_auth(
+    auth: AuthSettings, before: Sequence[AuthSettings], headers: Sequence[tuple[str, str]], url: str
+) -> str:
+    """What is weak about one way of authentication, "" if nothing is. Raises CredentialError if it can not be
+    used, by itself or with those ``before`` it, the fixed ``headers`` and the credentials in ``url``."""
+    check_together([*before, auth], headers, url)
+    if auth.type == "oauth2":
+        check_credentials(auth)
+        return ""
+    if auth.type == "jwt":
+        JwtSigner(auth)
+        return weak_key(auth)
+    BODY_SIGNERS[auth.type](auth)
+    return short_secrets(auth)
 
 
 def _stdio(settings: HookSettings, clock: Clock) -> Hook:

@@ -22,14 +22,16 @@ from ..event.birth import Births
 from ..event.catalogue import EVENT_TYPES, matches
 from ..event.event import Event
 from ..log import logger
-from ..settings import FilterSettings, HookSettings, HooksSettings
+from ..settings import DeliverySettings, FilterSettings, HookSettings, HooksSettings, RetrySettings
 from .build import build_hook
+from .deadletter import DeadLetter, DeadLetters
 from .filter import Filter, FilterEngine
 from .lane import Lane
 from .sink.base import Hook
 
 _DEFAULTS = HookSettings(id="", type="", target="")
 _CLOSE_WAIT_S = 1.0
+_LETTER_ATTEMPTS = 3
 
 _log = logger("hook")
 
@@ -85,6 +87,8 @@ class HookManager:
         concurrency: int = _DEFAULTS.concurrency,
         queue_events: int = _DEFAULTS.queue_events,
         filter: FilterSettings = _DEFAULTS.filter,
+        retry: RetrySettings = _DEFAULTS.retry,
+        delivery: DeliverySettings = _DEFAULTS.delivery,
     ) -> None:
         """Add a hook for the types that fit the globs, for all if there are none.
 
@@ -94,7 +98,16 @@ class HookManager:
         if self._closed or hook.id in self._lanes:
             raise MisuseError(f"hook {hook.id!r} can not be registered: closed, or the id is taken")
         settings = HookSettings(
-            hook.id, hook.type, "", tuple(event_types), timeout_s, concurrency, queue_events, filter
+            hook.id,
+            hook.type,
+            "",
+            tuple(event_types),
+            timeout_s,
+            concurrency,
+            queue_events,
+            filter,
+            retry=retry,
+            delivery=delivery,
         )
         filters = self._compiled([settings])
         self._install({**self._lanes, hook.id: self._lane(hook, settings, configured=False)}, filters)
@@ -147,11 +160,19 @@ class HookManager:
                     "dropped": lane.dropped,
                     "queued": lane.queued,
                     "active": lane.active,
+                    "state": lane.state,
+                    "retried": lane.retried,
+                    "dead": dict(lane.letters.counts),
                     "filtered": self.filters.refusals(id),
                 }
                 for id, lane in self._lanes.items()
             },
         }
+
+    def dead_letters(self, hook_id: str) -> list[DeadLetter]:
+        """The latest events that the hook did not get, oldest first; none if there is no such hook."""
+        lane = self._lanes.get(hook_id)
+        return list(lane.letters.kept) if lane else []
 
     def close(self, drain_s: float) -> None:
         """Take no more events, wait up to ``drain_s`` for those queued and running, then end what is
@@ -162,15 +183,45 @@ class HookManager:
         self._install({}, {})
         lanes, retirements = list(self._retiring), list(self._retiring.values())
         try:
-            gevent.joinall([worker for lane in lanes for worker in lane.workers], timeout=drain_s)
+            gevent.joinall(retirements, timeout=drain_s)
         finally:  # whoever does not want to wait any longer still leaves no script behind
-            for lane in lanes:
-                if lost := lane.abandon():
-                    _log.error("events lost at stop", hook_id=lane.hook.id, hook_type=lane.hook.type, count=lost)
+            for each in [each for lane in lanes for each in lane.with_follower()]:
+                if lost := each.abandon():
+                    _log.error("events lost at stop", hook_id=each.hook.id, hook_type=each.hook.type, count=lost)
             gevent.joinall(retirements, timeout=_CLOSE_WAIT_S)
 
     def _lane(self, hook: Hook, settings: HookSettings, configured: bool) -> Lane:
-        return Lane(hook, settings, self._cap(settings), self._clock, configured)
+        def tell(type: str, data: dict[str, object]) -> None:
+            self._tell(hook.id, type, data)
+
+        url = settings.delivery.dead_letter_url
+        follower = self._letters_lane(settings, url) if url else None
+        letters = DeadLetters(hook.id, self._clock, follower.offer if follower else None)
+        return Lane(hook, settings, self._cap(settings), self._clock, configured, tell, letters, follower)
+
+    def _letters_lane(self, settings: HookSettings, url: str) -> Lane:
+        """Takes the dead letters of a hook to their URL. It has nothing that proves who the hook is, and what
+        becomes of it is only logged: were it told as events, a dead endpoint would feed itself."""
+        own = HookSettings(
+            f"{settings.id}.dead-letters",
+            "webhook",
+            url,
+            timeout_s=settings.timeout_s,
+            concurrency=1,
+            retry=RetrySettings(max_attempts=_LETTER_ATTEMPTS),
+            http=replace(settings.http, headers=(), client_cert="", client_key=""),
+        )
+        hook = self._build(own, self._clock)
+        return Lane(hook, own, 1, self._clock, False, lambda type, data: None, DeadLetters(own.id, self._clock))
+
+    def _tell(self, hook_id: str, type: str, data: dict[str, object]) -> None:
+        """Emit an event about a hook, to all but that hook itself. Never switches, never raises."""
+        try:
+            lanes = [lane for lane in self._wanted_by(type) if lane.hook.id != hook_id]
+            if lanes:
+                self._offer(self._births.event(type, "", "", data), lanes)
+        except Exception:  # noqa: BLE001  the one whose hook it is has other things to do
+            _log.exception("event lost", event_type=type, hook_id=hook_id)
 
     def _cap(self, settings: HookSettings) -> int:
         """How many executions the hook may have at once; stdio has one, since its order is its point."""
@@ -210,10 +261,11 @@ class HookManager:
             self._retiring[lane] = retirement
 
     def _retire(self, lane: Lane) -> None:
-        """Wait for what the lane has queued, then let its hook go."""
-        lane.retire()
-        gevent.joinall(list(lane.workers))
-        lane.hook.close()
+        """Wait for what the lane has queued, then let its hook go; after it the lane of its dead letters."""
+        for each in lane.with_follower():
+            each.retire()
+            each.join()
+            each.hook.close()
         del self._retiring[lane]
 
 

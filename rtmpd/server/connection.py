@@ -366,7 +366,8 @@ class Connection:
         if error.clean and self._send_error is None:
             return self.peer.reader.between_messages
         is_reset = self._send_error is not None or error.code in _RESETS
-        return is_reset and not self.activity.is_live
+        had_its_turn = self.peer.reader.between_messages or self.activity.role
+        return bool(is_reset and had_its_turn and not self.activity.is_live)
 
     def _is_probe(self, error: PeerError) -> bool:
         """Whether the client left without a byte, as load balancers do to see that we are here."""

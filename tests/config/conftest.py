@@ -11,6 +11,7 @@ from rtmpd.config import flags
 from rtmpd.config.loader import Loaded, load
 from rtmpd.errors import ConfigError, Problem
 from rtmpd.hook import condition
+from rtmpd.hook.build import check_auth
 
 EVENT_TYPES = ("connection_accept", "play_start", "publish_start", "publish_stop")
 
@@ -25,7 +26,7 @@ def read(tmp_path: Path) -> Read:
     def run(text: str, *words: str, environ: dict[str, str] | None = None) -> Loaded:
         file = tmp_path / "rtmpd.ini"
         file.write_bytes(text.encode())
-        return load(flags.parse(["-c", str(file), *words]), EVENT_TYPES, environ or {}, condition.check)
+        return load(flags.parse(["-c", str(file), *words]), EVENT_TYPES, environ or {}, condition.check, check_auth)
 
     return run
 

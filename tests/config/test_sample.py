@@ -15,11 +15,15 @@ from rtmpd.config.options import Option, SectionSpec, spec
 from rtmpd.settings import (
     Address,
     AppSettings,
+    AuthSettings,
+    DeliverySettings,
     FilterSettings,
     HookSettings,
     HooksSettings,
+    HttpSettings,
     LimitSettings,
     LogSettings,
+    RetrySettings,
     ServerSettings,
     Settings,
     TlsSettings,
@@ -31,7 +35,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "etc" / "rtmpd.ini"
 
 
 def every_option() -> list[tuple[str, Option]]:
-    sections = [s for first in spec().sections.values() for s in (first, first.many) if s]
+    sections = [section for first in spec().sections.values() for section in first.family()]
     return [(".".join((*section.path, key)), option) for section in sections for key, option in section.options.items()]
 
 
@@ -49,8 +53,11 @@ def test_every_field_of_the_settings_has_its_option() -> None:
     assert {f.name for f in fields(LogSettings)} == fields_set_by(sections["log"])
     assert {f.name for f in fields(HooksSettings)} - {"hooks"} <= fields_set_by(sections["hooks"])
     many = sections["hooks"].many
-    assert many and {f.name for f in fields(HookSettings)} - {"id", "target", "filter"} <= fields_set_by(many)
-    assert {f.name for f in fields(FilterSettings)} <= fields_set_by(many)
+    own_slices = {"filter", "retry", "delivery", "http", "auth"}
+    assert many and {f.name for f in fields(HookSettings)} - {"id", "target"} - own_slices <= fields_set_by(many)
+    for slice in (FilterSettings, RetrySettings, DeliverySettings, HttpSettings):
+        assert {f.name for f in fields(slice)} <= fields_set_by(many)
+    assert {f.name for f in fields(AuthSettings)} == fields_set_by(many.inner["auth"])
 
 
 @pytest.mark.parametrize(("name", "option"), every_option())
@@ -58,7 +65,7 @@ def test_every_option_has_help_a_reload_rule_and_a_default_that_passes(name: str
     assert option.help and all(line == line.strip() for line in option.help)
     assert option.reload in ("yes", "restart")
     if option.default is None:
-        assert name == "hooks.__many__.type"
+        assert name in ("hooks.__many__.type", "hooks.__many__.auth.type")
     else:
         option.check(option.default)
 

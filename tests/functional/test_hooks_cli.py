@@ -203,6 +203,24 @@ def test_an_endpoint_that_never_answers_harms_nobody(publish: Publish, tmp_path:
             daemon.wait_log(lambda log: "timed out" in log, "the time-out in the log")
 
 
+def test_a_failing_endpoint_is_tried_again_and_what_it_never_takes_goes_elsewhere(
+    publish: Publish, tmp_path: Path
+) -> None:
+    with Receiver(status=503) as failing, Receiver() as elsewhere:
+        arguments = ["--hook-webhook", f"publish_*={failing.url('/')}", "--hook-retry-max-attempts", "3"]
+        arguments += ["--hook-retry-initial-delay", "50ms", "--hook-retry-backoff", "fixed", "--hook-retry-jitter"]
+        arguments += ["--hook-dead-letter-url", elsewhere.url("/failed")]
+        with Daemon(tmp_path, arguments) as daemon:
+            publish(daemon, "live/camera")
+            wait_until(lambda: elsewhere.posts, "a dead letter")
+            failing.status = 200
+            wait_until(lambda: b'"publish_stop"' in failing.posts[-1].body, "the next event")
+    letter = json.loads(elsewhere.posts[0].body)
+    assert letter["event"]["type"] == "publish_start"
+    assert (letter["attempts"], letter["last_error"]) == (3, "server returned status 503")
+    assert len({post.headers["x-rtmp-event-id"] for post in failing.posts[:3]}) == 1
+
+
 # --- stdio --------------------------------------------------------------------------------------
 
 
@@ -258,6 +276,21 @@ def test_a_mistake_on_the_command_line_is_named_and_ends_with_status_2(arguments
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_old_script_runs_as_ever_beside_the_new_flags(publish: Publish, tmp_path: Path) -> None:
+    """The second command line of the specification's compatibility tests."""
+    arguments = ["--hook-script", f"connection_accept={dump_environment(tmp_path)}"]
+    arguments += ["--hook-filter-events", "publish_start", "--hook-auth-api-key", "test123"]
+    with Receiver() as receiver:
+        hooked = [*arguments, "--hook-webhook", f"*={receiver.url('/')}"]
+        with Daemon(tmp_path, hooked, events="") as daemon:
+            publish(daemon, "live/camera")
+            assert environment(tmp_path / "environment")["RTMP_EVENT_TYPE"] == "connection_accept"
+            wait_until(lambda: receiver.posts, "a POST")
+            assert "test123" not in daemon.log()
+    assert [json.loads(post.body)["type"] for post in receiver.posts] == ["publish_start"]
+    assert receiver.posts[0].headers["x-api-key"] == "test123"
 
 
 def test_an_unknown_event_name_is_warned_of_with_the_nearest_one_and_the_daemon_starts(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ def test_a_blocked_stdout_harms_nobody_and_does_not_hold_up_the_end():
             os.close(read_end)
     assert process.returncode == 0, errors
     lines = errors.splitlines()
-    assert lines == ["Hook queue is full, oldest events dropped", "turns 200", "events lost at stop", "closed"]
+    dropped = "Hook queue is full, oldest events dropped"
+    assert lines == [dropped, "turns 200", dropped, "events lost at stop", "closed"]
 
 
 def fill(write_end):

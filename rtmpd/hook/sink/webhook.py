@@ -9,48 +9,75 @@ network error, timeout         worth another try
 any other, redirects included  failed for good
 =============================  =====================================
 
+Which of the failures the lane holds against the event, the endpoint or the credentials is told by ``fault``.
+
 requests' adapter is used without its session: the session costs twice as much, follows redirects
 (a POST becomes a GET, private headers go to strangers), and takes proxies, credentials and
-certificate bundles from its surroundings.
+certificate bundles from its surroundings. ``signing`` proves who sends it, ``egress`` rules where it may go.
 """
 
 from __future__ import annotations
 
 import errno
 import ssl
+from collections.abc import Sequence
 from http.client import RemoteDisconnected
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import gevent
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from ... import __version__
 from ...clock import Clock
 from ...errors import ConfigError, PermanentDeliveryError, Problem, TransientDeliveryError
 from ...event.event import Event
 from ...log import redact
+from ...settings import HttpSettings
+from ..egress import AddressRefused, EgressAdapter, root_of
+from ..fault import retry_after_s
+from ..oauth2 import OAuth2Signer
+from ..signing import Signer
 
 ANSWER_BYTES = 4096
 
+_PLAIN = HttpSettings()
 _TRANSIENT_STATUS = frozenset({408, 425, 429})
 _STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
-class WebhookHook:
-    """Posts to ``url``, over at most ``concurrency`` kept connections.
+class _Answer(NamedTuple):
+    """What became of one request. ``wait_s`` is the wish of a Retry-After header, None without one."""
 
-    Raises ConfigError if the URL can not be used.
+    status: int
+    wait_s: float | None
+
+
+class WebhookHook:
+    """Posts to ``url``, over at most ``concurrency`` kept connections, in the way of ``http``, with the headers of
+    ``signers``.
+
+    Raises ConfigError if the URL can not be used, ValueError if a network of ``http`` is none.
     """
 
     type = "webhook"
 
-    def __init__(self, id: str, url: str, concurrency: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        id: str,
+        url: str,
+        concurrency: int,
+        clock: Clock,
+        http: HttpSettings = _PLAIN,
+        signers: Sequence[Signer] = (),
+    ) -> None:
         self.id = id
         self._clock = clock
+        self._signers = signers
         self._template = _template(id, url)
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency, max_retries=0)
+        self._template.headers.update(http.headers)
+        self._adapter = EgressAdapter(http, concurrency)
 
     def execute(self, event: Event, deadline: float) -> None:
         """Post the event and read the head of the answer, all before the deadline: DNS, connect,
@@ -59,7 +86,7 @@ class WebhookHook:
         limit = gevent.Timeout(max(deadline - self._clock.monotonic(), 0.001))
         try:
             with limit:
-                status = self._post(self._request(event))
+                status, wait_s = self._deliver(event)
         except gevent.Timeout as expired:
             if expired is not limit:
                 raise
@@ -68,12 +95,26 @@ class WebhookHook:
             raise _network_error(error) from error
         if 200 <= status < 300:
             return
-        family = TransientDeliveryError if status in _TRANSIENT_STATUS or status >= 500 else PermanentDeliveryError
-        raise family(f"server returned status {status}", f"status:{status}")
+        text, code = f"server returned status {status}", f"status:{status}"
+        if status in _TRANSIENT_STATUS or status >= 500:
+            raise TransientDeliveryError(text, code, wait_s)
+        raise PermanentDeliveryError(text, code)
 
     def close(self) -> None:
         """Close the kept connections."""
         self._adapter.close()
+
+    def _deliver(self, event: Event) -> _Answer:
+        """The answer; to a new token if the receiver does not take the one it got."""
+        request = self._request(event)
+        answer = self._post(request)
+        if answer.status == 401 and self._has_new_token(request):
+            answer = self._post(self._request(event))
+        return answer
+
+    def _has_new_token(self, refused: requests.PreparedRequest) -> bool:
+        authorization = refused.headers.get("Authorization", "")
+        return any(isinstance(signer, OAuth2Signer) and signer.refused(authorization) for signer in self._signers)
 
     def _request(self, event: Event) -> requests.PreparedRequest:
         body = event.json()
@@ -83,29 +124,32 @@ class WebhookHook:
         request.headers["X-RTMP-Event-Id"] = event.id
         request.headers["X-RTMP-Event-Seq"] = str(event.seq)
         request.headers["X-RTMP-Severity"] = event.severity
+        for signer in self._signers:
+            request.headers.update(signer.headers(body, event, self._clock.wall()))
         return request
 
-    def _post(self, request: requests.PreparedRequest) -> int:
-        """The status. Sent once more, at once, when a kept connection turned out to be closed by the
+    def _post(self, request: requests.PreparedRequest) -> _Answer:
+        """The answer. Sent once more, at once, when a kept connection turned out to be closed by the
         receiver without a byte of an answer: that is no failure of theirs."""
-        pool = self._adapter.get_connection_with_tls_context(request, verify=True)
-        assert isinstance(pool, urllib3.HTTPConnectionPool)
+        pool = self._adapter.pool_of(request)
         opened = pool.num_connections
         try:
             return self._exchange(request)
         except requests.ConnectionError as error:
             reused = pool.num_connections == opened
-            if not (reused and isinstance(_root_of(error), _STALE)):
+            if not (reused and isinstance(root_of(error), _STALE)):
                 raise
         return self._exchange(request)
 
-    def _exchange(self, request: requests.PreparedRequest) -> int:
-        response = self._adapter.send(request, stream=True, verify=True)
+    def _exchange(self, request: requests.PreparedRequest) -> _Answer:
+        response = self._adapter.exchange(request)
         try:
             _drain(response.raw)
         finally:
             response.close()
-        return response.status_code
+        headers = response.headers
+        wait_s = retry_after_s(headers.get("Retry-After", ""), headers.get("Date", ""), self._clock.wall())
+        return _Answer(response.status_code, wait_s)
 
 
 def _template(id: str, url: str) -> requests.PreparedRequest:
@@ -138,17 +182,12 @@ def _drain(raw: urllib3.BaseHTTPResponse) -> None:
         left -= len(piece)
 
 
-def _root_of(error: BaseException) -> BaseException:
-    """What the library wrapped: the innermost error."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return error
-
-
 def _network_error(error: Exception) -> TransientDeliveryError:
     """In words that hold no URL: the library's own would carry the query, and so its secrets."""
-    root = _root_of(error)
+    root = root_of(error)
     name = type(root).__name__
+    if isinstance(root, AddressRefused):
+        return TransientDeliveryError(str(root), "address_refused")
     if not isinstance(root, OSError):
         return TransientDeliveryError(f"network error: {name}", name)
     # The numbers of TLS errors are not those of the system.

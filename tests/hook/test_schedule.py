@@ -1,0 +1,200 @@
+"""What a lane may deliver now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from rtmpd.event.event import Event
+from rtmpd.hook.schedule import Delivery, Schedule
+from rtmpd.settings import ORDER_KEY, ORDER_NONE, ORDER_STRICT
+
+
+def event(name: str) -> Event:
+    """``a1``: the event number 1 of the stream a; ``-1`` one of no stream."""
+    return Event("publish_start", 0, stream_key=name[0].strip("-"), seq=int(name[1:]))
+
+
+def scheduled(names: str, order: str = ORDER_KEY) -> Schedule:
+    schedule = Schedule(order)
+    for moment, name in enumerate(names.split()):
+        schedule.add(event(name), float(moment))
+    return schedule
+
+
+def name_of(delivery: Delivery) -> str:
+    return f"{delivery.event.stream_key or '-'}{delivery.event.seq}"
+
+
+def names_of(deliveries: Iterable[Delivery]) -> str:
+    return " ".join(name_of(delivery) for delivery in deliveries)
+
+
+def all_of(schedule: Schedule) -> list[Delivery]:
+    """Take until there is nothing more to be had."""
+    taken = []
+    while delivery := schedule.take():
+        taken.append(delivery)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("order", "at_once"),
+    [(ORDER_NONE, "a1 a2 b1 -1 -2 a3"), (ORDER_KEY, "a1 b1 -1 -2"), (ORDER_STRICT, "a1")],
+)
+def test_what_may_be_under_way_together_is_a_matter_of_the_order(order: str, at_once: str) -> None:
+    assert names_of(all_of(scheduled("a1 a2 b1 -1 -2 a3", order))) == at_once
+
+
+def test_the_key_is_the_stream_else_the_connection() -> None:
+    schedule = Schedule(ORDER_KEY)
+    for stream, conn in (("live/a", "c1"), ("live/a", "c2"), ("", "c1"), ("", "c1"), ("", "c2")):
+        schedule.add(Event("publish_start", 0, conn, stream), 0.0)
+    assert [(d.event.stream_key, d.event.conn_id) for d in all_of(schedule)] == [
+        ("live/a", "c1"), ("", "c1"), ("", "c2"),
+    ]  # fmt: skip
+
+
+def test_the_next_of_a_key_comes_when_the_one_before_has_ended() -> None:
+    schedule = scheduled("a1 a2 b1 b2 a3")
+    a1, b1 = all_of(schedule)
+    schedule.done(b1)
+    schedule.done(a1)
+    assert names_of(all_of(schedule)) == "a2 b2"
+
+
+def test_what_is_held_comes_again_before_the_others_of_its_key_and_before_all_that_came_later() -> None:
+    schedule = scheduled("a1 b1 a2 c1")
+    a1, b1, c1 = all_of(schedule)
+    schedule.done(c1)
+    schedule.hold(b1)
+    schedule.hold(a1)
+    assert (len(schedule), schedule.runnable, schedule.waiting) == (3, 2, 1)
+    assert names_of(all_of(schedule)) == "a1 b1"
+
+
+def test_an_old_one_that_waits_comes_before_a_younger_one_that_is_held() -> None:
+    schedule = scheduled("a1 b1", ORDER_NONE)
+    a1, b1 = all_of(schedule)
+    schedule.add(event("c1"), 2.0)
+    schedule.hold(b1)
+    schedule.hold(a1)
+    assert names_of(all_of(schedule)) == "a1 b1 c1"
+
+
+def test_the_oldest_is_shed_wherever_it_waits() -> None:
+    schedule = scheduled("a1 a2 b1 b2")
+    schedule.take()
+    assert names_of(schedule.shed() for _ in range(3)) == "a2 b1 b2"
+    assert schedule.take() is None and not len(schedule)
+
+
+def test_what_waited_behind_something_shed_moves_up() -> None:
+    schedule = scheduled("a1 a2 a3")
+    schedule.shed()
+    assert names_of(all_of(schedule)) == "a2"
+
+
+def test_what_is_too_old_is_taken_out_and_nothing_else() -> None:
+    schedule = scheduled("a1 a2 b1 a3 b2")
+    assert names_of(schedule.expired(3.0)) == "a1 a2 b1"
+    assert names_of(all_of(schedule)) == "a3 b2"
+    assert schedule.oldest_since() is None
+
+
+def test_clearing_leaves_only_what_is_under_way() -> None:
+    schedule = scheduled("a1 a2 b1 b2 c1")
+    a1, b1, c1 = all_of(schedule)
+    schedule.hold(b1)
+    assert schedule.oldest_since() == 1.0
+    assert names_of(schedule.clear()) == "b1 a2 b2"
+    schedule.done(a1)
+    schedule.done(c1)
+    assert schedule.take() is None
+    schedule.add(event("a3"), 9.0)
+    assert names_of(all_of(schedule)) == "a3"
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=40), st.integers(1, 5))
+@settings(max_examples=100, deadline=None)
+def test_nothing_is_kept_of_keys_that_are_through(keys: list[str], at_once: int) -> None:
+    schedule = Schedule(ORDER_KEY)
+    for number, key in enumerate(keys):
+        schedule.add(event(f"{key}{number}"), 0.0)
+    under_way: list[Delivery] = []
+    while len(schedule) or under_way:
+        while len(under_way) < at_once and (delivery := schedule.take()):
+            under_way.append(delivery)
+        schedule.done(under_way.pop(0))
+    assert not schedule._behind and not schedule._waiting and not schedule._runnable
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Whatever happens to a schedule, in whatever order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedule = Schedule(ORDER_KEY)
+        self.added = 0
+        self.ended: set[int] = set()
+        self.under_way: list[Delivery] = []
+        self.last_of_key: dict[str, int] = {}
+
+    @rule(key=st.sampled_from("abcd-"))
+    def add(self, key: str) -> None:
+        self.added += 1
+        self.schedule.add(event(f"{key}{self.added}"), float(self.added))
+
+    @rule()
+    def take(self) -> None:
+        delivery = self.schedule.take()
+        if delivery is None:
+            assert not self.schedule.runnable
+            return
+        key = delivery.key
+        assert not key or key not in [other.key for other in self.under_way]
+        if key:
+            assert delivery.number >= self.last_of_key.get(key, 0)
+            self.last_of_key[key] = delivery.number
+        self.under_way.append(delivery)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), again=st.booleans())
+    def finish(self, data: st.DataObject, again: bool) -> None:
+        delivery = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
+        if again:
+            self.schedule.hold(delivery)
+        else:
+            self.schedule.done(delivery)
+            self._end(delivery)
+
+    @precondition(lambda self: self.schedule.waiting)
+    @rule()
+    def shed(self) -> None:
+        self._end(self.schedule.shed())
+
+    @rule(age=st.integers(0, 10))
+    def expire(self, age: int) -> None:
+        for late in self.schedule.expired(self.added - age):
+            self._end(late)
+
+    def _end(self, delivery: Delivery) -> None:
+        assert delivery.number not in self.ended
+        self.ended.add(delivery.number)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        assert len(self.schedule) + len(self.under_way) + len(self.ended) == self.added
+
+    @invariant()
+    def what_can_run_does_run(self) -> None:
+        free = self.schedule.waiting and not self.under_way and not self.schedule._held
+        assert not free or self.schedule.runnable
+
+
+AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestAnyHistory = AnyHistory.TestCase
