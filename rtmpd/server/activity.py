@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..protocol.message import Message
 from ..protocol.notice import PlayAsked, PublishAsked
+from .client import Client
+from .context import Context
 from .player import Playing
 from .publisher import Publishing
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .context import Context
 
 
 class Activity:
@@ -24,7 +21,7 @@ class Activity:
 
     __slots__ = ("_connection", "_context", "players", "publishers", "role", "sinks")
 
-    def __init__(self, connection: Connection, context: Context) -> None:
+    def __init__(self, connection: Client, context: Context) -> None:
         self._connection = connection
         self._context = context
         self.publishers: dict[int, Publishing] = {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import gevent
 
@@ -52,11 +52,9 @@ from ..protocol.notice import (
 from ..protocol.session import ServerSession
 from .activity import Activity
 from .budget import Budget
+from .context import Context
 from .publisher import Publishing
 from .report import Reporter
-
-if TYPE_CHECKING:
-    from .context import Context
 
 _log = logger("server")
 
@@ -313,11 +311,21 @@ class Connection:
         return self.peer.writer.bytes_sent + self.activity.uncounted_bytes
 
     @property
+    def role(self) -> str:
+        """What it was last: "", ``publisher`` or ``subscriber``."""
+        return self.activity.role
+
+    @property
+    def stream_key(self) -> str:
+        """Of what it publishes, or else plays; "" if neither."""
+        return self.activity.stream_key
+
+    @property
     def phase(self) -> str:
         """Where in its life the connection is, as errors tell it."""
         if not self.report.is_accepted:
             return PHASE_HANDSHAKE
-        return PHASE_MEDIA if self.activity.stream_key else PHASE_COMMAND
+        return PHASE_MEDIA if self.stream_key else PHASE_COMMAND
 
     def end(self, reason: str, error: PeerError | None = None) -> None:
         """Have the connection end, from anywhere. Never switches, never raises."""
@@ -375,7 +383,7 @@ class Connection:
 
     def _close(self) -> None:
         reason = self._end_reason or "client_closed"
-        key = self.activity.stream_key
+        key = self.stream_key
         self.activity.stop_all(reason, clean=reason == "server_stop")
         self.peer.writer.close()
         self.peer.transport.close()

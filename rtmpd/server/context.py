@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ..clock import Clock
 from ..errors import LimitReached
@@ -13,10 +12,7 @@ from ..protocol.amf0 import AmfLimits
 from ..protocol.chunk import ChunkLimits
 from ..settings import AppsSettings, LimitSettings, ServerSettings
 from ..stream.registry import Registry
-
-if TYPE_CHECKING:
-    from .connection import Connection
-
+from .client import Client
 
 _MOST_TEXTS = 1024
 
@@ -35,7 +31,7 @@ class Context:
     emit: Emit
     clock: Clock
     started_at: float = 0.0
-    connections: dict[str, Connection] = field(default_factory=dict)
+    connections: dict[str, Client] = field(default_factory=dict)
     draining: bool = False
     watch_period_s: float = 1.0
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
@@ -75,7 +71,7 @@ class Context:
         """Milliseconds since the server started, for handshakes and pings."""
         return int((self.clock.monotonic() - self.started_at) * 1000)
 
-    def admit(self, connection: Connection) -> None:
+    def admit(self, connection: Client) -> None:
         """Count a new connection. Raises LimitReached if it is one too many."""
         limits = self.limits
         address = connection.address
@@ -87,7 +83,7 @@ class Context:
         self.connections[connection.conn_id] = connection
         self._per_address[address] = held + 1
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: Client) -> None:
         """A connection that was admitted is closed."""
         if self.connections.pop(connection.conn_id, None) is not None:
             held = self._per_address[connection.address] - 1

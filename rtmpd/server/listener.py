@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import gevent
 from gevent.hub import get_hub
@@ -16,9 +16,7 @@ from ..net.tls import TlsTransport
 from ..net.transport import RawSocket, Transport, errno_name
 from ..settings import Address
 from .connection import Connection
-
-if TYPE_CHECKING:
-    from .context import Context
+from .context import Context
 
 _log = logger("server")
 

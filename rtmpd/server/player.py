@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..codec.frame import AUDIO, VIDEO
 from ..log import logger
 from ..protocol.notice import PlayAsked, Reply
 from ..stream.stream import Stream
 from ..stream.subscriber import Subscriber
+from .client import Client
 from .context import Context
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 _log = logger("server")
 _KINDS = {"audio": AUDIO, "video": VIDEO}
@@ -33,7 +29,7 @@ class Playing:
         "subscriber",
     )
 
-    def __init__(self, connection: Connection, context: Context, asked: PlayAsked) -> None:
+    def __init__(self, connection: Client, context: Context, asked: PlayAsked) -> None:
         self._connection = connection
         self._context = context
         self._msid = asked.msid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from ..codec.frame import codec_name
@@ -11,10 +11,8 @@ from ..protocol.constants import AUDIO, VIDEO
 from ..protocol.message import Message
 from ..protocol.notice import PublishAsked
 from ..stream.stream import Stream
+from .client import Client
 from .context import Context
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 _log = logger("server")
 
@@ -50,7 +48,7 @@ class Publishing:
         "video_packets",
     )
 
-    def __init__(self, connection: Connection, context: Context, asked: PublishAsked) -> None:
+    def __init__(self, connection: Client, context: Context, asked: PublishAsked) -> None:
         self._connection = connection
         self._context = context
         self.conn_id = connection.conn_id

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import AppRejected, PeerError, Rejected, StreamNotFound
 from ..log import logger
 from ..protocol.notice import Asked, ConnectAsked, PlayAsked, Violation
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .context import Context
+from .client import Client
+from .context import Context
 
 _log = logger("server")
 _VIOLATIONS_REPORTED = 10
@@ -27,7 +23,7 @@ class Reporter:
 
     __slots__ = ("_connection", "_context", "_server", "_violations", "is_accepted")
 
-    def __init__(self, connection: Connection, context: Context, server: tuple[str, int]) -> None:
+    def __init__(self, connection: Client, context: Context, server: tuple[str, int]) -> None:
         self._connection = connection
         self._context = context
         self._server = server
@@ -76,7 +72,7 @@ class Reporter:
                 "connection_close",
                 conn_id=connection.conn_id,
                 stream_key=stream_key,
-                role=connection.activity.role,
+                role=connection.role,
                 reason=reason,
                 duration_sec=duration,
                 bytes_received=connection.peer.bytes_received,
@@ -123,7 +119,7 @@ class Reporter:
         self._context.emit(
             type,
             conn_id=connection.conn_id,
-            stream_key=connection.activity.stream_key,
+            stream_key=connection.stream_key,
             error_type=error_type,
             error_message=_cut(message),
             error_code=code,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import gevent
 
 from ..log import logger
 from ..net.tls import server_context
 from ..settings import Address
+from .client import Client
+from .context import Context
 from .listener import Listener
 from .watch import Watch
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .context import Context
 
 _log = logger("server")
 _CLOSING_S = 2.0
@@ -64,7 +61,7 @@ class Server:
         self._end(list(connections.values()))
         self._watch.stop()
 
-    def _end(self, connections: list[Connection]) -> None:
+    def _end(self, connections: list[Client]) -> None:
         """Have these end, and wait a moment until they have."""
         for connection in connections:
             connection.end("server_stop")

@@ -7,16 +7,12 @@ may be gone without a word (those are asked by a ping).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import gevent
 
-from ..errors import PeerTimeout
+from ..errors import PHASE_HANDSHAKE, PeerTimeout
 from ..log import logger
-from .connection import Connection
-
-if TYPE_CHECKING:
-    from .context import Context
+from .client import Client
+from .context import Context
 
 _log = logger("server")
 _CONNECTIONS_PER_TURN = 500
@@ -53,13 +49,13 @@ class Watch:
                 except Exception:  # noqa: BLE001  one connection's trouble must not blind the watch
                     _log.exception("watching a connection failed", conn_id=connection.conn_id)
 
-    def _look_at(self, connection: Connection, now: float) -> None:
+    def _look_at(self, connection: Client, now: float) -> None:
         self._watch_step(connection, now)
         self._watch_publishers(connection, now)
         self._watch_sending(connection, now)
         self._watch_life(connection, now)
 
-    def _watch_step(self, connection: Connection, now: float) -> None:
+    def _watch_step(self, connection: Client, now: float) -> None:
         """The handshake, connect, the first media, or the client's leaving."""
         if not connection.deadline or now < connection.deadline:
             return
@@ -70,22 +66,22 @@ class Watch:
         elif step != "first_media" or any(not publishing.has_media for publishing in connection.publishers):
             connection.end("timeout", PeerTimeout(f"no {step.replace('_', ' ')} in time", f"{step}_timeout"))
 
-    def _watch_publishers(self, connection: Connection, now: float) -> None:
+    def _watch_publishers(self, connection: Client, now: float) -> None:
         timeout_s = self._context.limits.publisher_timeout_s
         for publishing in connection.publishers:
             publishing.watch(now)
             if timeout_s and publishing.has_media and publishing.stalled_s() > timeout_s:
                 connection.end("timeout", PeerTimeout(f"no media for {timeout_s:g} s", "publisher_timeout"))
 
-    def _watch_sending(self, connection: Connection, now: float) -> None:
+    def _watch_sending(self, connection: Client, now: float) -> None:
         writer = connection.peer.writer
         timeout_s = self._context.apps.of(connection.app).send_timeout_s
         if writer.busy and timeout_s and now - writer.stalled_since > timeout_s:
             text = f"it has taken no bytes for {timeout_s:g} s"
-            reason = "slow_player" if connection.activity.only_listens else "timeout"
+            reason = "slow_player" if not any(connection.publishers) else "timeout"
             connection.end(reason, PeerTimeout(text, "send_timeout"))
 
-    def _watch_life(self, connection: Connection, now: float) -> None:
+    def _watch_life(self, connection: Client, now: float) -> None:
         """Ping a peer that has been silent, and give up on one that stays so."""
         limits = self._context.limits
         if connection.peer.bytes_received != connection.watched_bytes:
@@ -94,7 +90,7 @@ class Watch:
             connection.pinged = False
             return
         silent_s = now - connection.watched_at
-        if not limits.ping_interval_s or not connection.report.is_accepted or silent_s < limits.ping_interval_s:
+        if not limits.ping_interval_s or connection.phase == PHASE_HANDSHAKE or silent_s < limits.ping_interval_s:
             return
         if silent_s > limits.ping_interval_s + limits.ping_timeout_s:
             connection.end("timeout", PeerTimeout(f"no sign of life for {silent_s:.0f} s", "ping_timeout"))
