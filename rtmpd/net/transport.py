@@ -37,10 +37,21 @@ class Transport:
 
     ``send_now(data)`` takes as many bytes as fit, returns how many, and raises BlockingIOError if
     none do; it never switches greenlets. ``recv`` may. ``shutdown`` ends both directions from any
-    greenlet or callback: a reader that waits sees the end of the stream.
+    greenlet or callback: a reader that waits sees the end of the stream. With ``gather_s`` a read
+    takes place that long after the first byte came: for media that is held that long anyway.
     """
 
-    __slots__ = ("_hub", "_likely_empty", "_loop", "_sock", "_sock_recv", "_turn_began", "_watcher", "send_now")
+    __slots__ = (
+        "_hub",
+        "_likely_empty",
+        "_loop",
+        "_sock",
+        "_sock_recv",
+        "_turn_began",
+        "_watcher",
+        "gather_s",
+        "send_now",
+    )
 
     tls_version = ""
     tls_cipher = ""
@@ -55,6 +66,7 @@ class Transport:
         self.send_now: Callable[[bytes], int] = sock.send
         self._likely_empty = True
         self._turn_began = 0.0
+        self.gather_s = 0.0
 
     def fileno(self) -> int:
         """The descriptor, -1 when closed."""
@@ -72,10 +84,12 @@ class Transport:
         while True:
             if self._likely_empty:
                 self._wait_readable()
+                if self.gather_s:
+                    gevent.sleep(self.gather_s)
             try:
                 data = self._sock_recv(RECV_BYTES)
             except BlockingIOError:
-                self._likely_empty = True
+                self._wait_readable()
                 continue
             except OSError as error:
                 raise ConnectionLost(f"reading failed: {error}", errno_name(error)) from None

@@ -42,6 +42,7 @@ class Activity:
         """Attach to the stream, with what a late joiner gets."""
         self.players[asked.msid] = Playing(self._connection, self._context, asked)
         self.role = self.role or "subscriber"
+        self._gather()
 
     def stop_publishing(self, msid: int, reason: str, clean: bool) -> None:
         """End the publish of a message stream, if there is one."""
@@ -95,6 +96,15 @@ class Activity:
         if len(self.publishers) == 1:
             (publishing,) = self.publishers.values()
             peer.before_wait = publishing.stream.idle
+        self._gather()
+
+    def _gather(self) -> None:
+        """Read a publisher no more often than its stream is sent on: each wake-up costs."""
+        streams = [publishing.stream for publishing in self.publishers.values()]
+        gather_s = streams[0].gather_s if len(streams) == 1 and not self.players else 0.0
+        self._connection.peer.transport.gather_s = gather_s
+        for stream in streams:
+            stream.set_gathered(gather_s > 0)
 
     def _flush_streams(self) -> None:
         for publishing in self.publishers.values():

@@ -51,9 +51,13 @@ class Load:
 
 class FlushPolicy:
     """Decides, and owns the one timer of a stream. ``flush`` is called from the publisher's
-    greenlet or from the hub; it must not switch greenlets."""
+    greenlet or from the hub; it must not switch greenlets.
 
-    __slots__ = ("_armed", "_flush", "_idle", "_load", "_timer", "_wait_s", "_window_s")
+    ``gather_s`` is how long the publisher's bytes may wait in its socket, unread, instead of here;
+    whoever has them wait there sets ``gathered``, and every read is a window of its own.
+    """
+
+    __slots__ = ("_armed", "_flush", "_idle", "_load", "_timer", "_wait_s", "_window_s", "gather_s", "gathered")
 
     def __init__(self, settings: AppSettings, load: Load, flush: Callable[[], None]) -> None:
         self._flush = flush
@@ -63,6 +67,8 @@ class FlushPolicy:
         self._timer: Any = None
         self._armed = False
         self._idle = _POLICIES[settings.flush]
+        self.gather_s = self._window_s if settings.flush == FLUSH_WINDOW else 0.0
+        self.gathered = False
 
     def idle(self, pending: int, has_video: bool, pending_bytes: int, players: int) -> None:
         """Frames of the kinds ``pending`` (a mask) are waiting and no more is at hand."""
@@ -94,7 +100,10 @@ class FlushPolicy:
             self._arm(self._wait_s)
 
     def _in_window(self, pending: int, has_video: bool, players: int) -> None:
-        self._arm(self._window_s)
+        if self.gathered:
+            self._flush()
+        else:
+            self._arm(self._window_s)
 
     def _as_busy(self, pending: int, has_video: bool, players: int) -> None:
         share = (self._load.busy - _BUSY_FROM) / (_BUSY_FULL - _BUSY_FROM)

@@ -199,6 +199,15 @@ class Stream:
             group.flush()
         self._load.spent(began, self._clock.monotonic())
 
+    @property
+    def gather_s(self) -> float:
+        """Seconds that the publisher's bytes may wait unread, 0 if they are to be read at once."""
+        return self._policy.gather_s
+
+    def set_gathered(self, gathered: bool) -> None:
+        """The bytes do wait there, or not any more."""
+        self._policy.gathered = gathered
+
     # --- the players ----------------------------------------------------------------------------
 
     def attach(self, subscriber: Subscriber) -> None:

@@ -285,3 +285,23 @@ def test_nagle_is_off_before_the_handshake(start: Start) -> None:
     sock = house.connection(raw).peer.transport._sock
     assert sock.getsockopt(6, 1) != 0  # IPPROTO_TCP, TCP_NODELAY
     raw.close()
+
+
+def test_in_a_window_the_publisher_is_read_once_per_window_and_nothing_is_lost(start: Start) -> None:
+    house = start(app={"flush": "window", "flush_window_ms": 30})
+    publisher, player = house.client(), house.client()
+    msid = publisher.publish()
+    connection = house.connection(publisher)
+    assert connection.peer.transport.gather_s == 0.03
+    player.play()
+    publisher.headers(msid)
+    sent = [AVC_HEADER, AAC_HEADER]
+    for number in range(40):
+        picture = keyframe(4000 + number) if number % 10 == 0 else interframe(2000 + number)
+        publisher.video(msid, picture, number * 20)
+        publisher.audio(msid, audio(number + 1), number * 20)
+        sent += [picture, audio(number + 1)]
+    player.wait_payload(sent[-1])
+    assert player.payloads(1) == sent
+    publisher.play("other")
+    wait_until(lambda: connection.peer.transport.gather_s == 0.0, "a player's own requests are read at once")

@@ -100,6 +100,24 @@ def test_much_that_waits_is_sent_at_once(policy: str) -> None:
     assert len(player.outlet.sends) == 2
 
 
+def test_what_gathered_in_the_socket_is_not_held_again() -> None:
+    rig = Rig(flush="window", flush_window_ms=60_000)
+    stream, player = rig.publish(), listening(rig)
+    assert stream.gather_s == 60.0
+    stream.set_gathered(True)
+    send(stream, key(), 0)
+    assert player.times == [0]
+    stream.set_gathered(False)
+    send(stream, inter(), 20)
+    assert player.times == [0]
+    stream.close()
+
+
+@pytest.mark.parametrize("policy", ["immediate", "audio-waits", "adaptive"])
+def test_only_a_window_lets_the_publisher_wait_in_its_socket(policy: str) -> None:
+    assert Rig(flush=policy).publish().gather_s == 0.0
+
+
 def adaptive_under_load(players: int) -> tuple[Rig, Stream, Player]:
     rig = Rig(flush="adaptive", flush_window_ms=5)
     stream, player = rig.publish(), listening(rig)
