@@ -270,7 +270,7 @@ FAULTS: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (impurities, "rtmpd/event/bad.py", "import logging.handlers\n"),
     (impurities, "rtmpd/codec/bad.py", "import os\n"),
     (impurities, "rtmpd/codec/bad.py", "data = open('x').read()\n"),
-    (impurities, "rtmpd/settings.py", "import socket\n"),
+    (impurities, "rtmpd/settings/server.py", "import socket\n"),
     (forking_imports, "rtmpd/hook/bad.py", "from gevent.subprocess import Popen\n"),
     (forking_imports, "rtmpd/hook/bad.py", "import subprocess\n"),
     (patches_outside_main, "rtmpd/cli.py", "from gevent import monkey\nmonkey.patch_all()\n"),

@@ -1,0 +1,116 @@
+"""The listeners, the limits and the applications."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+FLUSH_IMMEDIATE = "immediate"
+FLUSH_AUDIO_WAITS = "audio-waits"
+FLUSH_WINDOW = "window"
+FLUSH_ADAPTIVE = "adaptive"
+
+CONFLICT_REJECT = "reject"
+CONFLICT_REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. ``host`` "" means every address, IPv6 and IPv4; port 0 picks a free one."""
+
+    host: str = ""
+    port: int = 1935
+    tls: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Certificate chain and key (PEM files) of the RTMPS listeners; "" if there are none."""
+
+    cert: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """What one peer may ask of us. 0 switches a limit on a number of connections off."""
+
+    connections: int = 20000
+    connections_per_address: int = 0
+    connections_per_app: int = 0
+    message_bytes: int = 8 * 1024 * 1024
+    reassembly_bytes: int = 16 * 1024 * 1024
+    chunk_streams: int = 64
+    message_streams: int = 32
+    small_chunks_per_message: int = 65536
+    amf_depth: int = 32
+    amf_items: int = 4096
+    amf_bytes: int = 1024 * 1024
+    tls_handshake_timeout_s: float = 10.0
+    handshake_timeout_s: float = 10.0
+    connect_timeout_s: float = 15.0
+    first_media_timeout_s: float = 20.0
+    publisher_timeout_s: float = 60.0
+    ping_interval_s: float = 30.0
+    ping_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """One application (the ``app`` of connect), or the defaults of all.
+
+    ``flush`` is a ``FLUSH_*`` word, ``flush_window_ms`` the window of ``window`` and the cap of
+    ``adaptive``, ``audio_wait_ms`` the longest that audio waits for the next video message.
+    ``backlog_bytes`` and ``backlog_ms`` bound what is queued for one slow player before whole GOP
+    tails are dropped; a player that takes nothing for ``send_timeout_s`` is disconnected.
+    """
+
+    publish_conflict: str = CONFLICT_REJECT
+    stalled_after_s: float = 5.0
+    publisher_grace_s: float = 5.0
+    play_waits: bool = True
+    flush: str = FLUSH_AUDIO_WAITS
+    flush_window_ms: int = 50
+    audio_wait_ms: int = 40
+    gop_cache: bool = True
+    gop_cache_bytes: int = 16 * 1024 * 1024
+    gop_cache_frames: int = 3000
+    backlog_bytes: int = 4 * 1024 * 1024
+    backlog_ms: int = 10_000
+    send_timeout_s: float = 15.0
+    max_players: int = 0
+    max_publishers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppsSettings:
+    """Which applications are served (globs) and how. ``named`` overrides ``default`` by exact name."""
+
+    served: tuple[str, ...] = ("*",)
+    default: AppSettings = field(default_factory=AppSettings)
+    named: tuple[tuple[str, AppSettings], ...] = ()
+
+    def of(self, app: str) -> AppSettings:
+        """The settings of one application."""
+        for name, settings in self.named:
+            if name == app:
+                return settings
+        return self.default
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Listeners and what every connection is told. ``chunk_size_bytes`` is the one we send with.
+    ``park_idle_players`` ends the greenlet of a player that only listens (less memory, same
+    behaviour). ``drain_s`` is how long a stop waits for connections to end by themselves."""
+
+    listen: tuple[Address, ...] = (Address(),)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    chunk_size_bytes: int = 4096
+    window_ack_bytes: int = 2_500_000
+    backlog: int = 1024
+    park_idle_players: bool = True
+    drain_s: float = 5.0
