@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from . import __version__, log
+from .change import Change
 from .clock import Clock
+from .errors import ConfigError, CredentialError, OperatorRefused, Problem, StartError
+from .hook.control import HookControl
 from .hook.manager import HookManager
+from .hook.question import Questioner
+from .http.api import Api, ConfigControl, LogControl, Page, Refused
+from .http.front import Front
+from .http.health import health
+from .http.tail import Offer, Tail, TailHook
+from .metrics.hooks import HookMetrics
+from .monitor.instruments import Instruments
+from .monitor.monitor import Sources
+from .server import facts
+from .server.access.access import Access
 from .server.context import Context
+from .server.measure import ServerMetrics
 from .server.server import Server
-from .settings import Address, HooksSettings, Settings
+from .server.tokens import Tokens
+from .server.traffic import Traffic, known_apps
+from .settings import AccessSettings, Address, AppsSettings, Settings
 from .stream.registry import Registry
 
 
@@ -20,29 +43,251 @@ class House:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         clock = clock or Clock()
         self._settings = settings
-        self.hooks = HookManager(settings.hooks, clock)
-        self.registry = Registry(settings.apps, self.hooks.emit, clock)
+        self._clock = clock
+        self.access = settings.access
+        self.last_event_at: float | None = None
+        self._started_at = clock.monotonic()
+        self.instruments = Instruments(settings.metrics, settings.alerts, clock)
+        self.hook_metrics = HookMetrics(self.instruments.registry, clock)
+        counts = self.hook_metrics
+        self.hooks = HookManager(settings.hooks, clock, witness=counts, generated=counts.generated)
+        self.hook_metrics.read_from(self.hooks, lambda: self.hooks.filters.refused_in_all)
+        self.registry = Registry(settings.apps, self._emit, clock)
+        self._questioner = Questioner(settings.access)
         self.context = Context(
-            settings.server, settings.limits, settings.apps, self.registry, self.hooks.emit, clock
+            settings.server, settings.limits, settings.apps, self.registry, self._emit, clock, settings.quality,
+            access=Access(settings.access, settings.apps, self._questioner.ask_for, clock),
         )
+        self._measure()
         self._server = Server(self.context)
+        self._http: Front | None = None
+        self._api: Api | None = None
+        self._is_running = False
 
     def start(self) -> list[Address]:
         """Take the ports and begin; the addresses with their real ports are returned.
 
         Raises StartError. May switch greenlets.
         """
-        return self._server.start()
+        try:
+            self.hooks.recover()
+            self._server.start()
+        except BaseException:
+            self.hooks.close(0.0)
+            raise
+        self.instruments.start()
+        self._started_at = self._clock.monotonic()
+        self._emit("server_start", **self._identity())
+        self._is_running = True
+        return self.addresses
+
+    @property
+    def addresses(self) -> list[Address]:
+        """What is listened on for RTMP, with the real ports."""
+        return self._server.addresses
+
+    def _identity(self) -> dict[str, Any]:
+        node = self._settings.hooks.node or socket.gethostname()
+        return {"version": __version__, "node": node, "pid": os.getpid(), "listen": [str(a) for a in self.addresses]}
 
     def stop(self, drain_s: float | None = None) -> None:
         """No new clients, ``drain_s`` for those that are here, then the events' deliveries.
 
         May switch greenlets.
         """
+        self.instruments.stop_watching()
+        self._tell_stop()
         self._server.stop(self._settings.server.drain_s if drain_s is None else drain_s)
+        self._questioner.close()
         self.registry.close()
         self.hooks.close(self._settings.hooks.drain_s if drain_s is None else drain_s)
+        if self._http is not None:
+            self._http.stop()
+        self.instruments.stop()
 
-    def replace_hooks(self, hooks: HooksSettings) -> None:
-        """Use these hooks from now on. Raises ConfigError, and then nothing has changed."""
-        self.hooks.replace(hooks)
+    def _tell_stop(self) -> None:
+        """Once: a second ``stop`` is only in a greater hurry."""
+        if self._is_running:
+            self._is_running = False
+            uptime_s = round(self._clock.monotonic() - self._started_at, 3)
+            self._emit("server_stop", **self._identity(), reason="stop", uptime_sec=uptime_s)
+
+    def serve_http(self, config: ConfigControl, log: LogControl) -> list[str]:
+        """Open the control socket and the HTTP listeners; the addresses and the path are returned.
+
+        Raises StartError, and then the house has been stopped. May switch greenlets.
+        """
+        self._api = _api(self, config, log)
+        self._http = Front(self._settings.http, self._api)
+        try:
+            return self._http.start()
+        except OSError as error:
+            self.stop(0.0)
+            raise StartError(error.strerror or str(error)) from None
+
+    def _emit(self, type: str, /, *, conn_id: str = "", stream_key: str = "", **data: object) -> None:
+        """``event.Emit``: counted, then the hooks' matter."""
+        self.last_event_at = self._clock.wall()
+        self.hook_metrics.generated(type)
+        self.hooks.emit(type, conn_id=conn_id, stream_key=stream_key, **data)
+
+    def _measure(self) -> None:
+        """Have the server's metrics read and its limits watched."""
+        context, settings, metrics = self.context, self._settings, self.instruments.registry
+        self.registry.load.peak = self.instruments.peak()
+        handshakes = metrics.histogram("rtmp_handshake_duration_seconds")
+        context.traffic = Traffic(known_apps(settings.apps), settings.metrics.max_apps, handshakes)
+        self._server_metrics = ServerMetrics(context, settings.metrics)
+        metrics.collect_from(self._server_metrics.read)
+        sources = Sources(
+            connections=lambda: len(context.connections),
+            streams=lambda: len(self.registry),
+            queue_depth=lambda: context.traffic.queue_depth,
+            handshake_ms=lambda: context.traffic.recent_handshakes.take() * 1000,
+            message_ms=lambda: self.registry.load.peak.value() * 1000,
+            hub_lag_ms=lambda: self.instruments.lag.peak.value() * 1000,
+            hooks_ms=self.hook_metrics.take_durations_ms,
+            hook_backlogs=self.hook_metrics.backlogs,
+            dead_letters=self.hook_metrics.dead_letters,
+        )
+        self.instruments.watch(sources, self._emit, settings.limits.connections)
+
+    def reopen_logs(self) -> None:
+        """The files that are only appended to have been renamed. Never waits."""
+        self.hooks.records.reopen()
+
+    # --- reload -------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """What is in effect."""
+        return self._settings
+
+    def prepare(self, settings: Settings) -> Change:
+        """Have these settings instead (``change``): every part of which the settings differ is made anew beside the
+        old one. Raises ConfigError, and then nothing was made. Never switches."""
+        changes: list[Change] = []
+        current = self._settings
+        try:
+            for name, prepare in self._parts(settings).items():
+                if any(getattr(settings, slice) != getattr(current, slice) for slice in name.split()):
+                    changes.append(_blamed(name, prepare))
+        except BaseException:
+            for change in changes:
+                change.abort()
+            raise
+
+        def commit() -> None:
+            self._settings = settings
+            for change in changes:
+                change.commit()
+
+        def retire() -> None:
+            for change in changes:
+                change.retire()
+
+        def abort() -> None:
+            for change in changes:
+                change.abort()
+
+        return Change(commit, retire, abort)
+
+    def _parts(self, new: Settings) -> dict[str, Callable[[], Change]]:
+        """How each part is prepared, by the slices that it depends on."""
+        return {
+            "log": lambda: log.prepare(new.log),
+            "limits": lambda: Change(lambda: self.context.limit(new.limits)),
+            "apps": lambda: self._prepare_apps(new.apps),
+            "access apps": lambda: self._prepare_access(new.access, new.apps),
+            "quality": lambda: Change(lambda: setattr(self.context, "quality", new.quality)),
+            "hooks": lambda: self.hooks.prepare(new.hooks),
+            "metrics alerts limits": lambda: self._prepare_instruments(new),
+            "server": lambda: self._server.prepare(new.server),
+            "http": lambda: self._prepare_http(new),
+        }
+
+    def _prepare_apps(self, apps: AppsSettings) -> Change:
+        def commit() -> None:
+            self.context.apps = apps
+            self.registry.configure(apps)
+
+        return Change(commit)
+
+    def _prepare_access(self, access: AccessSettings, apps: AppsSettings) -> Change:
+        """Whoever waits for a verdict gets it by the old rules, and sessions go on."""
+        old, questioner = self._questioner, Questioner(access)
+        rules = Access(access, apps, questioner.ask_for, self._clock)
+
+        def commit() -> None:
+            self.context.access = rules
+            self._questioner = questioner
+            self.access = access
+
+        return Change(commit, retire=old.close, abort=questioner.close)
+
+    def _prepare_instruments(self, new: Settings) -> Change:
+        change = self.instruments.prepare(new.metrics, new.alerts, new.limits.connections)
+
+        def commit() -> None:
+            change.commit()
+            self._server_metrics.settings = new.metrics
+            self.context.traffic.max_apps = new.metrics.max_apps
+
+        return Change(commit, change.retire, change.abort)
+
+    def _prepare_http(self, new: Settings) -> Change:
+        if self._http is None or self._api is None:
+            return Change(lambda: None)
+        tail = Tail(self._api.tail.subscribe, new.http.event_listeners, new.http.event_queue)
+        self._api = replace(self._api, tail=tail)
+        return self._http.prepare(new.http, self._api)
+
+    def tell_reload(self, **facts: Any) -> None:
+        """Emit what became of a reload. Never switches."""
+        self._emit("config_reload", **facts)
+
+
+def _blamed(slices: str, prepare: Callable[[], Change]) -> Change:
+    """What ``prepare`` returns. Whatever it raises of the operator's making becomes a ConfigError with the section."""
+    try:
+        return prepare()
+    except (StartError, CredentialError, ValueError, OSError) as error:
+        raise ConfigError([Problem("", slices.partition(" ")[0], str(error))]) from error
+
+
+def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
+    """What can be asked of the house over HTTP."""
+    context, hooks, settings = house.context, house.hooks, house._settings.http
+
+    def subscribe(offer: Offer) -> Callable[[], None]:
+        hook = TailHook(offer)
+        hooks.register(hook, concurrency=1)
+
+        def unsubscribe() -> None:
+            hooks.unregister(hook.id)
+
+        return unsubscribe
+
+    def unready() -> list[str]:
+        reasons = {"no RTMP listener is open": not house.addresses, "rtmpd is stopping": context.draining}
+        return [reason for reason, holds in reasons.items() if holds]
+
+    return Api(
+        server=lambda: facts.server(context, house.addresses),
+        streams=lambda after, limit: Page(*facts.streams(context, after, limit)),
+        stream=lambda key: facts.stream_whole(context, key),
+        connections=lambda after, limit: Page(*facts.connections(context, after, limit)),
+        connection=lambda conn_id: facts.connection(context.connections[conn_id], context.clock.monotonic()),
+        kick=lambda conn_id: facts.kick(context, conn_id),
+        kick_stream=lambda key, role: facts.kick_stream(context, key, role),
+        ready=unready,
+        hub_lag_ms=lambda: round(house.instruments.lag.peak.value() * 1000, 3),
+        health=lambda: health(hooks.stats(), house.last_event_at),
+        metrics=house.instruments.render,
+        hooks=HookControl(hooks, context.clock),
+        tokens=Tokens(lambda: house.access.signing_keys, context.clock),
+        refusals=(KeyError, OperatorRefused, Refused),
+        tail=Tail(subscribe, settings.event_listeners, settings.event_queue),
+        config=config,
+        log=log,
+    )

@@ -1,4 +1,4 @@
-"""The front door: ``rtmpd [flags]`` runs the daemon, ``rtmpd publish`` and ``rtmpd play`` are tools.
+"""The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit`` are tools.
 
 ===========  ====================================================================
 exit status
@@ -21,18 +21,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import gevent
+from gevent.event import AsyncResult
 from gevent.util import format_run_info
 
 from . import __version__, accelerated, log
-from .config import flags, sample
+from .config import flags, inspect, sample
 from .config.flags import CommandLine
 from .config.loader import Loaded, load
 from .daemon import signals
+from .daemon.filewatch import FileWatch
 from .daemon.signals import SignalWords
 from .errors import ConfigError, StartError
 from .event.catalogue import EVENT_TYPES
 from .hook import condition
-from .reload import reload
+from .http.api import Facts, Refused
+from .reload import Outcome, reload
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 EXIT_USAGE = 2
 DUMP_LINES = 5000
 STOP_NOW_S = 2.0
+RELOAD_S = 60.0
 
 _log = log.logger("server")
 
@@ -70,7 +74,43 @@ def _play(words: list[str]) -> int:
     return play.main(words)
 
 
-_TOOLS: dict[str, Callable[[list[str]], int]] = {"publish": _publish, "play": _play}
+def _token(words: list[str]) -> int:
+    from .server.access import command
+
+    commands = {"issue": command.issue, "check": command.check}
+    if not words or words[0] not in commands:
+        _complain(["usage: rtmpd token issue|check, each with --help"])
+        return EXIT_USAGE
+    try:
+        return commands[words[0]](words[1:], _signing_keys)
+    except ConfigError as error:
+        _complain(str(problem) for problem in error.problems)
+        return os.EX_CONFIG
+
+
+def _signing_keys(path: str) -> tuple[str, ...]:
+    return load(flags.parse(["-c", path])).settings.access.signing_keys
+
+
+def _verify(words: list[str]) -> int:
+    from .hook import verify_command
+
+    return verify_command.main(words)
+
+
+def _audit(words: list[str]) -> int:
+    from .hook import audit_check
+
+    return audit_check.verify(words)
+
+
+_TOOLS: dict[str, Callable[[list[str]], int]] = {
+    "publish": _publish,
+    "play": _play,
+    "token": _token,
+    "verify": _verify,
+    "audit": _audit,
+}
 
 
 def _printed(command_line: CommandLine) -> list[tuple[bool, Callable[[], str]]]:
@@ -92,10 +132,20 @@ def _with_default_file(command_line: CommandLine) -> CommandLine:
 
 
 def _with_settings(command_line: CommandLine) -> int:
-    from .hook.build import check_auth  # with requests and its kin, which help and version do without
+    from .hook.build import check_auth, check_template  # with requests and its kin, which help and version do without
+    from .hook.plugins import check_plugin
+    from .server.access.webtoken import check_key
 
     def read() -> Loaded:
-        return load(command_line, EVENT_TYPES, check_condition=condition.check, check_auth=check_auth)
+        return load(
+            command_line,
+            EVENT_TYPES,
+            check_condition=condition.check,
+            check_auth=check_auth,
+            check_jwt_key=check_key,
+            check_template=check_template,
+            check_plugin=check_plugin,
+        )
 
     tests_only = command_line.test or command_line.dump
     name = command_line.config or "built-in defaults"
@@ -107,7 +157,7 @@ def _with_settings(command_line: CommandLine) -> int:
             _complain([f"configuration {name} is not usable"])
         return EXIT_USAGE if _is_usage(command_line, error) else os.EX_CONFIG
     if not tests_only:
-        return Daemon(loaded, read).run()
+        return Daemon(loaded, read, command_line.config).run()
     _complain(f"warning: {warning}" for warning in loaded.warnings)
     if command_line.dump:
         sys.stdout.write(sample.effective(loaded.checked))
@@ -127,10 +177,12 @@ def _is_usage(command_line: CommandLine, error: ConfigError) -> bool:
 class Daemon:
     """The running daemon as the operator sees it: it starts, follows signals and stops."""
 
-    def __init__(self, loaded: Loaded, read: Callable[[], Loaded]) -> None:
+    def __init__(self, loaded: Loaded, read: Callable[[], Loaded], config: str | None = None) -> None:
+        self._config = config
         self._settings: Settings = loaded.settings
         self._warnings = loaded.warnings
         self._read = read
+        self._control = Control(loaded, read)
 
     def run(self) -> int:
         """Until a signal ends it; the result is the exit status. May switch greenlets."""
@@ -149,6 +201,8 @@ class Daemon:
             addresses = house.start()
             for address in addresses:
                 _log.info("server listening", addr=address, tls=address.tls)
+            for place in house.serve_http(self._control, log):
+                _log.info("http listening", addr=place)
             _log.info("server started", version=__version__, pid=os.getpid())
             return self._follow(words, house)
         except StartError as error:
@@ -161,15 +215,33 @@ class Daemon:
             words.close()
 
     def _follow(self, words: SignalWords, house: House) -> int:
+        self._control.open(words)
+        watch = self._watch(words)
         while (word := words.wait()) != signals.STOP:
             self._obey(word, house)
+        if watch is not None:
+            watch.stop()
+        self._control.close()
         return self._stop(words, house)
+
+    def _watch(self, words: SignalWords) -> FileWatch | None:
+        if self._config is None:
+            return None
+        watch = FileWatch(
+            self._config, lambda: self._settings.server.watch_config_s, lambda: words.put(signals.RELOAD)
+        )
+        watch.start()
+        return watch
 
     def _obey(self, word: str, house: House) -> None:
         if word == signals.RELOAD:
-            self._settings = reload(house, self._settings, self._read)
+            waiting = self._control.waiting()
+            outcome = reload(house, self._settings, self._read)
+            self._settings = outcome.settings
+            self._control.tell(waiting, outcome)
         elif word == signals.REOPEN_LOGS:
             log.reopen()
+            house.reopen_logs()
         elif word == signals.DUMP_GREENLETS:
             _dump_greenlets()
 
@@ -192,6 +264,70 @@ class Daemon:
             return os.EX_SOFTWARE
         _log.info("server stopped")
         return os.EX_OK
+
+
+class Control:
+    """The configuration as ``rtmpctl`` sees it (``http.api.ConfigControl``). A reload that it asks for goes the way of
+    a SIGHUP, through the same worker, so that two never overlap."""
+
+    def __init__(self, loaded: Loaded, read: Callable[[], Loaded]) -> None:
+        self._loaded = loaded
+        self._read = read
+        self._words: SignalWords | None = None
+        self._waiting: list[AsyncResult[Facts]] = []
+
+    def show(self) -> Facts:
+        """What is in effect, or was read and waits for a restart. Never switches."""
+        return {"text": sample.effective(self._loaded.checked)}
+
+    def diff(self) -> Facts:
+        """What a reload would change. Waits for the files."""
+        return inspect.diff(self._loaded, self._read)
+
+    def test(self) -> Facts:
+        """Whether the files can be used. Waits for the files."""
+        return inspect.test(self._read)
+
+    def reload(self) -> Facts:
+        """Have the configuration reloaded; the result. Raises Refused. May switch greenlets."""
+        if self._words is None:
+            raise Refused("rtmpd is starting or stopping", 503)
+        result: AsyncResult[Facts] = AsyncResult()
+        self._waiting.append(result)
+        self._words.put(signals.RELOAD)
+        if not result.wait(RELOAD_S):
+            raise Refused(f"no result within {RELOAD_S:g} s; the log will tell", 503)
+        facts: Facts | None = result.get()
+        assert facts is not None
+        return facts
+
+    def open(self, words: SignalWords) -> None:
+        """From now on ``words`` reach whoever reloads."""
+        self._words = words
+
+    def close(self) -> None:
+        """Nobody reloads any more."""
+        self._words = None
+        for result in self.waiting():
+            result.set({"ok": False, "problems": ["rtmpd is stopping"], "warnings": [], "changed": [], "restart": []})
+
+    def waiting(self) -> list[AsyncResult[Facts]]:
+        """Those who wait for the reload that begins now; whoever comes later waits for the next one."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def tell(self, waiting: Iterable[AsyncResult[Facts]], outcome: Outcome) -> None:
+        """What became of a reload."""
+        self._loaded = outcome.loaded or self._loaded
+        facts: Facts = {
+            "ok": not outcome.problems,
+            "problems": list(outcome.problems),
+            "warnings": [str(warning) for warning in outcome.loaded.warnings] if outcome.loaded else [],
+            "changed": list(outcome.changed),
+            "restart": list(outcome.restart),
+        }
+        for result in waiting:
+            result.set(facts)
 
 
 def _dump_greenlets() -> None:

@@ -159,6 +159,18 @@ class LimitReached(Rejected):
         self.status = status
 
 
+class AccessDenied(Rejected):
+    """The access rules do not let this client publish or play. The client is told no more than that; ``reason``
+    is for the operator."""
+
+    error_type = "auth_failed"
+
+    def __init__(self, reason: str, status: str) -> None:
+        super().__init__("Authentication failed.")
+        self.reason = reason
+        self.status = status
+
+
 class AppRejected(Rejected):
     """The application of the connect command is not served here."""
 
@@ -191,13 +203,30 @@ class TransientDeliveryError(DeliveryError):
 
 
 class AuthDeliveryError(TransientDeliveryError):
-    """There are no credentials to send the event with, so it was not sent; a later try may have them."""
+    """Nothing allows us to send the event now (no token, no consent, an agreed rate that is used up), so it was not
+    sent; a later try may be."""
 
     fault = "auth"
 
 
 class PermanentDeliveryError(DeliveryError):
     """No further try can succeed."""
+
+
+class OperatorRefused(RtmpdError):
+    """What an operator asked for can not be done. ``status`` is that of HTTP."""
+
+    def __init__(self, message: str, status: int = 409) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StoreFault(RtmpdError):
+    """The file under the event log could not be read or written."""
+
+
+class StoreFull(StoreFault):
+    """The file under the event log has no room left."""
 
 
 # --- ours ---------------------------------------------------------------------------------------
@@ -239,6 +268,26 @@ class FilterError(RtmpdError):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
+        self.hint = hint
+
+
+class TemplateError(RtmpdError):
+    """A template that can not be used. ``line`` and ``column`` count from 1; ``hint`` says what to write instead."""
+
+    def __init__(self, message: str, line: int, column: int, hint: str = "") -> None:
+        super().__init__(f"line {line}, column {column}: {message}")
+        self.line = line
+        self.column = column
+        self.hint = hint
+
+
+class PluginError(RtmpdError):
+    """A plugin that can not be used. ``key`` is the key of the configuration that is to blame, ``hint`` says what to do
+    about it."""
+
+    def __init__(self, message: str, key: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.key = key
         self.hint = hint
 
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from .change import Change
 from .clock import Clock
 from .settings import LogSettings
 
@@ -47,6 +48,11 @@ class Logger:
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(f"{_ROOT}.{name}")
+
+    @property
+    def tells_debug(self) -> bool:
+        """Whether ``debug`` would write, for those to whom its fields are dear."""
+        return self._logger.isEnabledFor(logging.DEBUG)
 
     def debug(self, message: str, /, **fields: object) -> None:
         self._write(logging.DEBUG, message, fields)
@@ -261,15 +267,35 @@ def _open(path: str) -> TextIO:
 
 def configure(settings: LogSettings, clock: Clock | None = None) -> None:
     """Send everything where ``settings`` say, from now on. Raises OSError if the file can not be opened."""
+    prepare(settings, clock).commit()
+
+
+def prepare(settings: LogSettings, clock: Clock | None = None) -> Change:
+    """The same in two steps (``change``). Raises OSError."""
     output = _Output(settings.file, Throttle(clock or Clock()))
     output.setFormatter(_FORMATTERS[settings.format]())
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, _Output)]:
-        root.removeHandler(handler)
-        handler.close()
-    root.addHandler(output)
-    root.setLevel(logging.WARNING)
-    logging.getLogger(_ROOT).setLevel(_LEVELS[settings.level])
+
+    def commit() -> None:
+        for handler in [handler for handler in root.handlers if isinstance(handler, _Output)]:
+            root.removeHandler(handler)
+            handler.close()
+        root.addHandler(output)
+        root.setLevel(logging.WARNING)
+        logging.getLogger(_ROOT).setLevel(_LEVELS[settings.level])
+
+    return Change(commit, abort=output.close)
+
+
+def level() -> str:
+    """The least level that is written."""
+    number = logging.getLogger(_ROOT).level
+    return next((name for name, of_name in _LEVELS.items() if of_name == number), "info")
+
+
+def set_level(name: str) -> None:
+    """Write from the level ``name`` on, until ``configure`` says otherwise. Raises KeyError."""
+    logging.getLogger(_ROOT).setLevel(_LEVELS[name])
 
 
 def reopen() -> None:

@@ -32,3 +32,11 @@ def test_the_events_page_tells_every_type_and_field():
     for name, event_type in EVENT_TYPES.items():
         section = page.partition(f"\n### {name}\n")[2].partition("\n#")[0]
         assert all(f"| `{field.name}` | {field.type} |" in section for field in event_type.fields), name
+
+
+def test_the_metrics_page_the_dashboards_and_the_rules_are_what_the_catalogue_says():
+    pages = gen_docs().PAGES
+    made = ["docs/metrics.md", *(path for path in pages if path.startswith(("etc/graphite", "etc/grafana", "etc/prom")))]
+    assert len(made) == 7
+    for path in made:
+        assert gen_docs().is_current(path, pages[path]), f"{path}: run scripts/gen_docs"

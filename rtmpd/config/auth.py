@@ -25,9 +25,10 @@ _HTTP_KEYS = tuple(field.name for field in fields(HttpSettings))
 _TYPES_OF_KEY = {
     "key": ("api_key",),
     "header": ("api_key", "hmac"),
-    "secret": ("hmac", "standard", "github", "stripe", "jwt"),
+    "secret": ("hmac", "standard", "github", "stripe", "http_signature", "jwt"),
     "secrets": ("standard", "stripe"),
-    "algorithm": ("hmac", "jwt"),
+    "algorithm": ("hmac", "http_signature", "jwt"),
+    "key_id": ("http_signature",),
     "issuer": ("jwt",),
     "subject": ("jwt",),
     "audience": ("jwt",),
@@ -96,7 +97,7 @@ def _are_readable(checked: Checked, path: Path, http: HttpSettings, *keys: str) 
 def auth_of_section(checked: Checked, path: Path, hook: HookSettings, check_auth: CheckAuth) -> HookSettings:
     """The hook with what its [[[auth]]] sections say; what is wrong with them goes to ``checked``."""
     found: list[AuthSettings] = []
-    for inner, values in checked.inner(path).items():
+    for inner, values in checked.inner(path, AUTH).items():
         if hook.type != WEBHOOK:
             checked.problem(inner, f"is for type = {WEBHOOK}", f"this hook has type = {hook.type}")
             continue

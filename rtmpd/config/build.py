@@ -10,22 +10,29 @@ from fnmatch import fnmatchcase
 
 from ..settings import (
     Address,
+    AlertSettings,
     AppSettings,
     AppsSettings,
     HookSettings,
     HooksSettings,
+    Levels,
     LimitSettings,
     LogSettings,
+    MetricsSettings,
+    QualitySettings,
     ServerSettings,
     Settings,
     TlsSettings,
 )
-from . import delivery
+from . import access, api, body, delivery, sinks
 from .auth import CheckAuth, CommandLineAuth, auth_of_section, http_of_section
+from .body import CheckTemplate
 from .check import Checked, Values
 from .entries import AuthFlag, HookFlag, HookOptionFlag, Origin, Path
 from .filters import CheckCondition, CommandLineFilter, of_section
 from .options import MANY
+from .sinks import PLUGIN, WORKER, CheckPlugin
+from .store import store_of
 from .values import BadValue, nearest, url
 
 SCRIPT = "script"
@@ -33,7 +40,7 @@ WEBHOOK = "webhook"
 STDIO = "stdio"
 
 _HOOK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TARGET_KEY = {SCRIPT: "path", WEBHOOK: "url", STDIO: "format"}
+_TARGET_KEY = {SCRIPT: "path", WORKER: "path", WEBHOOK: "url", PLUGIN: "name"}
 
 
 def build(
@@ -44,16 +51,26 @@ def build(
     check_condition: CheckCondition,
     auth_flags: Sequence[AuthFlag],
     check_auth: CheckAuth,
+    check_jwt_key: access.CheckKey,
+    check_template: CheckTemplate,
+    check_plugin: CheckPlugin,
 ) -> Settings:
     """The settings; problems and warnings go to ``checked``. With problems the result is of no use.
     Looks at the certificate and script files."""
     auth = CommandLineAuth(checked, auth_flags, check_auth)
+    hooks = _Hooks(checked, hook_options, event_types, check_condition, auth, check_template, check_plugin)
+    apps = _apps(checked)
     settings = Settings(
         server=_server(checked),
         limits=LimitSettings(**checked.fields("limits")),
-        apps=_apps(checked),
-        hooks=_Hooks(checked, hook_options, event_types, check_condition, auth).build(hook_flags),
+        apps=apps,
+        access=access.build(checked, apps, check_jwt_key),
+        quality=QualitySettings(**checked.fields("quality")),
+        hooks=hooks.build(hook_flags),
         log=LogSettings(**checked.fields("log")),
+        metrics=MetricsSettings(**checked.fields("metrics")),
+        alerts=_alerts(checked),
+        http=api.of_section(checked),
     )
     limits = settings.limits
     if limits.reassembly_bytes < limits.message_bytes:
@@ -128,6 +145,19 @@ def _fields(checked: Checked, path: Path, values: Values) -> Values:
     return {option.field: values[key] for key, option in section.options.items() if key in values} if section else {}
 
 
+# --- [alerts] -----------------------------------------------------------------------------------
+
+
+def _alerts(checked: Checked) -> AlertSettings:
+    """A threshold that was left empty is none, except that of connections, which then goes by the limit."""
+    for path in checked.value("alerts", "disk_paths"):
+        if not os.path.isabs(path):
+            checked.problem(("alerts", "disk_paths"), f"{path} is not an absolute path", "begin it with /")
+    values = checked.fields("alerts", "connections")
+    values |= {key: Levels() for key, value in values.items() if value is None}
+    return AlertSettings(connections=checked.value("alerts", "connections"), **values)
+
+
 # --- [hooks] ------------------------------------------------------------------------------------
 
 
@@ -141,8 +171,12 @@ class _Hooks:
         event_types: Collection[str],
         check_condition: CheckCondition,
         auth: CommandLineAuth,
+        check_template: CheckTemplate,
+        check_plugin: CheckPlugin,
     ) -> None:
         self.checked = checked
+        self.check_plugin = check_plugin
+        self.check_template = check_template
         self.global_auth = auth
         self.check_condition = check_condition
         about_delivery = [flag for flag in options if delivery.is_about_delivery(checked.spec, flag)]
@@ -164,7 +198,16 @@ class _Hooks:
         of_flags = [self.global_delivery.applied(hook) for hook in of_flags]
         hooks = self._filtered(of_files, self.global_auth.applied(of_flags))
         self._check_ids([*named, *(flag.id for flag in flags), *([STDIO] if form else [])])
-        return HooksSettings(tuple(hooks), self.concurrency, self.checked.value("hooks", "drain"))
+        store = store_of(self.checked, hooks)
+        return HooksSettings(
+            tuple(hooks),
+            self.concurrency,
+            self.checked.value("hooks", "drain"),
+            attempt_log=self.checked.value("hooks", "attempt_log"),
+            audit=sinks.audit(self.checked),
+            store=store,
+            node=self.checked.value("hooks", "node"),
+        )
 
     def _filtered(self, of_files: list[HookSettings], of_flags: list[HookSettings]) -> list[HookSettings]:
         """All hooks, with what the filters of the command line say."""
@@ -183,11 +226,12 @@ class _Hooks:
         type = values.get("type")
         if type is None:
             if "type" not in self.checked.tree.sections[path]:
-                self.checked.problem(path, "has no type", "write type = script, webhook or stdio")
+                self.checked.problem(path, "has no type", "write type = script, webhook or another one")
             return None
-        for other, key in _TARGET_KEY.items():
-            if other != type and key in values:
-                self.checked.problem((*path, key), f"is for type = {other}", f"this hook has type = {type}")
+        for key in dict.fromkeys(_TARGET_KEY.values()):
+            if key in values and key != _TARGET_KEY.get(type):
+                types = " and ".join(f"type = {other}" for other in _TARGET_KEY if _TARGET_KEY[other] == key)
+                self.checked.problem((*path, key), f"is for {types}", f"this hook has type = {type}")
         target = self._target(path, type, values)
         events: tuple[str, ...] = values.get("event_types", ())
         self._check_event_types((*path, "event_types"), events)
@@ -198,19 +242,21 @@ class _Hooks:
         hook = replace(hook, **_fields(self.checked, ("hooks", MANY), own))
         hook = replace(hook, http=http_of_section(self.checked, path, type, values))
         hook = auth_of_section(self.checked, path, hook, self.global_auth.check_auth)
-        return delivery.applied(hook, self.checked, path, values)
+        hook = delivery.applied(hook, self.checked, path, values)
+        hook = body.applied(hook, self.checked, path, values, self.check_template)
+        return sinks.applied(hook, self.checked, path, values, self.check_plugin)
 
     def _target(self, path: Path, type: str, values: Values) -> str:
-        key = _TARGET_KEY[type]
         if type == STDIO:
-            form: str = values.get(key, "json")
+            form: str = values.get("format", "json")
             return form
+        key = _TARGET_KEY[type]
         target: str = values.get(key, "")
         if not target and key not in self.checked.tree.sections[path]:
             self.checked.problem(path, f"has no {key}", f"type = {type} needs one")
         elif not target and key in values:
             self.checked.problem((*path, key), "is empty", f"type = {type} needs one")
-        elif target and type == SCRIPT and not os.path.isfile(target):
+        elif target and key == "path" and not os.path.isfile(target):
             self.checked.problem((*path, key), f"{target} is not a file", "name a program that exists")
         return target
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import Problem
 from .entries import Entry, Origin, Path, Tree
 from .expand import expand
-from .options import SectionSpec, Spec
+from .options import MANY, SectionSpec, Spec
 from .values import BadValue, nearest
 
 Values = dict[str, Any]
@@ -43,9 +43,11 @@ class Checked:
         """The given values of each ``[[name]]``, in the order of the files."""
         return {path[1]: given for path, given in self.given.items() if len(path) == 2 and path[0] == section}
 
-    def inner(self, path: Path) -> dict[Path, Values]:
-        """The given values of each ``[[[name]]]`` of the subsection at ``path``, by its own path."""
-        return {inner: given for inner, given in self.given.items() if len(inner) == 3 and inner[:2] == path}
+    def inner(self, path: Path, kind: str = "") -> dict[Path, Values]:
+        """The given values of each ``[[[name]]]`` of the subsection at ``path``, by its own path; of those that are
+        called ``kind`` or ``kind-ANYTHING``, if it is given."""
+        found = {inner: given for inner, given in self.given.items() if len(inner) == 3 and inner[:2] == path}
+        return {inner: given for inner, given in found.items() if kind in ("", inner[-1].partition("-")[0])}
 
     def problem(self, path: Path, message: str, hint: str = "") -> None:
         """Something is wrong with the key or section at ``path``."""
@@ -80,7 +82,7 @@ def _is_key(spec: Spec, path: Path) -> bool:
 
 
 def _check_entry(checked: Checked, section: SectionSpec, path: Path, entry: Entry, environ: Mapping[str, str]) -> None:
-    option = section.options.get(path[-1])
+    option = section.options.get(path[-1]) or section.options.get(MANY)
     if option is None:
         checked.problem(path, "no such key", nearest(path[-1], list(section.options)))
         return

@@ -16,8 +16,7 @@ _RETRY = frozenset(field.name for field in fields(RetrySettings))
 _DELIVERY = frozenset(field.name for field in fields(DeliverySettings))
 
 _GUARANTEE = "guarantee_level"
-_NO_STORE = "needs the delivery store, which this version does not have yet"
-_NO_STORE_HINT = "write none: events are kept in memory"
+_AT_ONCE_HINT = "what is written to standard output is gone at once"
 _NOT_AGAIN_HINT = "an event that could not be written is not tried again"
 
 
@@ -28,8 +27,8 @@ def applied(hook: HookSettings, checked: Checked, path: Path, values: Values) ->
         for option in _options(checked.spec, _RETRY):
             if option.key in values:
                 checked.problem((*path, option.key), "is not for type = stdio", _NOT_AGAIN_HINT)
-    if values.get(_GUARANTEE, GUARANTEE_NONE) != GUARANTEE_NONE:
-        checked.problem((*path, _GUARANTEE), _NO_STORE, _NO_STORE_HINT)
+        if values.get(_GUARANTEE, GUARANTEE_NONE) != GUARANTEE_NONE:
+            checked.problem((*path, _GUARANTEE), "is not for type = stdio", _AT_ONCE_HINT)
     if "retry_delays_s" in retry and "max_attempts" not in retry:
         retry["max_attempts"] = len(retry["retry_delays_s"]) + 1
     delivery = _fields(checked.spec, _DELIVERY, values)
@@ -76,8 +75,6 @@ class CommandLineDelivery:
         except BadValue as error:
             self._checked.problems.append(origin.problem((), str(error), error.hint))
             return
-        if flag.key == _GUARANTEE and value != GUARANTEE_NONE:
-            self._checked.problems.append(origin.problem((), _NO_STORE, _NO_STORE_HINT))
         values[flag.key] = value
 
 

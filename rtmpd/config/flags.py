@@ -124,6 +124,7 @@ DELIVERY = (
     _delivers("hook-delivery-guarantee", "LEVEL", "guarantee_level"),
     _delivers("hook-delivery-timeout", "DURATION", "confirm_timeout"),
     _delivers("hook-dead-letter-url", "URL", "dead_letter_url"),
+    _sets("hook-store", "FILE", "store", "path"),
 )
 AUTH = (
     _proves("hook-auth-api-key", "KEY", "api_key", "key"),

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from ..errors import ConfigError, Problem
 from ..settings import Settings
 from . import files
+from .access import CheckKey
 from .auth import CheckAuth
+from .body import CheckTemplate
 from .build import build
 from .check import Checked, check
 from .entries import Tree
 from .filters import CheckCondition
 from .flags import CommandLine
 from .options import spec
+from .sinks import CheckPlugin
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,36 @@ def _any_auth(auth: object, before: object, headers: object, url: str) -> str:
     return ""
 
 
+def _any_key(algorithm: str, key: str) -> str:
+    """Keys are left to who verifies with them."""
+    return ""
+
+
+def _any_template(template: str, content_type: str) -> None:
+    """Templates are left to who sends them."""
+
+
+def _any_plugin(name: str, hook_id: str, options: object) -> None:
+    """Plugins are left to who loads them."""
+
+
 def load(
     command_line: CommandLine,
     event_types: Collection[str] = (),
     environ: Mapping[str, str] = os.environ,
     check_condition: CheckCondition = _any_condition,
     check_auth: CheckAuth = _any_auth,
+    check_jwt_key: CheckKey = _any_key,
+    check_template: CheckTemplate = _any_template,
+    check_plugin: CheckPlugin = _any_plugin,
 ) -> Loaded:
     """Read the configuration file of ``command_line``, if it names one, then its flags, which win.
 
     ``event_types`` are the names a hook can be bound to; without them names are not checked.
     ``check_condition`` raises FilterError for the text of a condition that can not be used, ``check_auth``
-    CredentialError for a way of authentication that can not be. Raises
-    ``ConfigError`` with all problems of the flags and of all files. Never switches greenlets.
+    and ``check_jwt_key`` CredentialError for a way of authentication and for a key that can not be, ``check_template``
+    TemplateError for a template. Raises ``ConfigError`` with all problems of the flags and of all files. Never switches
+    greenlets.
     """
     problems = list(command_line.problems)
     tree = Tree()
@@ -66,6 +86,9 @@ def load(
         check_condition,
         command_line.auth,
         check_auth,
+        check_jwt_key,
+        check_template,
+        check_plugin,
     )
     if problems:
         raise ConfigError(sorted(problems, key=_place))

@@ -13,10 +13,17 @@ _KIND = {
     "pairs": "NAME=VALUE, ...",
     "header": "name of a header",
     "count": "number",
+    "endpoint": "HOST:PORT",
+    "free": "text, or text, ...",
+    "latencies": "durations WARNING, CRITICAL",
+    "levels": "numbers WARNING, CRITICAL",
     "milliseconds": "duration",
+    "modes": "`open`, `token`, `file`, `signed`, `jwt`, `callback`, ...",
     "rate": "events/window",
     "seconds": "duration",
     "switch": "yes or no",
+    "texts": "text, ...",
+    "tokens": "IDENTITY:TOKEN, ...",
 }
 _RELOAD = {"yes": "on reload", "restart": "after a restart"}
 
@@ -100,10 +107,10 @@ def _prose(lines: tuple[str, ...]) -> list[str]:
 def _table(section: SectionSpec) -> Iterator[str]:
     yield "| key | value | default | takes effect | |"
     yield "| --- | --- | --- | --- | --- |"
-    for key, option in section.options.items():
+    for option in section.options.values():
         default = "required" if option.default is None else f"`{option.default}`" if option.default else ""
         text = _cell(" ".join(option.help))
-        yield f"| `{key}` | {_values(option)} | {default} | {_RELOAD[option.reload]} | {text} |"
+        yield f"| `{option.shown_key}` | {_values(option)} | {default} | {_RELOAD[option.reload]} | {text} |"
 
 
 def _values(option: Option) -> str:

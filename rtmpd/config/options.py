@@ -12,8 +12,9 @@ directive line ``#: word=value ...``:
 ``example=``   the value in the sample file, where the default would not help
 =============  =================================================================================
 
-``[[__many__]]`` without keys takes those of its parent; what it does not set, the parent does. A subsection of it,
-``[[[name]]]``, may stand several times in a file, as ``[[[name]]]`` and ``[[[name-ANYTHING]]]``.
+A key ``__many__`` stands for any. ``[[__many__]]`` without keys takes those of its parent; what it does not set, the
+parent does. A subsection of it, ``[[[name]]]``, may stand several times in a file, as ``[[[name]]]`` and
+``[[[name-ANYTHING]]]``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 from configobj import ConfigObj
 from configobj.validate import Validator
 
-from . import values
+from . import grants, http_values, values
 from .entries import Path as SectionPath
 
 SPEC_FILE = Path(__file__).with_name("rtmpd.spec")
@@ -36,7 +37,7 @@ MANY = "__many__"
 
 _CHECK = re.compile(r"(?P<kind>\w+)\((?P<arguments>.*?)(?:,\s*)?(?:default=\"(?P<default>[^\"]*)\")?\)")
 _UNIT_SUFFIX = {"seconds": "_s", "milliseconds": "_ms"}
-_VALIDATOR = Validator(values.CHECKS)
+_VALIDATOR = Validator({**values.CHECKS, **grants.CHECKS, **http_values.CHECKS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Option:
     overridable: bool = True
     example: str = ""
     secret: bool = False
+
+    @property
+    def shown_key(self) -> str:
+        """The key as manuals have it."""
+        return "NAME" if self.key == MANY else self.key
 
     def check(self, value: values.Text) -> Any:
         """The checked value. Raises ``values.BadValue``."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from .check import Checked
 from .entries import Entry, Path, hidden, masked
-from .options import Option, SectionSpec, spec
+from .options import MANY, Option, SectionSpec, spec
 
 # What the file that comes with rtmpd sets, so that a first run shows its events.
 SHIPPED = {("hooks", "stdio_format"): "json"}
@@ -43,7 +44,7 @@ def _sample_options(section: SectionSpec, active: Mapping[tuple[str, str], str])
         if (section.path[0], key) in active:
             yield f"{key} = {active[section.path[0], key]}"
         else:
-            yield f"#{key} = {option.example or _default_text(option.default or '')}"
+            yield f"#{option.shown_key} = {option.example or _default_text(option.default or '')}"
 
 
 def _default_text(default: str) -> str:
@@ -75,8 +76,11 @@ def effective(checked: Checked) -> str:
 def _given_options(checked: Checked, path: Path) -> list[str]:
     section = checked.spec.find(path)
     given = checked.tree.sections.get(path, {})
-    options = section.options.values() if section else ()
-    return [_effective_option(checked, path, option) for option in options if option.key in given]
+    options = section.options if section else {}
+    known = [option for key, option in options.items() if key in given]
+    if MANY in options:
+        known += [replace(options[MANY], key=key) for key in given if key not in options]
+    return [_effective_option(checked, path, option) for option in known]
 
 
 def _effective_option(checked: Checked, path: Path, option: Option) -> str:

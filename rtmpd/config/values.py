@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from ..settings import Address, RateLimit, SigningSecret
+from ..settings import Address, Levels, RateLimit, SigningSecret
 
 Text = str | list[str]
 N = TypeVar("N", int, float)
@@ -23,15 +23,16 @@ N = TypeVar("N", int, float)
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _OUR_HEADERS = ("connection", "content-length", "transfer-encoding")
-_SIZE_FACTOR = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SIZE_FACTOR = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
 DURATION_HINT = "write a duration like 300ms, 30s, 1m30s or 1.5h; a plain number is seconds"
-SIZE_HINT = "write a number of bytes, or one with k, M or G"
+SIZE_HINT = "write a number of bytes, or one with k, M, G or T"
 COMMA_HINT = "quote values that contain a comma"
+LEVELS_HINT = "write WARNING, CRITICAL, like 80, 95; 0 is never"
 RATE_HINT = "write EVENTS/WINDOW, like 10/1m, 100/s or 5/30"
 HEADER_HINT = "write 'Name: value'"
 NETWORK_HINT = "write 10.0.0.0/8, an address, public, private or loopback"
@@ -115,6 +116,11 @@ def url(value: Text) -> str:
 
 
 # --- HTTP ---------------------------------------------------------------------------------------
+
+
+def free(value: Text) -> str | tuple[str, ...]:
+    """Whatever it is: text, or a list where there are commas outside quotes."""
+    return value if isinstance(value, str) else tuple(value)
 
 
 def _items(value: Text) -> list[str]:
@@ -269,6 +275,33 @@ def _bounded(number: N, least: str, most: str, read: Callable[[Text], N]) -> N:
     return number
 
 
+def levels(value: Text, max: str = "0") -> Levels | None:
+    """``WARNING, CRITICAL`` or ``WARNING``, or nothing; 0 is never."""
+    return _levels(value, lambda part: _bounded(_decimal(part), "0", max, _decimal))
+
+
+def latencies(value: Text, max: str = "0") -> Levels | None:
+    """The same in durations, as milliseconds."""
+    return _levels(value, lambda part: seconds(part, "0", max) * 1000)
+
+
+def _levels(value: Text, read: Callable[[str], float]) -> Levels | None:
+    parts = _parts(value)
+    if len(parts) > 2:
+        raise BadValue("has more than two thresholds", LEVELS_HINT)
+    numbers = [read(part) for part in parts]
+    if len(numbers) == 2 and 0 < numbers[1] < numbers[0]:
+        raise BadValue("is critical before it is worth a warning", LEVELS_HINT)
+    return Levels(*numbers) if numbers else None
+
+
+def _decimal(value: Text) -> float:
+    given = text(value).strip()
+    if not _NUMBER.fullmatch(given):
+        raise BadValue("is not a number", LEVELS_HINT)
+    return float(given)
+
+
 # --- rates --------------------------------------------------------------------------------------
 
 
@@ -302,6 +335,17 @@ def addresses(value: Text) -> tuple[Address, ...]:
     return tuple(address(part) for part in _parts(value))
 
 
+def endpoint(value: Text) -> Address | None:
+    """``HOST:PORT`` or ``[IPV6]:PORT`` to send something to, or nothing."""
+    given = text(value).strip()
+    if not given:
+        return None
+    found = address(given)
+    if not found.host or not found.port:
+        raise BadValue("has no host or no port", "write HOST:PORT")
+    return found
+
+
 def address(value: str) -> Address:
     """``:PORT``, ``HOST:PORT`` or ``[IPV6]:PORT``; ``*`` is the same as no host."""
     host, colon, port = value.rpartition(":")
@@ -324,8 +368,12 @@ CHECKS: dict[str, Callable[..., object]] = {
     "conditions": conditions,
     "count": count,
     "delays": delays,
+    "endpoint": endpoint,
+    "free": free,
     "header": header,
     "headers": headers,
+    "latencies": latencies,
+    "levels": levels,
     "milliseconds": milliseconds,
     "names": names,
     "networks": networks,

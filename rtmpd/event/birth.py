@@ -14,6 +14,16 @@ _RANDOM_BITS = 80
 _STREAMS = 65536
 
 
+def first_id_of(unix_s: float) -> str:
+    """An id below every one that is made from that moment on, and above those from before. Never switches."""
+    value = max(int(unix_s * 1000), 0) << _RANDOM_BITS
+    return _text(value)
+
+
+def _text(value: int) -> str:
+    return "evt_" + "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
+
+
 class EventIds:
     """Makes ``evt_`` and 26 characters: 48 bits of Unix time in ms, 80 random bits (the layout of a ULID).
 
@@ -32,8 +42,7 @@ class EventIds:
             self._last = unix_ms << _RANDOM_BITS | int.from_bytes(self._random_bytes(10))
         else:
             self._last += 1
-        value = self._last
-        return "evt_" + "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
+        return _text(self._last)
 
 
 class SequenceNumbers:

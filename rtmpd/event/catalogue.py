@@ -2,7 +2,8 @@
 
 This is the one table. The page docs/events.md is rendered from it, hooks are bound to its names, and the
 environment of a script is limited to its fields. Fields are listed in the order in which emitters
-give them; a field that does not apply or is not known is absent, never 0 or "".
+give them; a field that does not apply or is not known is absent, never 0 or "". Marks are those of
+``kind.fields``.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ _NAME = "stream_name string stream name, query removed"
 _SESSION = "session_id string the same in the start and the stop of one session"
 _REASON = "reason string why it ended"
 _DURATION = "duration_sec number seconds"
-_STATE = "state string `raised` or `cleared`"
-_ALERT_SEVERITY = "severity string `warning` or `critical`"
+_STATE = "state string! `raised` or `cleared`"
+_ALERT_SEVERITY = "severity string! `warning` or `critical`"
 _HOOK = "hook_id string the hook this is about"
+_OF_HOOK = "hook_id string? the hook this is about"
 
 _PEER_ERROR = fields(
-    "error_type string `handshake_failure`, `protocol_error`, `network_error` or `timeout`",
+    "error_type string! `handshake_failure`, `protocol_error`, `network_error` or `timeout`",
     "error_message string what happened, in words",
     "error_code string errno name or a short word of ours",
-    "phase string `handshake`, `chunking`, `command_processing` or `media_processing`",
+    "phase string! `handshake`, `chunking`, `command_processing` or `media_processing`",
     "peer_addr string address and port",
     "connection_duration_ms integer milliseconds since accept",
     "bytes_received integer bytes",
@@ -48,7 +50,7 @@ _PERFORMANCE = fields(
     "greenlet_count integer greenlets",
 )
 _WINDOW_CHANGE = fields(
-    "metric string what was measured",
+    "metric string! `bitrate` or `framerate`",
     "previous number baseline",
     "current number now",
     "change_percent number relative to the baseline",
@@ -68,13 +70,13 @@ _CONNECTIONS = Group(
             "server_port integer our port",
             "remote_addr string `ip:port`, IPv6 in brackets",
             "tls boolean whether the connection is encrypted",
-            "protocol string `rtmp` or `rtmps`",
+            "protocol string! `rtmp` or `rtmps`",
         )),
         EventType("handshake_complete", DEBUG, "Right after `connection_accept`.", fields(
             "duration_ms number milliseconds the handshake took",
-            "scheme string `simple` or `digest`",
-            "tls_version string e.g. `TLSv1.3`",
-            "tls_cipher string cipher suite",
+            "scheme string! `simple` or `digest`",
+            "tls_version string e.g. `TLSv1.3`, empty without TLS",
+            "tls_cipher string cipher suite, empty without TLS",
         )),
         EventType("connection_close", INFO, "The connection's end, once per accept.", fields(
             "role string empty, `publisher` or `subscriber`",
@@ -92,7 +94,7 @@ _CONNECTIONS = Group(
         ),
         EventType("protocol_error", WARNING, "A violation that was tolerated; the connection goes on.", _PEER_ERROR),
         EventType("auth_failed", WARNING, "Publish or play was refused by the access rules.", fields(
-            "action string `publish` or `play`",
+            "action string! `publish` or `play`",
             _APP,
             _NAME,
             "error string why",
@@ -114,12 +116,12 @@ _STREAMS = Group(
         EventType("publish_start", INFO, "Access is granted and `NetStream.Publish.Start` is queued.", fields(
             _APP,
             "publishing_name string stream name, query removed",
-            "publish_type string `live`, `record` or `append`",
+            "publish_type string! `live`, `record` or `append`",
             _SESSION,
             "client_ip string the publisher's address",
             "encoder string the `flashVer` or encoder name it gave",
             "identity string who the access rules say it is",
-            "query string query of the stream name, secrets removed",
+            "query object the query of the stream name by its names, values hidden",
         )),
         EventType("publish_stop", INFO, "The publish session ended.", fields(
             "audio_packets integer audio messages received",
@@ -143,13 +145,13 @@ _STREAMS = Group(
             "policy string the rule that decided",
         )),
         EventType("play_start", INFO, "A player is attached to a stream.", fields(
-            _APP, _SESSION, "client_ip string the player's address", "protocol string `rtmp` or `http-flv`",
+            _APP, _SESSION, "client_ip string the player's address", "protocol string! `rtmp` or `http-flv`",
         )),
         EventType("play_stop", INFO, "A player is detached.", fields(
             _APP,
             _SESSION,
             "client_ip string the player's address",
-            "protocol string `rtmp` or `http-flv`",
+            "protocol string! `rtmp` or `http-flv`",
             "duration_sec number seconds since the start of the session",
             "bytes_sent integer media bytes sent",
             "frames_dropped integer frames this player was too slow for",
@@ -165,21 +167,21 @@ _STREAMS = Group(
             "idle_sec number seconds without a player",
         )),
         EventType("session_update", DEBUG, "Periodically per publisher and player; off by default.", fields(
-            "role string `publisher` or `subscriber`",
+            "role string! `publisher` or `subscriber`",
             _SESSION,
             "bytes integer media bytes so far",
-            "frames integer frames so far",
-            "frames_dropped integer frames dropped so far",
-            "queue_ms integer milliseconds of media waiting to be sent",
+            "frames integer? frames so far, of a publisher",
+            "frames_dropped integer? frames dropped so far, of a player",
+            "queue_ms integer? milliseconds of media waiting to be sent, to a player",
             "bitrate integer bits per second",
         )),
         EventType(
             "stream_error",
             ERROR,
-            "Invalid stream key, access refused, codec mismatch, media that can not be parsed, publish conflict.",
+            "Invalid stream key, access refused, codec mismatch, unreadable media, publish conflict or a limit reached.",
             fields(
-                "error_type string `invalid_stream_key`, `auth_failed`, `codec_mismatch`, `media_error` or "
-                "`publish_conflict`",
+                "error_type string! `invalid_stream_key`, `auth_failed`, `codec_mismatch`, `media_error`, "
+                "`publish_conflict` or `limit_reached`",
                 "error_message string what happened, in words",
                 _APP,
                 _NAME,
@@ -194,34 +196,35 @@ _MEDIA = Group(
         EventType(
             "codec_detected",
             INFO,
-            "The first packet of each media type that names its codec, and every change.",
+            "The first packet of each media type that says what it is (the sequence header of codecs that have one,"
+            " the first keyframe of VP8 and VP9), and every change of codec, profile, level, size, rate or channels.",
             fields(
-                "media_type string `audio` or `video`",
+                "media_type string! `audio` or `video`",
                 "codec_name string `H264`, `H265`, `AV1`, `VP8`, `VP9`, `VVC`, `AAC`, `MP3`, `OPUS`, `FLAC`, `AC3`, "
                 "`EAC3`, `SPEEX`, `G711A`, `G711U`…",
-                "codec_profile string lower case, e.g. `high`",
-                "level string e.g. `4.1`",
-                "bitrate integer bits per second",
-                "resolution string e.g. `1920x1080`",
-                "framerate number frames per second",
-                "sample_rate integer hertz",
-                "channels integer channels",
-                "packet_type string `sequence_header` or `raw`",
-                "frame_type string `keyframe` or `interframe`",
-                "change boolean whether another codec was there before",
+                "codec_profile string? lower case, e.g. `high`",
+                "level string? e.g. `4.1`",
+                "bitrate integer? bits per second, by the payload, else as `onMetaData` announced it",
+                "resolution string? e.g. `1920x1080`; cropped, not stretched to the pixel's shape",
+                "framerate number? frames per second, by the payload, else as `onMetaData` announced it",
+                "sample_rate integer? hertz that a decoder puts out",
+                "channels integer? channels that a decoder puts out",
+                "packet_type string! `sequence_header` or `raw`",
+                "frame_type string!? `keyframe` or `interframe`",
+                "change boolean whether something else was told of this media type before",
             ),
         ),
         EventType("stream_metadata", INFO, "`onMetaData` arrived for the first time or with new content.", fields(
-            "width integer pixels",
-            "height integer pixels",
-            "framerate number frames per second",
-            "video_bitrate integer bits per second",
-            "audio_bitrate integer bits per second",
-            "encoder string as sent",
-            "creation_date string as sent",
-            "title string as sent",
-            "duration number seconds",
-            "extra object every other scalar",
+            "width integer? pixels",
+            "height integer? pixels",
+            "framerate number? frames per second",
+            "video_bitrate integer? bits per second",
+            "audio_bitrate integer? bits per second",
+            "encoder string? as sent",
+            "creation_date string? as sent",
+            "title string? as sent",
+            "duration number? seconds",
+            "extra object? other numbers, texts and truths: at most 32, names of 64 and texts of 256 characters",
         )),
         EventType(
             "bitrate_change", WARNING, "The bitrate of the last 10 s fell below the baseline (20 %).", _WINDOW_CHANGE
@@ -232,9 +235,12 @@ _MEDIA = Group(
             "The frame rate of the last 10 s fell below the baseline (10 %).",
             _WINDOW_CHANGE,
         ),
-        EventType("resolution_change", WARNING, "A new sequence header with another size.", fields(
-            "previous string e.g. `1920x1080`", "current string e.g. `1280x720`",
-        )),
+        EventType(
+            "resolution_change",
+            WARNING,
+            "A new sequence header or, of VP8, VP9 and AV1, a keyframe with another size.",
+            fields("previous string e.g. `1920x1080`", "current string e.g. `1280x720`"),
+        ),
         EventType(
             "quality_alert",
             WARNING,
@@ -274,7 +280,7 @@ _RESOURCES = Group(
                 "threshold_ms number milliseconds",
                 _ALERT_SEVERITY,
                 _STATE,
-                _HOOK,
+                _OF_HOOK,
             ),
             "severity",
             _BY_SEVERITY,
@@ -283,7 +289,7 @@ _RESOURCES = Group(
             "resource_alert",
             WARNING,
             "File descriptors, disk space of the store or recordings, hook backlog, dead letters.",
-            _PERFORMANCE,
+            (*_PERFORMANCE, *fields(_OF_HOOK, "path string? directory whose file system is full")),
             "severity",
             _BY_SEVERITY,
         ),
@@ -350,7 +356,7 @@ _SERVER = Group(
             INFO,
             "`SIGHUP` or a changed file was applied or rejected.",
             fields(
-                "result string `applied` or `rejected`",
+                "result string! `applied` or `rejected`",
                 "changed array sections that changed",
                 "restart_needed array keys that need a restart",
                 "errors array problems found",
@@ -366,6 +372,16 @@ GROUPS = (_CONNECTIONS, _STREAMS, _MEDIA, _RESOURCES, _SERVER)
 #: Every event type by name, in the order of the documentation.
 EVENT_TYPES: Mapping[str, EventType] = MappingProxyType({
     event_type.name: event_type for group in GROUPS for event_type in group.types
+})
+
+#: What is worth little when it is late. Where room is short these are given up first; all others are durable.
+VOLATILE_TYPES = frozenset({
+    "bitrate_change",
+    "framerate_change",
+    "latency_alert",
+    "performance_alert",
+    "quality_alert",
+    "session_update",
 })
 
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from .catalogue import EVENT_TYPES
 
@@ -40,6 +40,9 @@ _FIELD_NAMES = {
     name: frozenset(entry.name for entry in event_type.fields) for name, event_type in EVENT_TYPES.items()
 }
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+Kind = TypeVar("Kind", bound="Event")
 
 
 class Emit(Protocol):
@@ -122,6 +125,20 @@ class Event:
                 env[name] = text
                 room -= size
         return env
+
+
+_COPIED = tuple(Event.__dataclass_fields__)
+
+
+def copied(event: Event, kind: type[Kind], seq: int | None = None) -> Kind:
+    """The same event as an object of the class ``kind``, by default with the same ``seq``; the body is shared, fields
+    that only that class has are not set yet."""
+    copy = object.__new__(kind)
+    for name in _COPIED:
+        object.__setattr__(copy, name, getattr(event, name))
+    if seq is not None:
+        object.__setattr__(copy, "seq", seq)
+    return copy
 
 
 def _plain(value: object, depth: int) -> object:

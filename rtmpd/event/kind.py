@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,14 +15,19 @@ CRITICAL = "critical"
 #: Least severe first.
 SEVERITIES = (DEBUG, INFO, WARNING, ERROR, CRITICAL)
 
+_QUOTED = re.compile("`([^`]+)`")
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of ``data``. ``type`` is the JSON type: string, integer, number, boolean, array or object."""
+    """One key of ``data``. ``type`` is the JSON type: string, integer, number, boolean, array or object; ``values`` are
+    all that there are, none if there is no end of them. An ``optional`` one is absent where it is not known."""
 
     name: str
     type: str
     meaning: str
+    values: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +61,11 @@ class Group:
 
 
 def fields(*rows: str) -> tuple[Field, ...]:
-    """The fields written as rows of ``name type meaning``."""
-    return tuple(Field(*row.split(" ", 2)) for row in rows)
+    """The fields written as rows of ``name type meaning``. The type can have marks behind it: ``!`` if the words that
+    ``meaning`` has in backquotes are all values that there are, ``?`` if the field is optional."""
+    return tuple(_field(*row.split(" ", 2)) for row in rows)
+
+
+def _field(name: str, mark: str, meaning: str) -> Field:
+    values = tuple(_QUOTED.findall(meaning)) if "!" in mark else ()
+    return Field(name, mark.rstrip("!?"), meaning, values, "?" in mark)

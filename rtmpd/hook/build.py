@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from socket import gethostname
 
 from ..clock import Clock
-from ..errors import ConfigError, CredentialError, Problem
-from ..settings import AuthSettings, HookSettings
+from ..errors import ConfigError, CredentialError, PluginError, Problem, TemplateError
+from ..settings import NEGOTIATE_OFF, THREAD_AUTO, THREAD_NO, THREAD_YES, AuthSettings, HookSettings
+from .format import Form, TemplateEncoder, Terms, terms_of
+from .negotiation import FixedTerms, NegotiatedTerms
 from .oauth2 import OAuth2Signer, check_credentials, shared_source
+from .plugins import make
 from .signing import BODY_SIGNERS, Signer, check_together, short_secrets
+from .signing_http import HttpSigner
 from .sink.base import Hook
+from .sink.plugin import PluginHook
 from .sink.script import ScriptHook
 from .sink.stdio import FORMATS, StdioHook
-from .sink.webhook import WebhookHook
+from .sink.webhook import WebhookHook, Wire, path_of
+from .sink.worker import WorkerHook
+from .template import Template
 from .tokens import JwtSigner, weak_key
 
 
@@ -30,23 +38,62 @@ def _script(settings: HookSettings, clock: Clock) -> Hook:
     return ScriptHook(settings.id, settings.target, clock)
 
 
+def _worker(settings: HookSettings, clock: Clock) -> Hook:
+    if not settings.target:
+        raise _error(settings, "no worker given", "")
+    return WorkerHook(settings.id, settings.target, clock)
+
+
+def _plugin(settings: HookSettings, clock: Clock) -> Hook:
+    try:
+        plugin = make(settings.target, settings.id, dict(settings.options))
+    except PluginError as error:
+        problem = Problem("", f"hooks.{settings.id}.{error.key}", str(error), hint=error.hint)
+        raise ConfigError([problem]) from error
+    wishes = {THREAD_AUTO: bool(getattr(plugin, "blocking", False)), THREAD_YES: True, THREAD_NO: False}
+    return PluginHook(settings.id, plugin, settings.concurrency if wishes[settings.run_in_thread] else 0, clock)
+
+
 def _webhook(settings: HookSettings, clock: Clock) -> Hook:
     http = settings.http
     try:
         check_together(settings.auth, http.headers, settings.target)
         signers = [_signer(auth, settings, clock) for auth in settings.auth]
-        return WebhookHook(settings.id, settings.target, settings.concurrency, clock, http, signers)
+        wire, batch_bytes = _wire(settings, clock), settings.delivery.batch_bytes
+        return WebhookHook(
+            settings.id, settings.target, settings.concurrency, clock, http, signers, wire, batch_bytes
+        )
     except CredentialError as error:
         problem = Problem("", f"hooks.{settings.id}.auth.{error.key}", str(error), hint=error.hint)
         raise ConfigError([problem]) from error
+    except TemplateError as error:
+        raise _error(settings, f"template: {error}", "") from error
     except ValueError as error:
         raise _error(settings, str(error), "") from error
+
+
+def _wire(settings: HookSettings, clock: Clock) -> Wire:
+    """Under which terms events are sent. Raises TemplateError."""
+    body, most = settings.body, settings.delivery.batch_events
+    node = body.node or gethostname()
+    if body.template:
+        return FixedTerms(Terms(TemplateEncoder(Template(body.template, body.content_type), node)))
+    if body.negotiate != NEGOTIATE_OFF:
+        return NegotiatedTerms(body, node, most, settings.filter.rate_limit, clock)
+    return FixedTerms(terms_of(Form(body.format, body.schema), node, most))
+
+
+def check_template(template: str, content_type: str) -> None:
+    """Raises TemplateError if it can not be used."""
+    Template(template, content_type)
 
 
 def _signer(auth: AuthSettings, settings: HookSettings, clock: Clock) -> Signer:
     """What proves who sends it. Raises CredentialError."""
     if auth.type == "oauth2":
         return OAuth2Signer(shared_source(auth, settings.http, clock))
+    if auth.type == "http_signature":
+        return HttpSigner(auth, path_of(settings.target))
     return JwtSigner(auth) if auth.type == "jwt" else BODY_SIGNERS[auth.type](auth)
 
 
@@ -62,7 +109,10 @@ def check_auth(
     if auth.type == "jwt":
         JwtSigner(auth)
         return weak_key(auth)
-    BODY_SIGNERS[auth.type](auth)
+    if auth.type == "http_signature":
+        HttpSigner(auth, "/")
+    else:
+        BODY_SIGNERS[auth.type](auth)
     return short_secrets(auth)
 
 
@@ -78,6 +128,8 @@ def _error(settings: HookSettings, message: str, text: str) -> ConfigError:
 
 _BUILDERS: dict[str, Callable[[HookSettings, Clock], Hook]] = {
     "script": _script,
+    "worker": _worker,
+    "plugin": _plugin,
     "webhook": _webhook,
     "stdio": _stdio,
 }

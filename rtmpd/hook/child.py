@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -22,6 +22,8 @@ GRACE_S = 2.0
 
 _POLL_S = 0.02
 _LINGERING_PIPES = 1024
+_INHERITED = ("PATH", "HOME", "LANG", "TZ")
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # The patched one would start a watcher of its own and keep every status for a waitpid nobody calls.
 _posix_spawn = get_original("os", "posix_spawn")
@@ -29,8 +31,14 @@ _posix_spawn = get_original("os", "posix_spawn")
 _close_now = get_original("os", "close")
 
 
+def base_env() -> dict[str, str]:
+    """What a child sees of the daemon's environment, which holds secrets: where programs are, and the locale."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {"PATH": _DEFAULT_PATH, **inherited}
+
+
 class ErrorOutput:
-    """Reads a child's stderr, keeps the last ``OUTPUT_BYTES`` and counts all of it.
+    """Reads a child's stderr, keeps the last ``OUTPUT_BYTES`` and counts all of it; ``tell`` is given each piece.
 
     A background process may hold the pipe longer than the child lives. Closing our end would kill
     it with SIGPIPE at its next word, so after ``forget`` the pipe is still drained, into nothing,
@@ -38,13 +46,14 @@ class ErrorOutput:
     ``_LINGERING_PIPES``; those beyond are closed.
     """
 
-    __slots__ = ("_fd", "_kept", "_tail", "_watcher", "count")
+    __slots__ = ("_fd", "_kept", "_tail", "_tell", "_watcher", "count")
 
     _lingering = 0
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, tell: Callable[[bytes], None] | None = None) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
+        self._tell = tell
         self._tail = b""
         self._kept = True
         self.count = 0
@@ -85,6 +94,8 @@ class ErrorOutput:
         self.count += len(piece)
         if self._kept:
             self._tail = (self._tail + piece)[-OUTPUT_BYTES:]
+            if self._tell:
+                self._tell(piece)
 
     def _close(self) -> None:
         self._watcher.stop()
@@ -94,19 +105,27 @@ class ErrorOutput:
 
 
 class Child:
-    """A running child. stdin and stdout are /dev/null, stderr is ``errors``.
+    """A running child. stdin and stdout are /dev/null or the descriptors given, which stay the caller's; stderr is
+    ``errors``, and ``tell`` is given each piece of it.
 
     Raises OSError if it can not be started. Never switches.
     """
 
     __slots__ = ("_exited", "_watcher", "errors", "pid", "returncode")
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        stdin: int | None = None,
+        stdout: int | None = None,
+        tell: Callable[[bytes], None] | None = None,
+    ) -> None:
         loop = get_hub().loop
         loop.install_sigchld()
         read_end, write_end = os.pipe()  # close-on-exec, like every descriptor Python makes
         try:
-            self.pid = _spawn(argv, env, write_end)
+            self.pid = _spawn(argv, env, stdin, stdout, write_end)
         except OSError:
             _close_now(read_end)
             raise
@@ -115,13 +134,17 @@ class Child:
         self._exited = Signal()
         self._watcher: Any = loop.child(self.pid)
         self._watcher.start(self._on_exit)
-        self.errors = ErrorOutput(read_end)
+        self.errors = ErrorOutput(read_end, tell)
         #: The exit status, or minus the number of the signal that ended it; None while it runs.
         self.returncode: int | None = None
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the child itself, not for what it left in the background. May switch greenlets."""
         return bool(self._exited.wait(max(timeout_s, 0)))
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called by the event loop when the child itself has ended; it must not wait."""
+        self._exited.rawlink(lambda _: call())
 
     def end(self, grace_s: float = GRACE_S) -> None:
         """SIGTERM to the whole group, and SIGKILL to what is left of it after the grace. May switch greenlets."""
@@ -153,14 +176,16 @@ class Child:
         self._exited.set()
 
 
-def _spawn(argv: Sequence[str], env: Mapping[str, str], stderr: int) -> int:
+def _spawn(
+    argv: Sequence[str], env: Mapping[str, str], stdin: int | None, stdout: int | None, stderr: int
+) -> int:
     pid: int = _posix_spawn(
         argv[0],
         argv,
         env,
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            _standard(0, stdin, os.O_RDONLY),
+            _standard(1, stdout, os.O_WRONLY),
             (os.POSIX_SPAWN_DUP2, stderr, 2),
         ],
         setsid=True,
@@ -168,3 +193,10 @@ def _spawn(argv: Sequence[str], env: Mapping[str, str], stderr: int) -> int:
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and children inherit that
     )
     return pid
+
+
+def _standard(number: int, given: int | None, mode: int) -> tuple[object, ...]:
+    """The file action for a standard descriptor of the child."""
+    if given is None:
+        return (os.POSIX_SPAWN_OPEN, number, os.devnull, mode, 0)
+    return (os.POSIX_SPAWN_DUP2, given, number)

@@ -61,15 +61,22 @@ class Letter(Event):
 
 
 class DeadLetters:
-    """The dead letters of one hook. ``forward`` takes each of them and never waits; it is None where nobody wants to
-    be told. Never switches."""
+    """The dead letters of one hook. ``forward`` takes each of them to those who want to be told, ``store`` writes it
+    down; neither waits, and both may be None. Never switches."""
 
-    __slots__ = ("_clock", "_forward", "_hook_id", "counts", "kept")
+    __slots__ = ("_clock", "_forward", "_hook_id", "_store", "counts", "kept")
 
-    def __init__(self, hook_id: str, clock: Clock, forward: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self,
+        hook_id: str,
+        clock: Clock,
+        forward: Callable[[Event], None] | None = None,
+        store: Callable[[DeadLetter], None] | None = None,
+    ) -> None:
         self._hook_id = hook_id
         self._clock = clock
         self._forward = forward
+        self._store = store
         self.counts: Counter[str] = Counter()
         self.kept: deque[DeadLetter] = deque(maxlen=_KEPT)
 
@@ -78,6 +85,8 @@ class DeadLetters:
         letter = DeadLetter(event, self._hook_id, reason, attempts, last_error, self._clock.wall())
         self.counts[reason] += 1
         self.kept.append(letter)
+        if self._store:
+            self._store(letter)
         if self._forward:
             self._forward(_enveloped(letter))
 

@@ -22,12 +22,15 @@ the proxy, and for the host of the URL if that is an address.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from select import POLLIN
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
+from gevent.monkey import get_original
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -59,6 +62,7 @@ _PRIVATE = _networks("""
     198.51.100.0/24 203.0.113.0/24
     fc00::/7 fec0::/10 100::/64 64:ff9b:1::/48 2001::/32 2001:db8::/32 2002::/16 3fff::/20 5f00::/16
 """)
+_poll = get_original("select", "poll")
 _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
 
@@ -150,7 +154,7 @@ class EgressAdapter(HTTPAdapter):
         """Send; the answer's body is not read yet, redirects are not followed. Raises the errors of requests and
         urllib3, and AddressRefused inside of them. May switch greenlets."""
         if self._proxies:
-            self._check_literal(urlsplit(request.url or "").hostname or "")
+            self.check_literal(urlsplit(request.url or "").hostname or "")
         return self.send(request, stream=True, verify=self._verify, cert=self._cert, proxies=self._proxies)
 
     def pool_of(self, request: requests.PreparedRequest) -> HTTPConnectionPool:
@@ -159,14 +163,68 @@ class EgressAdapter(HTTPAdapter):
         assert isinstance(pool, HTTPConnectionPool)
         return pool
 
-    def _check_literal(self, host: str) -> None:
-        """A proxy connects to an address that we never see, except when it is written in the URL."""
+    def route_of(self, request: requests.PreparedRequest) -> Route:
+        """What requests finds out anew for each request, for those that go to the URL of this one. Raises what
+        ``exchange`` raises. Never switches."""
+        pool = self.pool_of(request)
+        self.cert_verify(pool, request.url, self._verify, self._cert)
+        target = self.request_url(request, self._proxies)
+        literal = urlsplit(request.url or "").hostname or "" if self._proxies else ""
+        return Route(self, pool, target, literal)
+
+    def check_literal(self, host: str) -> None:
+        """A proxy connects to an address that we never see, except when it is written in the URL. Raises
+        AddressRefused."""
         try:
             address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
         except OSError:
             return  # a name: it is the proxy that resolves it
         if reason := self._rules.refusal(address):
             raise AddressRefused(reason)
+
+
+class Route:
+    """The way to one URL: ``pool`` are the connections, ``target`` is what stands in the request line, ``literal`` the
+    host of a URL that is asked for through a proxy."""
+
+    __slots__ = ("_adapter", "_literal", "_target", "pool")
+
+    def __init__(self, adapter: EgressAdapter, pool: HTTPConnectionPool, target: str, literal: str) -> None:
+        self._adapter = adapter
+        self._target = target
+        self._literal = literal
+        self.pool = pool
+
+    def exchange(self, method: str, headers: Mapping[str, str], body: bytes | None) -> urllib3.BaseHTTPResponse:
+        """Send; the answer's body is not read yet, redirects are not followed. ``headers`` have the length of the body.
+        Raises the errors of urllib3, and AddressRefused inside of them. May switch greenlets."""
+        if self._literal:
+            self._adapter.check_literal(self._literal)
+        return self.pool.urlopen(
+            method,
+            self._target,
+            body,
+            headers,
+            self._adapter.max_retries,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+
+
+def head_of(raw: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
+    """A small answer to its end, so that the connection can be used again; of a large one just
+    the head, undecoded, so that nobody can fill our memory. May switch greenlets."""
+    pieces: list[bytes] = []
+    left = most_bytes
+    while left > 0:
+        piece = raw.read(left, decode_content=False)
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def root_of(error: BaseException) -> BaseException:
@@ -176,14 +234,46 @@ def root_of(error: BaseException) -> BaseException:
     return error
 
 
+class _Brisk(HTTPConnection):
+    """Sends the head and the body of a request together, and asks the kernel itself whether it is still connected: the
+    poll of the event loop costs as much as the send."""
+
+    _held: list[bytes] | None = None
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        """Called by the pool."""
+        held = self._held = []
+        try:
+            super().request(*arguments, **named)
+        finally:
+            self._held = None
+        self.send(b"".join(held))
+
+    def send(self, data: Any) -> None:
+        """Called by ``request`` and, for the proxy, by ``connect``."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used again: nothing is there to be read, not even the end."""
+        if self.sock is None:
+            return False
+        poll = _poll()
+        poll.register(self.sock.fileno(), POLLIN)
+        return not poll.poll(0)
+
+
 def _guarded_pools(rules: NetworkRules) -> dict[str, type[HTTPConnectionPool]]:
     """Pools whose connections follow ``rules``. The manager knows its pools by class, so the rules are in them."""
 
-    class Http(HTTPConnection):
+    class Http(_Brisk, HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return _connect(self, rules)
 
-    class Https(HTTPSConnection):
+    class Https(_Brisk, HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             return _connect(self, rules)
 

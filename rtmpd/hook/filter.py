@@ -55,6 +55,11 @@ class Filter:
                 return reason
         return ""
 
+    def verdict(self, event: Event) -> str:
+        """The same for somebody who only wants to know: no token is asked for."""
+        checks = self._checks[:-1] if self.bucket else self._checks
+        return next((reason for check in checks if (reason := check(event))), "")
+
     def _compiled(self) -> tuple[Check, ...]:
         settings, checks = self.settings, []
         if self.event_types:
@@ -70,17 +75,19 @@ class Filter:
 
 
 class FilterEngine:
-    """The filters of all hooks by id, and how many events each refused and why (``refused``).
+    """The filters of all hooks by id, and how many events each refused and why (``refused``; ``refused_in_all`` by
+    reason alone, those of hooks that are gone included).
 
     A hook without a filter gets every event. Never switches.
     """
 
-    __slots__ = ("_clock", "_filters", "refused")
+    __slots__ = ("_clock", "_filters", "refused", "refused_in_all")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._filters: Mapping[str, Filter] = {}
         self.refused: Counter[tuple[str, str]] = Counter()
+        self.refused_in_all: Counter[str] = Counter()
 
     def should_trigger(self, event: Event, hook_id: str) -> tuple[bool, str]:
         """Whether the hook gets the event, and if not, why: one of ``REASONS``. It is counted, and one that
@@ -89,7 +96,13 @@ class FilterEngine:
         reason = filter.check(event) if filter else ""
         if reason:
             self.refused[hook_id, reason] += 1
+            self.refused_in_all[reason] += 1
         return not reason, reason
+
+    def verdict(self, event: Event, hook_id: str) -> str:
+        """What ``should_trigger`` would say but for the rate; nothing is counted."""
+        filter = self._filters.get(hook_id)
+        return filter.verdict(event) if filter else ""
 
     def update_filter(
         self, hook_id: str, settings: FilterSettings, event_types: tuple[str, ...] | None = None

@@ -10,28 +10,45 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import gevent
 from gevent import Greenlet
 
+from ..change import Change
 from ..clock import Clock
-from ..errors import ConfigError, FilterError, MisuseError, Problem
+from ..errors import ConfigError, FilterError, MisuseError, Problem, StartError
 from ..event.birth import Births
-from ..event.catalogue import EVENT_TYPES, matches
+from ..event.catalogue import EVENT_TYPES, VOLATILE_TYPES
 from ..event.event import Event
+from ..event.pairing import STOP_TYPES, ends
 from ..log import logger
-from ..settings import DeliverySettings, FilterSettings, HookSettings, HooksSettings, RetrySettings
+from ..settings import (
+    GUARANTEE_NONE,
+    DeliverySettings,
+    FilterSettings,
+    HookSettings,
+    HooksSettings,
+    RetrySettings,
+)
 from .build import build_hook
-from .deadletter import DeadLetter, DeadLetters
+from .deadletter import DeadLetter
 from .filter import Filter, FilterEngine
-from .lane import Lane
+from .lane import ACTIVE, Lane
+from .lanes import LaneBuilder
+from .records import Records
 from .sink.base import Hook
+from .sink.worker import join_ending
+from .store.feed import Feed
+from .store.log import EventLog
+from .store.recovery import missing_ends
+from .witness import NoWitness, Witness
 
 _DEFAULTS = HookSettings(id="", type="", target="")
 _CLOSE_WAIT_S = 1.0
-_LETTER_ATTEMPTS = 3
+_WORKERS_WAIT_S = 3.0
+_POLL_S = 0.02
 
 _log = logger("hook")
 
@@ -40,7 +57,11 @@ class HookManager:
     """Takes events and has them delivered by the hooks of ``settings`` and those registered by hand.
 
     Raises ConfigError if a hook of ``settings`` can not be built. Never switches. ``filters`` are asked by ``emit``
-    for each hook that is bound to the event's type.
+    for each hook that is bound to the event's type; ``witness`` sees what becomes of each try,
+    ``generated`` is given the type of each event that the hooks themselves tell.
+
+    The first hook that may count on its events opens the log (``events``), which raises StartError if its file can not
+    be used.
     """
 
     def __init__(
@@ -49,10 +70,16 @@ class HookManager:
         clock: Clock,
         random_bytes: Callable[[int], bytes] = os.urandom,
         build: Callable[[HookSettings, Clock], Hook] = build_hook,
+        witness: Witness | None = None,
+        generated: Callable[[str], None] = lambda type: None,
     ) -> None:
+        self._generated = generated
         self._clock = clock
         self._build = build
         self._births = Births(clock.wall, random_bytes)
+        self.records = Records(settings, clock, witness or NoWitness())
+        self._lane_builder = LaneBuilder(clock, build, self._tell, self.records)
+        self.events: EventLog | None = None
         self._concurrency = settings.concurrency
         self.filters = FilterEngine(clock)
         self._lanes: dict[str, Lane] = {}
@@ -67,6 +94,8 @@ class HookManager:
         if lanes is None:
             lanes = self._wanted_by(type)
         if not lanes:
+            if self.events is not None and type in STOP_TYPES:
+                self.events.forget_session(ends(type, conn_id, stream_key, data))
             return
         try:
             event = self._births.event(type, conn_id, stream_key, data)
@@ -110,7 +139,9 @@ class HookManager:
             delivery=delivery,
         )
         filters = self._compiled([settings])
-        self._install({**self._lanes, hook.id: self._lane(hook, settings, configured=False)}, filters)
+        self._open_log([settings])
+        lane = self._lane_builder.lane(hook, settings, self._cap(settings), False, self.events)
+        self._install({**self._lanes, hook.id: lane}, filters)
 
     def unregister(self, hook_id: str) -> bool:
         """Remove a hook; what it has queued is still delivered. False if there is none. Never switches."""
@@ -127,21 +158,38 @@ class HookManager:
         Raises ConfigError, and then nothing has changed. Never switches, so no event meets half of the
         old and half of the new.
         """
+        self.prepare(settings).commit()
+
+    def prepare(self, settings: HooksSettings) -> Change:
+        """The same in two steps (``change``). Raises ConfigError."""
         if self._closed:
             raise MisuseError("the hooks are closed")
         filters = self._compiled(settings.hooks)
+        self._store = settings.store
+        self._open_log(settings.hooks)
+        built: list[Hook] = []
         lanes = {id: lane for id, lane in self._lanes.items() if not lane.configured}
         for wanted in settings.hooks:
             lane = self._lanes.get(wanted.id)
             if lane is None or not _same_but_filter(lane.settings, wanted):
-                lane = self._lane(self._build(wanted, self._clock), wanted, configured=True)
+                hook = self._build(wanted, self._clock)
+                built.append(hook)
+                lane = self._lane_builder.lane(hook, wanted, self._cap(wanted), True, self.events)
             lanes[wanted.id] = lane
-        for wanted in settings.hooks:
-            lanes[wanted.id].settings = wanted
-        self._concurrency = settings.concurrency
-        for lane in lanes.values():
-            lane.concurrency = self._cap(lane.settings)
-        self._install(lanes, filters)
+
+        def commit() -> None:
+            for wanted in settings.hooks:
+                lanes[wanted.id].settings = wanted
+            self._concurrency = settings.concurrency
+            for lane in lanes.values():
+                lane.concurrency = self._cap(lane.settings)
+            self._install(lanes, filters)
+
+        def abort() -> None:
+            for hook in built:
+                hook.close()
+
+        return Change(commit, abort=abort)
 
     def stats(self) -> dict[str, object]:
         """Counts for status pages; ``hooks`` holds those of each hook by its id."""
@@ -153,21 +201,33 @@ class HookManager:
             "pool_size": sum(lane.concurrency for lane in lanes),
             "pool_active": sum(lane.active for lane in [*lanes, *self._retiring]),
             "hooks_by_type": dict(Counter(lane.hook.type for lane in lanes)),
-            "hooks": {
-                id: {
-                    "executed": lane.executed,
-                    "failed": lane.failed,
-                    "dropped": lane.dropped,
-                    "queued": lane.queued,
-                    "active": lane.active,
-                    "state": lane.state,
-                    "retried": lane.retried,
-                    "dead": dict(lane.letters.counts),
-                    "filtered": self.filters.refusals(id),
-                }
-                for id, lane in self._lanes.items()
-            },
+            "hooks": {id: self.facts_of(lane) for id, lane in self._lanes.items()},
         }
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """The lanes by the ids of their hooks."""
+        return self._lanes
+
+    def facts_of(self, lane: Lane) -> dict[str, object]:
+        """What one hook has done and has to do."""
+        return {
+            "executed": lane.executed,
+            "failed": lane.failed,
+            "dropped": lane.dropped,
+            "queued": max(lane.queued, 0),
+            "active": lane.active,
+            "limit": lane.limit,
+            "state": lane.state,
+            "oldest_sec": lane.oldest_s,
+            "retried": lane.retried,
+            "dead": dict(lane.letters.counts),
+            "filtered": self.filters.refusals(lane.hook.id),
+        }
+
+    def born(self, type: str, conn_id: str, stream_key: str, data: dict[str, object]) -> Event:
+        """An event as of now that is told to nobody. Never switches."""
+        return self._births.event(type, conn_id, stream_key, data)
 
     def dead_letters(self, hook_id: str) -> list[DeadLetter]:
         """The latest events that the hook did not get, oldest first; none if there is no such hook."""
@@ -180,7 +240,10 @@ class HookManager:
         if self._closed:
             return
         self._closed = True
+        deadline = self._clock.monotonic() + drain_s
+        self._drain_log(deadline)
         self._install({}, {})
+        drain_s = max(deadline - self._clock.monotonic(), 0.0)
         lanes, retirements = list(self._retiring), list(self._retiring.values())
         try:
             gevent.joinall(retirements, timeout=drain_s)
@@ -189,34 +252,54 @@ class HookManager:
                 if lost := each.abandon():
                     _log.error("events lost at stop", hook_id=each.hook.id, hook_type=each.hook.type, count=lost)
             gevent.joinall(retirements, timeout=_CLOSE_WAIT_S)
+            if self.events is not None and (lost := self.events.close(_CLOSE_WAIT_S)):
+                _log.error("events lost at stop, the event store could not be written", count=lost)
+            self.records.close()
+            join_ending(_WORKERS_WAIT_S)
 
-    def _lane(self, hook: Hook, settings: HookSettings, configured: bool) -> Lane:
-        def tell(type: str, data: dict[str, object]) -> None:
-            self._tell(hook.id, type, data)
+    def _drain_log(self, deadline: float) -> None:
+        """Wait until the lanes of the log have delivered what they can deliver now."""
+        lanes = [lane for lane in self._lanes.values() if lane.feed]
+        while self.events is not None and self._clock.monotonic() < deadline:
+            if not self.events.staged and all(lane.queued + lane.active <= 0 or lane.state != ACTIVE for lane in lanes):
+                return
+            gevent.sleep(_POLL_S)
 
-        url = settings.delivery.dead_letter_url
-        follower = self._letters_lane(settings, url) if url else None
-        letters = DeadLetters(hook.id, self._clock, follower.offer if follower else None)
-        return Lane(hook, settings, self._cap(settings), self._clock, configured, tell, letters, follower)
+    def _open_log(self, hooks: Iterable[HookSettings]) -> None:
+        """Have the log if one of the hooks needs it. Raises StartError at the first time, ConfigError later."""
+        if self.events is not None:
+            if not self.events.reconfigure(self._store):
+                _log.warning("another event store needs a restart", store=self._store.path)
+            return
+        if all(hook.delivery.guarantee_level == GUARANTEE_NONE for hook in hooks):
+            return
+        try:
+            self.events = EventLog(self._store, self._clock, self._tell_dropped)
+        except StartError as error:
+            if self._lanes:
+                raise ConfigError([Problem("", "store.path", str(error))]) from error
+            raise
+        _log.info("event store opened", store=self._store.path, durability=self._store.durability)
 
-    def _letters_lane(self, settings: HookSettings, url: str) -> Lane:
-        """Takes the dead letters of a hook to their URL. It has nothing that proves who the hook is, and what
-        becomes of it is only logged: were it told as events, a dead endpoint would feed itself."""
-        own = HookSettings(
-            f"{settings.id}.dead-letters",
-            "webhook",
-            url,
-            timeout_s=settings.timeout_s,
-            concurrency=1,
-            retry=RetrySettings(max_attempts=_LETTER_ATTEMPTS),
-            http=replace(settings.http, headers=(), client_cert="", client_key=""),
-        )
-        hook = self._build(own, self._clock)
-        return Lane(hook, own, 1, self._clock, False, lambda type, data: None, DeadLetters(own.id, self._clock))
+    def recover(self) -> int:
+        """Tell the ends of what a crash has cut short; how many. To be called once, before anything else begins.
+        Never switches."""
+        if self.events is None or not self.events.left:
+            return 0
+        missing = missing_ends(self.events)
+        for end in missing:
+            self.emit(end.type, conn_id=end.conn_id, stream_key=end.stream_key, **end.data)
+        _log.warning("the last run was cut short, its ends are told now", events=len(missing))
+        return len(missing)
+
+    def _tell_dropped(self, hook_id: str, data: dict[str, object]) -> None:
+        self.records.gap(hook_id, data)
+        self._tell(hook_id, "events_dropped", data)
 
     def _tell(self, hook_id: str, type: str, data: dict[str, object]) -> None:
         """Emit an event about a hook, to all but that hook itself. Never switches, never raises."""
         try:
+            self._generated(type)
             lanes = [lane for lane in self._wanted_by(type) if lane.hook.id != hook_id]
             if lanes:
                 self._offer(self._births.event(type, "", "", data), lanes)
@@ -229,9 +312,22 @@ class HookManager:
 
     def _offer(self, event: Event, lanes: Iterable[Lane]) -> None:
         should_trigger = self.filters.should_trigger
+        feeds: list[Feed] = []
         for lane in lanes:
-            if should_trigger(event, lane.hook.id)[0]:
+            if not should_trigger(event, lane.hook.id)[0]:
+                continue
+            if lane.feed is None:
                 lane.offer(event)
+            elif self.events and self.events.room.is_tight and event.type in VOLATILE_TYPES:
+                lane.shed(event)
+            else:
+                feeds.append(lane.feed)
+        if self.events is None:
+            return
+        if feeds:
+            self.events.append(event, feeds)
+        elif event.type in STOP_TYPES:
+            self.events.forget_session(ends(event.type, event.conn_id, event.stream_key, event.data))
 
     def _compiled(self, hooks: Iterable[HookSettings]) -> dict[str, Filter]:
         """The filters of these hooks, not in use yet. Raises ConfigError with all that is wrong with them."""
@@ -246,12 +342,13 @@ class HookManager:
         return filters
 
     def _wanted_by(self, type: str) -> tuple[Lane, ...]:
-        return tuple(lane for lane in self._lanes.values() if matches(type, lane.settings.event_types))
+        return tuple(lane for lane in self._lanes.values() if lane.takes(type))
 
     def _install(self, lanes: dict[str, Lane], filters: dict[str, Filter]) -> None:
         """Make ``lanes`` the lanes, and let those that are no longer among them end. Hooks that ``filters`` do not
         name keep what they have."""
         removed = [lane for id, lane in self._lanes.items() if lanes.get(id) is not lane]
+        added = [lane for id, lane in lanes.items() if self._lanes.get(id) is not lane]
         self._lanes = lanes
         self.filters.install(filters, lanes)
         self._index = {type: self._wanted_by(type) for type in EVENT_TYPES}
@@ -259,6 +356,13 @@ class HookManager:
             retirement = gevent.spawn(self._retire, lane)
             retirement.name = f"hook-retire-{lane.hook.id}"
             self._retiring[lane] = retirement
+        for lane in added:
+            self._start(lane)
+
+    def _start(self, lane: Lane) -> None:
+        """Let it deliver, unless another one of the same feed has not ended."""
+        if lane.feed is None or all(other.feed is not lane.feed for other in self._retiring):
+            lane.start()
 
     def _retire(self, lane: Lane) -> None:
         """Wait for what the lane has queued, then let its hook go; after it the lane of its dead letters."""
@@ -267,6 +371,9 @@ class HookManager:
             each.join()
             each.hook.close()
         del self._retiring[lane]
+        successor = self._lanes.get(lane.hook.id)
+        if successor is not None and successor.feed is lane.feed is not None:
+            self._start(successor)
 
 
 def _same_but_filter(one: HookSettings, other: HookSettings) -> bool:

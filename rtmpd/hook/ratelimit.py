@@ -30,6 +30,11 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def wait_s(self) -> float:
+        """Seconds until there is a token again, 0 if there is one."""
+        gained = (self._clock.monotonic() - self._at) * self._per_s
+        return max(1 - self._tokens - gained, 0.0) / self._per_s
+
     def is_for(self, limit: RateLimit, burst: int) -> bool:
         """Whether a bucket made of these settings would be like this one."""
         return self.limit == limit and self.burst == (burst or limit.events)

@@ -26,17 +26,20 @@ _KEYS: dict[str, Callable[[Event], str]] = {
 
 class Delivery:
     """One event on its way through a lane. ``number`` counts the lane's events, ``key`` is what it is ordered by
-    ("" if by nothing), ``since`` the monotonic moment at which the lane got it, ``attempts`` the tries that
-    count."""
+    ("" if by nothing), ``since`` the monotonic moment at which it was born, ``attempts`` the tries that
+    count. ``seq`` is its place in the log, 0 if it is in none; ``doubt`` says why it may have been received before,
+    "" if it can not have been."""
 
-    __slots__ = ("attempts", "event", "key", "number", "since")
+    __slots__ = ("attempts", "doubt", "event", "key", "number", "seq", "since")
 
-    def __init__(self, number: int, event: Event, key: str, since: float) -> None:
+    def __init__(self, number: int, event: Event, key: str, since: float, seq: int = 0) -> None:
         self.number = number
         self.event = event
         self.key = key
         self.since = since
+        self.seq = seq
         self.attempts = 0
+        self.doubt = ""
 
 
 class Schedule:
@@ -69,17 +72,18 @@ class Schedule:
         """How many could be taken now."""
         return len(self._runnable) + len(self._held)
 
-    def add(self, event: Event, since: float) -> None:
+    def add(self, event: Event, since: float, seq: int = 0) -> Delivery:
         """Append the event."""
         number = self._number = self._number + 1
         key = self._key_of(event)
-        self._waiting[number] = Delivery(number, event, key, since)
+        delivery = self._waiting[number] = Delivery(number, event, key, since, seq)
         if key:
             if key in self._behind:
                 self._append_behind(key, number)
-                return
+                return delivery
             self._behind[key] = None
         heappush(self._runnable, number)
+        return delivery
 
     def take(self) -> Delivery | None:
         """The oldest that is runnable, None if none is. It is to come back by ``done`` or ``hold``."""
@@ -87,6 +91,26 @@ class Schedule:
         if held and not (runnable and runnable[0] < held[0][0]):
             return heappop(held)[1]
         return self._waiting.pop(heappop(runnable)) if runnable else None
+
+    def follow(self, delivery: Delivery, most: int) -> list[Delivery]:
+        """Up to ``most`` of those that wait right behind one that was taken, to be delivered together with it.
+
+        They come back by ``put_back``, or not at all: ``done`` and ``hold`` are for the one that leads them.
+        """
+        behind = self._behind[delivery.key] if delivery.key else None
+        if not behind:
+            return []
+        return [self._waiting.pop(behind.popleft()) for _ in range(min(most, len(behind)))]
+
+    def put_back(self, followers: list[Delivery]) -> None:
+        """Have these, which followed one that is held now, wait behind it again."""
+        for delivery in reversed(followers):
+            behind = self._behind[delivery.key]
+            if behind is None:
+                behind = self._behind[delivery.key] = deque()
+            behind.appendleft(delivery.number)
+            self._waiting[delivery.number] = delivery
+            self._waiting.move_to_end(delivery.number, last=False)
 
     def hold(self, delivery: Delivery) -> None:
         """Keep a delivery that was taken for another try, in front of the others of its key."""

@@ -3,18 +3,21 @@
 A signer is a small object of one method; a hook has one for each of its ways. Signing belongs to the sending, not to
 the queueing, since the time in a signature is that of the attempt and a token may have ended meanwhile.
 
-=========  =============================================================================
-type       headers
-=========  =============================================================================
-api_key    ``X-API-Key: <key>``
-hmac       ``X-Signature: sha256=<hex of HMAC(secret, body)>``
-standard   ``webhook-id``, ``webhook-timestamp``, ``webhook-signature: v1,<base64> ...``
-github     ``X-Hub-Signature-256: sha256=<hex>``, ``X-GitHub-Delivery``, ``X-GitHub-Event``
-stripe     ``Stripe-Signature: t=<Unix seconds>,v1=<hex>,...``
-jwt        ``Authorization: Bearer <token>`` (``tokens``)
-oauth2     ``Authorization: Bearer <token>`` (``oauth2``)
-basic      ``Authorization: Basic <base64>``
-=========  =============================================================================
+==============  =============================================================================
+type            headers
+==============  =============================================================================
+api_key         ``X-API-Key: <key>``
+hmac            ``X-Signature: sha256=<hex of HMAC(secret, body)>``
+standard        ``webhook-id``, ``webhook-timestamp``, ``webhook-signature: v1,<base64> v1a,...``
+github          ``X-Hub-Signature-256: sha256=<hex>``, ``X-GitHub-Delivery``, ``X-GitHub-Event``
+stripe          ``Stripe-Signature: t=<Unix seconds>,v1=<hex>,...``
+http_signature  ``Signature-Input``, ``Signature``, ``Content-Digest`` (``signing_http``)
+jwt             ``Authorization: Bearer <token>`` (``tokens``)
+oauth2          ``Authorization: Bearer <token>`` (``oauth2``)
+basic           ``Authorization: Basic <base64>``
+==============  =============================================================================
+
+Where a batch is sent the event that is given is the batch's (``batch.batch_event``): its id is that of the batch.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from urllib.parse import urlsplit
 from ..errors import CredentialError
 from ..event.event import Event
 from ..settings import AuthSettings, SigningSecret
+from . import ed25519
 
 STANDARD_PREFIX = "whsec_"
 DIGESTS = {"sha256": hashlib.sha256, "sha1": hashlib.sha1}
@@ -43,10 +47,15 @@ _USUAL_HEADERS: dict[str, tuple[str, ...]] = {
     "standard": ("webhook-id", "webhook-timestamp", "webhook-signature"),
     "github": ("X-Hub-Signature-256", "X-GitHub-Delivery", "X-GitHub-Event"),
     "stripe": ("Stripe-Signature",),
+    "http_signature": ("webhook-id", "Content-Digest", "Signature-Input", "Signature"),
     "jwt": (_AUTHORIZATION,),
     "oauth2": (_AUTHORIZATION,),
     "basic": (_AUTHORIZATION,),
 }
+
+
+#: What has the same value whoever writes it.
+_SHARED = frozenset({"webhook-id"})
 
 
 class Signer(Protocol):
@@ -76,7 +85,8 @@ def check_together(auth: Iterable[AuthSettings], headers: Iterable[tuple[str, st
         writers["authorization"] = "url"
     for one in auth:
         for name in headers_of(one):
-            if other := writers.get(name.lower()):
+            other = writers.get(name.lower())
+            if other and (other == "headers" or name.lower() not in _SHARED):
                 raise CredentialError(f"type = {one.type} writes the header {name}, which {other} writes too", "type")
         writers |= {name.lower(): f"type = {one.type}" for name in headers_of(one)}
 
@@ -133,22 +143,32 @@ class HmacSigner:
 
 class StandardSigner:
     """Standard Webhooks 1.0.0: one signature for each secret in use, so that a secret can be replaced while both are
-    known. Raises CredentialError."""
+    known; v1a where the secret is a private key for Ed25519. Raises CredentialError."""
 
     def __init__(self, auth: AuthSettings) -> None:
-        self._keys = [(standard_key(secret.text), secret.until) for secret in _secrets(auth)]
+        self._signs = [(_standard_sign(secret.text), secret.until) for secret in _secrets(auth)]
 
     def headers(self, body: bytes, event: Event, now: float) -> dict[str, str]:
         """Id of the event, time of the attempt, signatures. Never switches."""
         timestamp = str(int(now))
         signed = b".".join([event.id.encode(), timestamp.encode(), body])
-        keys = [key for key, until in self._keys if until is None or now <= until]
-        signatures = [base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys]
+        signatures = [sign(signed) for sign, until in self._signs if until is None or now <= until]
         return {
             "webhook-id": event.id,
             "webhook-timestamp": timestamp,
-            "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+            "webhook-signature": " ".join(signatures),
         }
+
+
+def _standard_sign(secret: str) -> Callable[[bytes], str]:
+    """What makes one signature of Standard Webhooks. Raises CredentialError."""
+    if secret.startswith(ed25519.PRIVATE_PREFIX):
+        sign = ed25519.signer(secret, "secrets")
+        return lambda signed: "v1a," + base64.b64encode(sign(signed)).decode()
+    if secret.startswith(ed25519.PUBLIC_PREFIX):
+        raise CredentialError("is a public key", "secrets", "this side needs the private one, whsk_ and base64")
+    key = standard_key(secret)
+    return lambda signed: "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
 
 
 class StripeSigner:
@@ -215,8 +235,9 @@ BODY_SIGNERS: dict[str, Callable[[AuthSettings], Signer]] = {
 def short_secrets(auth: AuthSettings) -> str:
     """What to say about a secret that can be guessed, "" if none can. Lengths are in bytes."""
     if auth.type == "standard":
-        shortest, least = min(len(standard_key(secret.text)) for secret in _secrets(auth)), STANDARD_BYTES
-    elif auth.type in ("hmac", "github"):
+        shared = [one.text for one in _secrets(auth) if not one.text.startswith(ed25519.PRIVATE_PREFIX)]
+        shortest, least = min((len(standard_key(text)) for text in shared), default=STANDARD_BYTES), STANDARD_BYTES
+    elif auth.type in ("hmac", "github") or (auth.type == "http_signature" and auth.algorithm != "ed25519"):
         shortest, least = len(text_key(auth.secret)), HMAC_BYTES
     else:
         return ""

@@ -64,7 +64,7 @@ class Transport:
         self._watcher = self._loop.io(sock.fileno(), 1)
         self._sock_recv: Callable[[int], bytes] = sock.recv
         self.send_now: Callable[[bytes], int] = sock.send
-        self._likely_empty = True
+        self._likely_empty = False  # who connects mostly speaks at once
         self._turn_began = 0.0
         self.gather_s = 0.0
 

@@ -2,43 +2,27 @@
 
 Source: RTMP 1.0, 7.2.1.1 (connect), 7.2.2 (NetStream). The order of properties is kept as players
 know it: level, code, description first. Answers that recur from session to session are encoded
-once: a session set-up is mostly AMF.
+once, and of those with a stream's name all but what differs: a session set-up is mostly AMF.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import Any, ParamSpec
+from functools import lru_cache
+from typing import Any
 
 from . import amf0
 from .command import CAPS_MODEX, CAPS_MULTITRACK, CAPS_NANOSECONDS, CAPS_RECONNECT, Capabilities, command_message
-from .constants import DATA_AMF0
+from .constants import COMMAND_AMF0, DATA_AMF0
 from .message import Message
-
-_P = ParamSpec("_P")
 
 FMS_VERSION = "FMS/3,0,1,123"
 
 #: Media passes through unchanged, so we can forward every codec; we neither decode nor encode.
 _FORWARD = 4.0
-_LONGEST_KEPT = 128  # characters of a stream name: what is kept is bounded in bytes, whatever clients send
 _NO_CAPABILITIES = Capabilities()
+_END_OF_OBJECT = amf0.encode({})[1:]
 _SERVER_CAPS = float(CAPS_RECONNECT | CAPS_MULTITRACK | CAPS_MODEX | CAPS_NANOSECONDS)
-
-
-def _remembered(make: Callable[_P, Message]) -> Callable[_P, Message]:
-    """Keep the last few hundred answers, unless a client's text makes them long."""
-    kept = lru_cache(maxsize=256)(make)
-
-    @wraps(make)
-    def answer(*args: _P.args, **kwargs: _P.kwargs) -> Message:
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, str) and len(value) > _LONGEST_KEPT:
-                return make(*args, **kwargs)
-        return kept(*args, **kwargs)  # type: ignore[arg-type]  # a ParamSpec can not say "hashable"
-
-    return answer
+_kept = lru_cache(maxsize=256)  # for answers without a client's text: what is kept is bounded in bytes
 
 
 def status_object(level: str, code: str, description: str, **more: Any) -> dict[str, Any]:
@@ -53,7 +37,7 @@ def connect_result(transaction: float, asked: Capabilities) -> Message:
     return _connect_result(transaction, asked)
 
 
-@_remembered
+@_kept
 def _plain_connect_result(transaction: float) -> Message:
     return _connect_result(transaction, _NO_CAPABILITIES)
 
@@ -74,7 +58,7 @@ def _connect_result(transaction: float, asked: Capabilities) -> Message:
     return command_message("_result", transaction, properties, information)
 
 
-@_remembered
+@_kept
 def result(transaction: float, *values: Any) -> Message:
     """``_result`` of any other call."""
     return command_message("_result", transaction, None, *values)
@@ -85,25 +69,40 @@ def error(transaction: float, code: str, description: str) -> Message:
     return command_message("_error", transaction, None, status_object("error", code, description))
 
 
-@_remembered
 def on_status(msid: int, level: str, code: str, description: str, **more: Any) -> Message:
     """``onStatus`` on a message stream."""
-    return command_message("onStatus", 0.0, None, status_object(level, code, description, **more), msid=msid)
+    return Message(COMMAND_AMF0, _status_call("onStatus", level, code, description, **more), 0, msid)
 
 
-@_remembered
 def on_fc(name: str, code: str, stream: str) -> Message:
     """``onFCPublish``, ``onFCUnpublish`` and ``onFCSubscribe``, which old encoders wait for."""
-    return command_message(name, 0.0, None, status_object("status", code, stream))
+    return Message(COMMAND_AMF0, _status_call(name, "status", code, stream))
 
 
-@_remembered
+def _status_call(name: str, level: str, code: str, description: str, **more: Any) -> bytes:
+    """A call whose one argument is a status. What differs from stream to stream comes last in it."""
+    properties = b"".join([_property_name(key) + amf0.encode(value) for key, value in more.items()])
+    return _up_to_description(name, level, code) + amf0.encode(description) + properties + _END_OF_OBJECT
+
+
+@lru_cache(maxsize=64)
+def _up_to_description(name: str, level: str, code: str) -> bytes:
+    call = amf0.encode(name, 0.0, None, status_object(level, code, ""))
+    return call.removesuffix(amf0.encode("") + _END_OF_OBJECT)
+
+
+@lru_cache(maxsize=8)
+def _property_name(name: str) -> bytes:
+    return amf0.encode(name)[1:]  # a string without its marker
+
+
+@_kept
 def sample_access(msid: int) -> Message:
     """``|RtmpSampleAccess``: players may look at raw audio and video."""
     return Message(DATA_AMF0, amf0.encode("|RtmpSampleAccess", True, True), 0, msid)
 
 
-@_remembered
+@_kept
 def data_start(msid: int) -> Message:
     """``onStatus`` data message ``NetStream.Data.Start``, sent before the first media."""
     return Message(DATA_AMF0, amf0.encode("onStatus", {"code": "NetStream.Data.Start"}), 0, msid)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from ..protocol.message import Message
 from ..protocol.notice import PlayAsked, PublishAsked
+from ..settings import PLAY, PUBLISH
+from .access.lease import Lease, lease_of
+from .access.question import Verdict
 from .client import Client
 from .context import Context
 from .player import Playing
@@ -19,7 +22,7 @@ class Activity:
     No method switches greenlets.
     """
 
-    __slots__ = ("_connection", "_context", "players", "publishers", "role", "sinks")
+    __slots__ = ("_connection", "_context", "_dropped", "_leases", "_noted", "players", "publishers", "role", "sinks")
 
     def __init__(self, connection: Client, context: Context) -> None:
         self._connection = connection
@@ -27,20 +30,25 @@ class Activity:
         self.publishers: dict[int, Publishing] = {}
         self.players: dict[int, Playing] = {}
         self.sinks: dict[int, Callable[[Message], None]] = {}
+        self._leases: dict[int, Lease] = {}
         self.role = ""
+        self._dropped = 0  # frames of plays that are over
+        self._noted = 0, 0, 0
 
-    def publish(self, asked: PublishAsked) -> Publishing:
+    def publish(self, asked: PublishAsked, verdict: Verdict) -> Publishing:
         """Take the key. Raises StreamBusy, LimitReached."""
         publishing = Publishing(self._connection, self._context, asked)
         self.publishers[asked.msid] = publishing
+        self._begun(PUBLISH, asked.msid, verdict)
         self.sinks[asked.msid] = publishing.media
         self.role = "publisher"
         self._settle()
         return publishing
 
-    def play(self, asked: PlayAsked) -> None:
+    def play(self, asked: PlayAsked, verdict: Verdict) -> None:
         """Attach to the stream, with what a late joiner gets."""
         self.players[asked.msid] = Playing(self._connection, self._context, asked)
+        self._begun(PLAY, asked.msid, verdict)
         self.role = self.role or "subscriber"
         self._gather()
 
@@ -50,6 +58,7 @@ class Activity:
         publishing = self.publishers.pop(msid, None)
         if publishing is not None:
             publishing.stop(reason, clean)
+            self._ended(PUBLISH, msid)
             self._settle()
 
     def stop_playing(self, msid: int, reason: str) -> None:
@@ -57,6 +66,8 @@ class Activity:
         playing = self.players.pop(msid, None)
         if playing is not None:
             playing.stop(reason)
+            self._dropped += playing.subscriber.frames_dropped
+            self._ended(PLAY, msid)
 
     def stop_all(self, reason: str, clean: bool) -> None:
         """End everything."""
@@ -64,6 +75,23 @@ class Activity:
             self.stop_publishing(msid, reason, clean)
         for msid in tuple(self.players):
             self.stop_playing(msid, reason)
+
+    def overdue(self, now: float) -> str:
+        """Why a lease is over at the monotonic time ``now``, "" if none is."""
+        for msid, lease in self._leases.items():
+            publishing = self.publishers.get(msid)
+            if reason := lease.overdue(now, publishing.total_bytes if publishing else 0):
+                return reason
+        return ""
+
+    def _begun(self, action: str, msid: int, verdict: Verdict) -> None:
+        self._context.quota.take(action, self._connection.app, self._connection.address)
+        if lease := lease_of(verdict, self._context.clock.monotonic()):
+            self._leases[msid] = lease
+
+    def _ended(self, action: str, msid: int) -> None:
+        self._context.quota.give(action, self._connection.app, self._connection.address)
+        self._leases.pop(msid, None)
 
     @property
     def only_listens(self) -> bool:
@@ -88,6 +116,18 @@ class Activity:
     def uncounted_bytes(self) -> int:
         """What was sent to the players of this connection past its writer's count."""
         return sum(playing.subscriber.uncounted_bytes for playing in self.players.values())
+
+    @property
+    def waiting_frames(self) -> int:
+        """Frames that wait for the players of this connection."""
+        return sum(playing.subscriber.backlog_frames for playing in self.players.values())
+
+    def moved(self) -> tuple[int, int, int]:
+        """Bytes received, bytes sent and frames dropped since the last call."""
+        received, sent, dropped = self._noted
+        lost = self._dropped + sum(playing.subscriber.frames_dropped for playing in self.players.values())
+        self._noted = now = self._connection.peer.bytes_received, self._connection.bytes_sent, lost
+        return now[0] - received, now[1] - sent, now[2] - dropped
 
     def _settle(self) -> None:
         """Have the streams flushed when the connection has read all there is."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ..errors import PeerError
 from ..net.peer import Peer
+from ..protocol.notice import Reply
 from ..protocol.session import ServerSession
 
 
@@ -26,6 +27,24 @@ class Published(Protocol):
 
     def stalled_s(self) -> float:
         """Seconds since the last media message."""
+
+
+class Played(Protocol):
+    """A play of a client, as the watch sees it."""
+
+    def watch(self, now: float) -> None:
+        """Called about once a second with the monotonic time."""
+
+
+class Moving(Protocol):
+    """What a client moves, as the accounts of the server see it (``activity``)."""
+
+    @property
+    def waiting_frames(self) -> int:
+        """Frames that wait for its players."""
+
+    def moved(self) -> tuple[int, int, int]:
+        """Bytes received, bytes sent and frames dropped since the last call."""
 
 
 class Client(Protocol):
@@ -51,8 +70,23 @@ class Client(Protocol):
     pinged: bool
 
     @property
+    def players(self) -> Iterable[Played]:
+        """What it plays."""
+
+    @property
+    def activity(self) -> Moving:
+        """What it moves."""
+
+    @property
     def publishers(self) -> Iterable[Published]:
         """What it publishes."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a verdict, and so does not read."""
+
+    def overdue(self, now: float) -> str:
+        """Why something that was granted for a while is over at the monotonic time ``now``, "" if nothing is."""
 
     @property
     def phase(self) -> str:
@@ -72,3 +106,12 @@ class Client(Protocol):
 
     def end(self, reason: str, error: PeerError | None = None) -> None:
         """Have the connection end, from anywhere. Never switches, never raises."""
+
+    def send(self, replies: Iterable[Reply]) -> None:
+        """Send replies in one piece. Never switches, never raises."""
+
+    def expect(self, step: str, seconds: float) -> None:
+        """The next step must be done within ``seconds`` (0: whenever)."""
+
+    def leave(self, reason: str) -> None:
+        """End the connection when what was sent last has arrived. Never switches."""

@@ -4,39 +4,31 @@ The greenlet that runs a connection reads messages and acts on what the session 
 Nothing else ends a connection: ``end`` only shuts the socket, so that the reader wakes up, and the
 one ``finally`` of ``run`` tells and frees everything.
 
-A player that only listens is parked: its greenlet ends, and the next bytes start another one.
+A player that only listens is parked: its greenlet goes, and the next bytes bring another one.
 """
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterable
 from typing import Final
-
-import gevent
 
 from ..errors import (
     PHASE_CHUNKING,
     PHASE_COMMAND,
     PHASE_HANDSHAKE,
     PHASE_MEDIA,
-    AppRejected,
     ConnectionLost,
-    InvalidStreamKey,
     LimitReached,
     PeerError,
-    Rejected,
 )
 from ..log import logger
 from ..net.peer import Peer
 from ..net.tls import TlsTransport
 from ..net.transport import Transport
 from ..protocol.aggregate import split
-from ..protocol.constants import AGGREGATE, AUDIO, BANDWIDTH_DYNAMIC, CSID_CONTROL, VIDEO
-from ..protocol.control import set_chunk_size, set_peer_bandwidth, window_ack_size
+from ..protocol.constants import AGGREGATE, AUDIO, VIDEO
 from ..protocol.message import Message
 from ..protocol.notice import (
-    Asked,
     ConnectAsked,
     MediaArrived,
     Notice,
@@ -51,18 +43,15 @@ from ..protocol.notice import (
 )
 from ..protocol.session import ServerSession
 from .activity import Activity
-from .budget import Budget
 from .context import Context
 from .publisher import Publishing
 from .report import Reporter
+from .requests import Requests
 
 _log = logger("server")
 
 _LINGER_S: Final = 2.0
 _MESSAGES_PER_LOOK: Final = 128  # one read can hold tens of thousands of tiny messages
-_TEXT_CHARACTERS: Final = 256
-_NAME_BYTES: Final = 512
-_UNCLEAN: Final = "a stream name may not hold control characters, nor be over 512 bytes long"
 _RESETS: Final = frozenset(("ECONNRESET", "EPIPE"))
 _NOT_READING: Final = frozenset(("backlog_full", "send_queue_full"))
 
@@ -72,11 +61,11 @@ class Connection:
     next step must be done (0: none), ``deadline_code`` what to say if it is not."""
 
     __slots__ = (
-        "_budget",
         "_context",
         "_end_error",
         "_end_reason",
         "_leaving",
+        "_requests",
         "_send_error",
         "accepted_at",
         "activity",
@@ -88,6 +77,7 @@ class Connection:
         "flash_ver",
         "peer",
         "pinged",
+        "players",
         "port",
         "report",
         "session",
@@ -109,12 +99,13 @@ class Connection:
         self.app = ""
         self.flash_ver = ""
         self.activity = Activity(self, context)
+        self._requests = Requests(self, context, self.activity, self.report)
+        self.players = self.activity.players.values()
         self.deadline = self.accepted_at + limits.handshake_timeout_s
         self.deadline_code = "handshake"
         self.watched_at = self.accepted_at
         self.watched_bytes = 0
         self.pinged = False
-        self._budget = Budget(self.accepted_at)
         self._leaving = False
         self._end_reason = ""
         self._end_error: PeerError | None = None
@@ -153,9 +144,9 @@ class Connection:
             self.deadline = self.accepted_at + self._context.limits.tls_handshake_timeout_s
             self.deadline_code = "tls_handshake"
             transport.handshake()
-            self._await("handshake", self._context.limits.handshake_timeout_s)
+            self.expect("handshake", self._context.limits.handshake_timeout_s)
         result = self.peer.accept_handshake(self._context.uptime_ms())
-        self._await("connect", self._context.limits.connect_timeout_s)
+        self.expect("connect", self._context.limits.connect_timeout_s)
         self.report.accepted(result.scheme)
         return self._serve(has_read=True)
 
@@ -195,9 +186,7 @@ class Connection:
         self.peer.transport.when_readable(self._unpark)
 
     def _unpark(self) -> None:
-        greenlet = gevent.Greenlet(self._resume)
-        greenlet.name = self.conn_id
-        greenlet.start()
+        self._context.crew.start(self.conn_id, self._resume)
 
     def _receive(self, message: Message) -> None:
         if message.type_id == AGGREGATE:
@@ -218,7 +207,7 @@ class Connection:
         if isinstance(notice, MediaArrived):
             self.activity.sinks[notice.message.msid](notice.message)
         elif isinstance(notice, ConnectAsked | PublishAsked | PlayAsked):
-            self._answer(notice)
+            self._requests.answer(notice)
         elif isinstance(notice, PublishEnded):
             self.activity.stop_publishing(notice.msid, "unpublished", clean=True)
         elif isinstance(notice, PlayEnded):
@@ -230,62 +219,7 @@ class Connection:
         elif isinstance(notice, Violation):
             self.report.tolerated(notice)
 
-    # --- requests -------------------------------------------------------------------------------
-
-    def _answer(self, asked: Asked) -> None:
-        """Grant or refuse. A refusal is sent, then the connection ends. Raises CommandError."""
-        self._budget.spend(self._context.clock.monotonic())
-        try:
-            if isinstance(asked, ConnectAsked):
-                self._connect(asked)
-            elif isinstance(asked, PublishAsked):
-                self._publish(asked)
-            else:
-                self._play(asked)
-        except Rejected as error:
-            self.report.refused(asked, error)
-            self.send(self.session.reject(asked, error))
-            self._leave("rejected")
-
-    def _connect(self, asked: ConnectAsked) -> None:
-        context = self._context
-        request = asked.request
-        if not request.app or not _is_clean(request.app):
-            raise AppRejected("an application name is needed: rtmp://host/application/stream")
-        if not any(fnmatch.fnmatchcase(request.app, served) for served in context.apps.served):
-            raise AppRejected(f"the application {request.app} is not served here")
-        limit = context.limits.connections_per_app
-        if limit and context.connections_of(request.app) >= limit:
-            raise LimitReached(f"{request.app} has its {limit} connections")
-        if context.draining:
-            raise LimitReached("the server is stopping")
-        self.app = context.shared(request.app)
-        self.flash_ver = context.shared(request.flash_ver[:_TEXT_CHARACTERS])
-        window = context.server.window_ack_bytes
-        self.send([
-            Reply(CSID_CONTROL, window_ack_size(window)),
-            Reply(CSID_CONTROL, set_peer_bandwidth(window, BANDWIDTH_DYNAMIC)),
-            Reply(CSID_CONTROL, set_chunk_size(context.server.chunk_size_bytes)),
-            *self.session.accept(asked),
-        ])
-        self._await("", 0.0)
-
-    def _publish(self, asked: PublishAsked) -> None:
-        if not _is_clean(asked.name):
-            raise InvalidStreamKey(_UNCLEAN)
-        publishing = self.activity.publish(asked)
-        self.send(self.session.accept(asked))
-        publishing.started(asked)
-        self._await("first_media", self._context.limits.first_media_timeout_s)
-
-    def _play(self, asked: PlayAsked) -> None:
-        if not _is_clean(asked.name):
-            raise InvalidStreamKey(_UNCLEAN, "NetStream.Play.Failed")
-        live = self._context.registry.admit_player(self.app, asked.name)
-        if not live:
-            self.report.nobody_publishes(asked.name, waits=True)
-        self.send(self.session.accept(asked))
-        self.activity.play(asked)
+    # --- answers ----------------------------------------------------------------------------------
 
     def send(self, replies: Iterable[Reply]) -> None:
         """Send replies in one piece. Never switches, never raises."""
@@ -295,7 +229,7 @@ class Connection:
 
     # --- time and ends --------------------------------------------------------------------------
 
-    def _await(self, step: str, seconds: float) -> None:
+    def expect(self, step: str, seconds: float) -> None:
         """The next step must be done within ``seconds`` (0: whenever)."""
         self.deadline_code = step
         self.deadline = self._context.clock.monotonic() + seconds if seconds else 0.0
@@ -321,6 +255,15 @@ class Connection:
         return self.activity.stream_key
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits for a verdict, and so does not read."""
+        return self._requests.gate.waits
+
+    def overdue(self, now: float) -> str:
+        """Why something that was granted for a while is over, "" if nothing is."""
+        return self.activity.overdue(now)
+
+    @property
     def phase(self) -> str:
         """Where in its life the connection is, as errors tell it."""
         if not self.report.is_accepted:
@@ -332,13 +275,14 @@ class Connection:
         if not self._end_reason:
             self._end_reason = reason
             self._end_error = error
+        self._requests.gate.cut()
         self.peer.transport.shutdown()
 
-    def _leave(self, reason: str) -> None:
-        """What was sent last shall arrive: close our direction, wait a moment for the client's."""
+    def leave(self, reason: str) -> None:
+        """What was sent last shall arrive: close our direction, wait a moment for the client's. Never switches."""
         self._leaving = True
         self._end_reason = self._end_reason or reason
-        self._await("leave", _LINGER_S)
+        self.expect("leave", _LINGER_S)
         self.peer.flush()
         if not self.peer.writer.busy:
             self.peer.transport.shutdown_writing()
@@ -389,8 +333,3 @@ class Connection:
         self.peer.transport.close()
         self._context.forget(self)
         self.report.closed(reason, key)
-
-
-def _is_clean(name: str) -> bool:
-    """Whether a name from the network can be part of a key."""
-    return len(name.encode("utf-8", "replace")) <= _NAME_BYTES and name.isprintable() and "\ufffd" not in name

@@ -10,9 +10,13 @@ from ..errors import LimitReached
 from ..event.event import Emit
 from ..protocol.amf0 import AmfLimits
 from ..protocol.chunk import ChunkLimits
-from ..settings import AppsSettings, LimitSettings, ServerSettings
+from ..settings import AppsSettings, LimitSettings, QualitySettings, ServerSettings
 from ..stream.registry import Registry
+from .access.access import Access
+from .access.quota import Quota
 from .client import Client
+from .crew import Crew
+from .traffic import Traffic
 
 _MOST_TEXTS = 1024
 
@@ -21,6 +25,7 @@ _MOST_TEXTS = 1024
 class Context:
     """Settings, the streams, the way out for events, and the connections there are.
 
+    ``access`` is replaced by assigning another one; verdicts that are being waited for come from the old one.
     ``watch_period_s`` is how often the watch looks at every connection: the resolution of deadlines.
     """
 
@@ -30,8 +35,13 @@ class Context:
     registry: Registry
     emit: Emit
     clock: Clock
+    quality: QualitySettings = field(default_factory=QualitySettings)
+    traffic: Traffic = field(default_factory=Traffic)
+    access: Access = field(kw_only=True)
     started_at: float = 0.0
     connections: dict[str, Client] = field(default_factory=dict)
+    quota: Quota = field(default_factory=Quota)
+    crew: Crew = field(default_factory=Crew)
     draining: bool = False
     watch_period_s: float = 1.0
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
@@ -43,8 +53,12 @@ class Context:
     _texts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        limits = self.limits
         self.started_at = self.clock.monotonic()
+        self.limit(self.limits)
+
+    def limit(self, limits: LimitSettings) -> None:
+        """Have these limits from now on; those on what one peer may send are for new connections."""
+        self.limits = limits
         self.chunk_limits = ChunkLimits(
             limits.message_bytes, limits.reassembly_bytes, limits.chunk_streams, limits.small_chunks_per_message
         )
@@ -55,6 +69,11 @@ class Context:
         conn_id = f"c{self._next_id:06d}"
         self._next_id += 1
         return conn_id
+
+    @property
+    def connections_made(self) -> int:
+        """How many connections there have been, those that were refused included."""
+        return self._next_id - 1
 
     def next_session_id(self) -> str:
         """Sixteen hex digits for one publish or play, not used before by this or another process."""
@@ -85,6 +104,7 @@ class Context:
 
     def forget(self, connection: Client) -> None:
         """A connection that was admitted is closed."""
+        self.traffic.note(connection)
         if self.connections.pop(connection.conn_id, None) is not None:
             held = self._per_address[connection.address] - 1
             if held:

@@ -7,7 +7,6 @@ import socket
 import ssl
 from typing import Any, Final
 
-import gevent
 from gevent.hub import get_hub
 
 from ..errors import StartError
@@ -22,7 +21,6 @@ _log = logger("server")
 
 _SHORTAGE: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _RETRY_S: Final = 0.2
-_ACCEPTS_PER_TURN: Final = 64
 
 
 class Listener:
@@ -34,13 +32,15 @@ class Listener:
         self.tls_context = tls_context
         self._context = context
         self._sock: Any = None
-        self._greenlet: gevent.Greenlet[[], None] | None = None
+        self._watcher: Any = None
+        self._retry: Any = None
 
-    def bind(self) -> Address:
-        """Take the port; the address with the real port is returned. Raises StartError."""
+    def bind(self, backlog: int) -> Address:
+        """Take the port, with a queue of ``backlog`` clients; the address with the real port is returned. Raises
+        StartError."""
         host, port = self.address.host, self.address.port
         try:
-            self._sock = _bound(host, port, self._context.server.backlog)
+            self._sock = _bound(host, port, backlog)
         except OSError as error:
             hint = "; another server may be using it" if error.errno == errno.EADDRINUSE else ""
             raise StartError(f"can not listen on {self.address}: {error.strerror or error}{hint}") from None
@@ -48,57 +48,57 @@ class Listener:
         self.address = Address(host, self._sock.getsockname()[1], self.address.tls)
         return self.address
 
+    def resize(self, backlog: int) -> None:
+        """Have the kernel queue so many clients from now on. Never switches."""
+        self._sock.listen(backlog)
+
     def start(self) -> None:
         """Begin to accept. Never switches."""
-        self._greenlet = gevent.Greenlet(self._run)
-        self._greenlet.name = f"listener {self.address}"
-        self._greenlet.start()
+        self._watcher = get_hub().loop.io(self._sock.fileno(), 1)
+        self._watcher.start(self._accept)
 
     def stop(self) -> None:
-        """Accept no more and give the port back; connections go on. May switch greenlets."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        """Accept no more and give the port back; connections go on. Never switches."""
+        for watcher in (self._watcher, self._retry):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
         if self._sock is not None:
             self._sock.close()
 
-    def _run(self) -> None:
-        hub = get_hub()
-        watcher = hub.loop.io(self._sock.fileno(), 1)
+    def _accept(self) -> None:
+        """Called from the hub while clients wait; one at a time, so that those who are in have their turn."""
         try:
-            while True:
-                hub.wait(watcher)
-                self._accept_waiting()
-        finally:
-            watcher.stop()
-            watcher.close()
+            descriptor, client = self._sock._accept()  # accept() itself would make a patched socket
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in _SHORTAGE:
+                _log.error("can not accept connections", addr=self.address, code=errno_name(error))
+                self._pause()
+            return  # anything else (ECONNABORTED ...) concerns one client that is gone
+        sock = RawSocket(fileno=descriptor)
+        try:
+            self._welcome(sock, client)
+        except OSError:
+            sock.close()  # gone already
+        except Exception:  # noqa: BLE001  one client's trouble must not end the listener
+            _log.exception("a client could not be welcomed", addr=self.address)
+            sock.close()
 
-    def _accept_waiting(self) -> None:
-        for _ in range(_ACCEPTS_PER_TURN):
-            try:
-                descriptor, client = self._sock._accept()  # accept() itself would make a patched socket
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in _SHORTAGE:
-                    _log.error("can not accept connections", addr=self.address, code=errno_name(error))
-                    gevent.sleep(_RETRY_S)
-                return  # anything else (ECONNABORTED ...) concerns one client that is gone
-            sock = RawSocket(fileno=descriptor)
-            try:
-                self._welcome(sock, client)
-            except OSError:
-                sock.close()  # gone already
-            except Exception:  # noqa: BLE001  one client's trouble must not end the listener
-                _log.exception("a client could not be welcomed", addr=self.address)
-                sock.close()
+    def _pause(self) -> None:
+        """Leave clients waiting until somebody may have left."""
+        self._watcher.stop()
+        if self._retry is not None:
+            self._retry.close()
+        self._retry = get_hub().loop.timer(_RETRY_S)
+        self._retry.start(self._watcher.start, self._accept)
 
     def _welcome(self, sock: Any, client: tuple[Any, ...]) -> None:
         server = sock.getsockname()
         transport = Transport(sock) if self.tls_context is None else TlsTransport(sock, self.tls_context)
         connection = Connection(self._context, transport, _plain(client), _plain(server))
-        greenlet = gevent.Greenlet(connection.run)
-        greenlet.name = connection.conn_id
-        greenlet.start()
+        self._context.crew.start(connection.conn_id, connection.run)
 
 
 def _bound(host: str, port: int, backlog: int) -> Any:

@@ -9,6 +9,7 @@ from ..stream.stream import Stream
 from ..stream.subscriber import Subscriber
 from .client import Client
 from .context import Context
+from .vitals import PlayVitals
 
 _log = logger("server")
 _KINDS = {"audio": AUDIO, "video": VIDEO}
@@ -24,6 +25,7 @@ class Playing:
         "_name",
         "_paused",
         "_started_at",
+        "_vitals",
         "session_id",
         "stream",
         "subscriber",
@@ -47,6 +49,7 @@ class Playing:
             settings.backlog_ms,
         )
         self.stream: Stream = context.registry.join(connection.app, asked.name, self.subscriber)
+        self._vitals = PlayVitals(context, connection.conn_id, self.session_id, self.stream, self._started_at)
         key = self.stream.key
         context.emit(
             "play_start",
@@ -88,6 +91,28 @@ class Playing:
             self.subscriber.wants = wants
             if not self._paused:
                 self.stream.rejoin(self.subscriber, wait_for_keyframe=wanted and mask == VIDEO)
+
+    @property
+    def conn_id(self) -> str:
+        """Of the connection that plays."""
+        return self._connection.conn_id
+
+    def facts(self, now: float) -> dict[str, object]:
+        """What this play is at the monotonic time ``now``, for status pages."""
+        return {
+            "conn_id": self.conn_id,
+            "session_id": self.session_id,
+            "address": self._connection.address,
+            "age_s": round(now - self._started_at, 3),
+            "bytes_sent": self.subscriber.bytes_sent,
+            "frames_dropped": self.subscriber.frames_dropped,
+            "backlog_frames": self.subscriber.backlog_frames,
+            "paused": self._paused,
+        }
+
+    def watch(self, now: float) -> None:
+        """Called about once a second."""
+        self._vitals.look(now, self.subscriber)
 
     def stop(self, reason: str) -> None:
         """The play is over."""

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from ..codec.frame import codec_name
+from ..codec.quality_meter import KEY_BITS, TYPE_BITS, Track
 from ..log import logger
 from ..protocol.constants import AUDIO, VIDEO
 from ..protocol.message import Message
@@ -13,6 +14,9 @@ from ..protocol.notice import PublishAsked
 from ..stream.stream import Stream
 from .client import Client
 from .context import Context
+from .media import MediaReport
+from .quality import Quality
+from .vitals import PublishVitals
 
 _log = logger("server")
 
@@ -30,22 +34,27 @@ class Publishing:
     """
 
     __slots__ = (
+        "_audio",
+        "_audio_track",
         "_connection",
         "_context",
+        "_data_bytes",
         "_ended",
         "_last_media_at",
         "_publish",
+        "_quality",
         "_seen_bytes",
         "_started_at",
+        "_video",
+        "_video_track",
+        "_vitals",
         "address",
         "audio_codec",
-        "audio_packets",
         "conn_id",
+        "report",
         "session_id",
         "stream",
-        "total_bytes",
         "video_codec",
-        "video_packets",
     )
 
     def __init__(self, connection: Client, context: Context, asked: PublishAsked) -> None:
@@ -54,9 +63,9 @@ class Publishing:
         self.conn_id = connection.conn_id
         self.address = connection.address
         self.session_id = context.next_session_id()
-        self.audio_packets = 0
-        self.video_packets = 0
-        self.total_bytes = 0
+        self._audio_track = Track(AUDIO)
+        self._video_track = Track(VIDEO)
+        self._data_bytes = 0
         self.audio_codec = ""
         self.video_codec = ""
         self._started_at = context.clock.monotonic()
@@ -65,9 +74,15 @@ class Publishing:
         self._ended = False
         self.stream: Stream = context.registry.claim(connection.app, asked.name, self)
         self._publish = self.stream.publish
+        self.report = MediaReport(context, self.conn_id, self.stream)
+        self._audio = self.report.audio
+        self._video = self.report.video
+        self._vitals = PublishVitals(context, self.conn_id, self.session_id, self.stream, self._started_at)
+        self._quality: Quality | None = None
+        self._watch_quality()
 
-    def started(self, asked: PublishAsked) -> None:
-        """The client has been told that it publishes."""
+    def started(self, asked: PublishAsked, identity: str) -> None:
+        """The client, ``identity`` by the access rules, has been told that it publishes."""
         connection = self._connection
         names = parse_qsl(asked.query[:_TEXT_CHARS], keep_blank_values=True) if asked.query else []
         query = {name: "***" for name, _ in names}
@@ -81,7 +96,7 @@ class Publishing:
             session_id=self.session_id,
             client_ip=self.address,
             encoder=connection.flash_ver[:_TEXT_CHARS],
-            identity="",
+            identity=identity,
             query=query,
         )
         _log.info("publish started", conn_id=self.conn_id, stream_key=self.stream.key, session_id=self.session_id)
@@ -91,31 +106,111 @@ class Publishing:
         """One audio, video or data message."""
         payload = message.payload
         if message.type_id == VIDEO:
-            self.video_packets += 1
-            if not self.video_codec:
-                self.video_codec = codec_name(VIDEO, payload)
+            track = self._video_track
+            track.packets += 1
+            track.bytes += len(payload)
+            if track.last <= message.timestamp < track.due and payload and payload[0] & TYPE_BITS != KEY_BITS:
+                track.last = message.timestamp
+            elif self._quality is not None:
+                self._quality.turn(track, message.timestamp, payload)
+            if not payload.startswith(self._video.ordinary):
+                self._look_at_video(payload)
         elif message.type_id == AUDIO:
-            self.audio_packets += 1
-            if not self.audio_codec:
-                self.audio_codec = codec_name(AUDIO, payload)
-        self.total_bytes += len(payload)
+            track = self._audio_track
+            track.packets += 1
+            track.bytes += len(payload)
+            if track.last <= message.timestamp < track.due:
+                track.last = message.timestamp
+            elif self._quality is not None:
+                self._quality.turn(track, message.timestamp, payload)
+            if not payload.startswith(self._audio.ordinary):
+                self._look_at_audio(payload)
+        else:
+            self._data_bytes += len(payload)
+            if not self._ended:
+                self.report.data(message)
         self._publish(message)
 
+    def _look_at_video(self, payload: bytes) -> None:
+        if not self.video_codec:
+            self.video_codec = codec_name(VIDEO, payload)
+        if not self._ended:
+            self.report.look(self._video, payload)
+
+    def _look_at_audio(self, payload: bytes) -> None:
+        if not self.audio_codec:
+            self.audio_codec = codec_name(AUDIO, payload)
+        if not self._ended:
+            self.report.look(self._audio, payload)
+
     def watch(self, now: float) -> None:
-        """Called about once a second: note whether media came since the last time."""
+        """Called about once a second: note whether media came since the last time, and tell what time makes of it."""
+        self._note_media(now)
+        if self._ended or not self.has_media:
+            return
+        self._watch_quality()
+        if self._quality is not None:
+            self._quality.judge()
+            self._quality.silent(int((now - self._last_media_at) * 1000))
+        self._vitals.look(now, self._last_media_at, self.total_bytes, self.audio_packets + self.video_packets)
+
+    def _watch_quality(self) -> None:
+        """The monitor can be switched on and off while it runs."""
+        if not self._context.quality.enabled:
+            self._leave_quality()
+        elif self._quality is None:
+            self._quality = Quality(self._context, self.conn_id, self.stream.key, self._audio_track, self._video_track)
+
+    def _leave_quality(self) -> None:
+        if self._quality is not None:
+            self._quality.stop()
+            self._quality = None
+
+    def _note_media(self, now: float) -> None:
         if self.total_bytes != self._seen_bytes:
             self._seen_bytes = self.total_bytes
             self._last_media_at = now
 
     def stalled_s(self) -> float:
         """Seconds since the last media message, to about a second."""
-        self.watch(self._context.clock.monotonic())
-        return self._context.clock.monotonic() - self._last_media_at
+        now = self._context.clock.monotonic()
+        self._note_media(now)
+        return now - self._last_media_at
+
+    @property
+    def audio_packets(self) -> int:
+        """Audio messages so far."""
+        return self._audio_track.packets
+
+    @property
+    def video_packets(self) -> int:
+        """Video messages so far."""
+        return self._video_track.packets
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all media so far, data included."""
+        return self._audio_track.bytes + self._video_track.bytes + self._data_bytes
 
     @property
     def has_media(self) -> bool:
         """Whether anything was published yet."""
         return self.total_bytes > 0
+
+    def facts(self, now: float) -> dict[str, object]:
+        """What this publish is at the monotonic time ``now``, for status pages."""
+        return {
+            "conn_id": self.conn_id,
+            "session_id": self.session_id,
+            "address": self.address,
+            "age_s": round(now - self._started_at, 3),
+            "video_codec": self.video_codec,
+            "audio_codec": self.audio_codec,
+            "video_packets": self.video_packets,
+            "audio_packets": self.audio_packets,
+            "total_bytes": self.total_bytes,
+            "stalled_s": round(self.stalled_s(), 3),
+        }
 
     def replaced(self, by_conn_id: str, policy: str) -> None:
         """Another publisher has the key. The stream goes on with it, so nothing is released here."""
@@ -142,6 +237,7 @@ class Publishing:
         if self._ended:
             return
         self._ended = True
+        self._leave_quality()
         duration = round(self._context.clock.monotonic() - self._started_at, 3)
         key = self.stream.key
         self._context.emit(

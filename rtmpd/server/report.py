@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import AppRejected, PeerError, Rejected, StreamNotFound
+from ..errors import AccessDenied, AppRejected, PeerError, Rejected, StreamNotFound
 from ..log import logger
 from ..protocol.notice import Asked, ConnectAsked, PlayAsked, Violation
+from ..settings import PLAY, PUBLISH
 from .client import Client
 from .context import Context
 
@@ -41,7 +42,9 @@ class Reporter:
         connection = self._connection
         transport = connection.peer.transport
         tls = bool(transport.tls_version)
-        duration_ms = round((self._context.clock.monotonic() - connection.accepted_at) * 1000, 3)
+        duration_s = self._context.clock.monotonic() - connection.accepted_at
+        duration_ms = round(duration_s * 1000, 3)
+        self._context.traffic.handshake(duration_s)
         self._context.emit(
             "connection_accept",
             conn_id=connection.conn_id,
@@ -139,16 +142,32 @@ class Reporter:
             return
         app = asked.request.app if isinstance(asked, ConnectAsked) else connection.app
         app, name = _cut(app), "" if isinstance(asked, ConnectAsked) else _cut(asked.name)
+        message = str(error)
+        if isinstance(error, AccessDenied):
+            message = f"authentication failed: {error.reason}"
+            self._denied(asked, app, name, message)
         self._context.emit(
             "stream_error",
             conn_id=connection.conn_id,
             stream_key=f"{app}/{name}" if name else "",
             error_type="invalid_stream_key" if isinstance(error, AppRejected) else error.error_type,
-            error_message=str(error),
+            error_message=message,
             app=app,
             stream_name=name,
         )
-        _log.warning("request refused", conn_id=connection.conn_id, app=app, stream_name=name, error=error)
+        _log.warning("request refused", conn_id=connection.conn_id, app=app, stream_name=name, error=message)
+
+    def _denied(self, asked: Asked, app: str, name: str, error: str) -> None:
+        self._context.emit(
+            "auth_failed",
+            conn_id=self._connection.conn_id,
+            stream_key=f"{app}/{name}",
+            action=PLAY if isinstance(asked, PlayAsked) else PUBLISH,
+            app=app,
+            stream_name=name,
+            error=error,
+            remote_addr=self._peer_addr,
+        )
 
     def nobody_publishes(self, name: str, waits: bool) -> None:
         """Somebody plays what is not published, and ``waits`` or is refused."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import gevent
 
+from ..change import Change
 from ..log import logger
 from ..net.tls import server_context
-from ..settings import Address
+from ..settings import Address, ServerSettings
 from .client import Client
 from .context import Context
 from .listener import Listener
@@ -25,7 +26,7 @@ class Server:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._listeners: list[Listener] = []
+        self._listeners: dict[Address, Listener] = {}  # by the address as it is written
         self._watch = Watch(context)
 
     def start(self) -> list[Address]:
@@ -33,26 +34,52 @@ class Server:
 
         Raises StartError, with nothing left bound. May switch greenlets.
         """
-        settings = self._context.server
+        self.prepare(self._context.server).commit()
+        self._watch.start()
+        return self.addresses
+
+    @property
+    def addresses(self) -> list[Address]:
+        """What is listened on, with the real ports."""
+        return [listener.address for listener in self._listeners.values()]
+
+    def prepare(self, settings: ServerSettings) -> Change:
+        """Have these settings instead (``change``): new addresses are bound, and the certificate is read again, the old
+        addresses go on until then. Connections stay, whatever they came through. Raises StartError. Never
+        switches."""
         tls: ssl.SSLContext | None = None
         if any(address.tls for address in settings.listen):
             tls = server_context(settings.tls.cert, settings.tls.key)
-        self._listeners = [Listener(a, self._context, tls if a.tls else None) for a in settings.listen]
+        kept = {address: self._listeners[address] for address in settings.listen if address in self._listeners}
+        added: dict[Address, Listener] = {}
         try:
-            addresses = [listener.bind() for listener in self._listeners]
+            for address in settings.listen:
+                if address not in kept:
+                    added[address] = Listener(address, self._context, tls if address.tls else None)
+                    added[address].bind(settings.backlog)
         except BaseException:
-            self._close_listeners()
+            _stop(added.values())
             raise
-        for listener in self._listeners:
-            listener.start()
-        self._watch.start()
-        return addresses
+
+        def commit() -> None:
+            self._context.server = settings
+            removed = [listener for address, listener in self._listeners.items() if address not in kept]
+            self._listeners = {address: kept.get(address) or added[address] for address in settings.listen}
+            for address, listener in kept.items():
+                listener.tls_context = tls if address.tls else None
+                listener.resize(settings.backlog)
+            for listener in added.values():
+                listener.start()
+            _stop(removed)
+
+        return Change(commit, abort=lambda: _stop(added.values()))
 
     def stop(self, drain_s: float) -> None:
         """Accept no more, let clients leave by themselves for ``drain_s``, then end the rest:
         publishers first, so that players are told. May switch greenlets."""
         self._context.draining = True
-        self._close_listeners()
+        _stop(self._listeners.values())
+        self._listeners = {}
         self._wait(lambda: not self._context.connections, drain_s)
         connections = self._context.connections
         if connections:
@@ -60,6 +87,7 @@ class Server:
         self._end([c for c in connections.values() if any(c.publishers)])
         self._end(list(connections.values()))
         self._watch.stop()
+        self._context.crew.close()
 
     def _end(self, connections: list[Client]) -> None:
         """Have these end, and wait a moment until they have."""
@@ -72,7 +100,7 @@ class Server:
         while not condition() and self._context.clock.monotonic() < deadline:
             gevent.sleep(_POLL_S)
 
-    def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.stop()
-        self._listeners = []
+
+def _stop(listeners: Iterable[Listener]) -> None:
+    for listener in listeners:
+        listener.stop()

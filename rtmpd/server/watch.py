@@ -11,6 +11,7 @@ import gevent
 
 from ..errors import PHASE_HANDSHAKE, PeerTimeout
 from ..log import logger
+from .access.gate import has_left
 from .client import Client
 from .context import Context
 
@@ -45,14 +46,22 @@ class Watch:
                 if count % _CONNECTIONS_PER_TURN == _CONNECTIONS_PER_TURN - 1:
                     gevent.sleep(_MOMENT_S)
                 try:
+                    self._context.traffic.look_at(connection)
                     self._look_at(connection, now)
                 except Exception:  # noqa: BLE001  one connection's trouble must not blind the watch
                     _log.exception("watching a connection failed", conn_id=connection.conn_id)
+            self._context.traffic.turn(now)
 
     def _look_at(self, connection: Client, now: float) -> None:
+        if connection.waits:
+            self._watch_waiting(connection, now)
+            return
         self._watch_step(connection, now)
         self._watch_publishers(connection, now)
+        for playing in connection.players:
+            playing.watch(now)
         self._watch_sending(connection, now)
+        self._watch_leases(connection, now)
         self._watch_life(connection, now)
 
     def _watch_step(self, connection: Client, now: float) -> None:
@@ -65,6 +74,16 @@ class Watch:
             connection.end("rejected")
         elif step != "first_media" or any(not publishing.has_media for publishing in connection.publishers):
             connection.end("timeout", PeerTimeout(f"no {step.replace('_', ' ')} in time", f"{step}_timeout"))
+
+    def _watch_waiting(self, connection: Client, now: float) -> None:
+        """While it waits for a verdict nothing is read, so only its leaving counts, and that is found out here."""
+        connection.watched_at = now
+        if has_left(connection.peer.transport.fileno()):
+            connection.end("client_closed")
+
+    def _watch_leases(self, connection: Client, now: float) -> None:
+        if reason := connection.overdue(now):
+            connection.end(reason)
 
     def _watch_publishers(self, connection: Client, now: float) -> None:
         timeout_s = self._context.limits.publisher_timeout_s

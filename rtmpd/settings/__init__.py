@@ -9,14 +9,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .access import (
+    ACTIONS,
+    FAILURE_ALLOW,
+    FAILURE_DENY,
+    FAILURE_LAST_KNOWN_GOOD,
+    MODE_CALLBACK,
+    MODE_FILE,
+    MODE_JWT,
+    MODE_OPEN,
+    MODE_SIGNED,
+    MODE_TOKEN,
+    MODES,
+    PLAY,
+    PUBLISH,
+    AccessSettings,
+    TokenSettings,
+)
+from .alerts import AlertSettings, Levels
 from .hooks import (
+    AUDIT_ALL,
+    AUDIT_FAILURES,
+    FORMAT_BINARY,
+    FORMAT_JSON,
+    FORMAT_STRUCTURED,
+    GUARANTEE_AT_LEAST_ONCE,
     GUARANTEE_NONE,
     MISSING_DROP,
     MISSING_PASS,
+    NEGOTIATE_LAZY,
+    NEGOTIATE_OFF,
+    NEGOTIATE_REQUIRED,
     ORDER_KEY,
     ORDER_NONE,
     ORDER_STRICT,
+    THREAD_AUTO,
+    THREAD_NO,
+    THREAD_YES,
+    AuditSettings,
     AuthSettings,
+    BodySettings,
     DeliverySettings,
     FilterSettings,
     HookSettings,
@@ -26,6 +58,9 @@ from .hooks import (
     RetrySettings,
     SigningSecret,
 )
+from .http import ApiSettings
+from .metrics import MetricsSettings
+from .quality import QualitySettings
 from .server import (
     CONFLICT_REJECT,
     CONFLICT_REPLACE,
@@ -40,37 +75,85 @@ from .server import (
     ServerSettings,
     TlsSettings,
 )
+from .store import (
+    DURABILITY_FULL,
+    DURABILITY_NORMAL,
+    DURABILITY_OFF,
+    STORE_DROP_NEWEST,
+    STORE_DROP_OLDEST,
+    StoreSettings,
+)
 
 __all__ = [
+    "ACTIONS",
+    "AUDIT_ALL",
+    "AUDIT_FAILURES",
     "CONFLICT_REJECT",
     "CONFLICT_REPLACE",
+    "DURABILITY_FULL",
+    "DURABILITY_NORMAL",
+    "DURABILITY_OFF",
+    "FAILURE_ALLOW",
+    "FAILURE_DENY",
+    "FAILURE_LAST_KNOWN_GOOD",
     "FLUSH_ADAPTIVE",
     "FLUSH_AUDIO_WAITS",
     "FLUSH_IMMEDIATE",
     "FLUSH_WINDOW",
+    "FORMAT_BINARY",
+    "FORMAT_JSON",
+    "FORMAT_STRUCTURED",
+    "GUARANTEE_AT_LEAST_ONCE",
     "GUARANTEE_NONE",
     "MISSING_DROP",
     "MISSING_PASS",
+    "MODES",
+    "MODE_CALLBACK",
+    "MODE_FILE",
+    "MODE_JWT",
+    "MODE_OPEN",
+    "MODE_SIGNED",
+    "MODE_TOKEN",
+    "NEGOTIATE_LAZY",
+    "NEGOTIATE_OFF",
+    "NEGOTIATE_REQUIRED",
     "ORDER_KEY",
     "ORDER_NONE",
     "ORDER_STRICT",
+    "PLAY",
+    "PUBLISH",
+    "STORE_DROP_NEWEST",
+    "STORE_DROP_OLDEST",
+    "THREAD_AUTO",
+    "THREAD_NO",
+    "THREAD_YES",
+    "AccessSettings",
     "Address",
+    "AlertSettings",
+    "ApiSettings",
     "AppSettings",
     "AppsSettings",
+    "AuditSettings",
     "AuthSettings",
+    "BodySettings",
     "DeliverySettings",
     "FilterSettings",
     "HookSettings",
     "HooksSettings",
     "HttpSettings",
+    "Levels",
     "LimitSettings",
     "LogSettings",
+    "MetricsSettings",
+    "QualitySettings",
     "RateLimit",
     "RetrySettings",
     "ServerSettings",
     "Settings",
     "SigningSecret",
+    "StoreSettings",
     "TlsSettings",
+    "TokenSettings",
 ]
 
 
@@ -91,5 +174,10 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     apps: AppsSettings = field(default_factory=AppsSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    quality: QualitySettings = field(default_factory=QualitySettings)
     hooks: HooksSettings = field(default_factory=HooksSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    http: ApiSettings = field(default_factory=ApiSettings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .store import StoreSettings
+
 MISSING_DROP = "drop"
 MISSING_PASS = "pass"
 
@@ -12,6 +14,22 @@ ORDER_KEY = "key"
 ORDER_STRICT = "strict"
 
 GUARANTEE_NONE = "none"
+GUARANTEE_AT_LEAST_ONCE = "at-least-once"
+
+FORMAT_JSON = "json"
+FORMAT_STRUCTURED = "cloudevents-structured"
+FORMAT_BINARY = "cloudevents-binary"
+
+AUDIT_ALL = "all"
+AUDIT_FAILURES = "failures"
+
+THREAD_AUTO = "auto"
+THREAD_YES = "yes"
+THREAD_NO = "no"
+
+NEGOTIATE_OFF = "off"
+NEGOTIATE_LAZY = "lazy"
+NEGOTIATE_REQUIRED = "required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +69,17 @@ class SigningSecret:
 class AuthSettings:
     """One way in which a webhook proves who sends it. ``type`` says which, and so which of the others count:
 
-    =========  ===========================================================================================
-    api_key    ``key`` in ``header``
-    hmac       a signature with ``secret`` and ``algorithm`` in ``header``
-    standard   Standard Webhooks, signed with each of ``secrets`` that has not ended
-    github     the headers of GitHub, signed with ``secret``
-    stripe     the header of Stripe, signed with each of ``secrets``
-    jwt        a token signed with ``secret`` and ``algorithm``, good for ``ttl_s``
-    oauth2     a token of ``token_url`` for client credentials
-    basic      ``username`` and ``password``
-    =========  ===========================================================================================
+    ==============  ===========================================================================================
+    api_key         ``key`` in ``header``
+    hmac            a signature with ``secret`` and ``algorithm`` in ``header``
+    standard        Standard Webhooks, signed with each of ``secrets`` that has not ended
+    github          the headers of GitHub, signed with ``secret``
+    stripe          the header of Stripe, signed with each of ``secrets``
+    http_signature  RFC 9421, signed with ``secret`` and ``algorithm``; ``key_id`` names the key
+    jwt             a token signed with ``secret`` and ``algorithm``, good for ``ttl_s``
+    oauth2          a token of ``token_url`` for client credentials
+    basic           ``username`` and ``password``
+    ==============  ===========================================================================================
 
     ``header`` and ``algorithm`` "" stand for what is usual for the type.
     """
@@ -71,6 +90,7 @@ class AuthSettings:
     secret: str = field(default="", repr=False)
     secrets: tuple[SigningSecret, ...] = ()
     algorithm: str = ""
+    key_id: str = ""
     issuer: str = ""
     subject: str = ""
     audience: str = ""
@@ -126,20 +146,43 @@ class RetrySettings:
 class DeliverySettings:
     """What a hook may count on. ``order`` is an ``ORDER_*`` word; an event older than ``max_age_s`` is not
     tried any more (0 is no limit); ``confirm_timeout_s`` limits one try if it is shorter than the hook's timeout (0
-    leaves it to that); dead events are posted to ``dead_letter_url`` if it is not empty."""
+    leaves it to that); dead events are posted to ``dead_letter_url`` if it is not empty.
+
+    Up to ``batch_events`` events are sent in one request, of at most ``batch_bytes`` if that is not 0; the
+    oldest of them waits ``batch_age_s`` for more. 1 is one event in one request. ``adaptive`` has the executions at
+    once follow what the endpoint can take, up to the hook's concurrency."""
 
     guarantee_level: str = GUARANTEE_NONE
     order: str = ORDER_KEY
     max_age_s: float = 0.0
     confirm_timeout_s: float = 0.0
     dead_letter_url: str = ""
+    batch_events: int = 1
+    batch_age_s: float = 0.1
+    batch_bytes: int = 262144
+    adaptive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BodySettings:
+    """What a webhook sends. ``schema`` (1 or 2) is that of ``format`` json, ``template`` a text that takes the place
+    of the format, sent as ``content_type`` ("" is JSON). ``negotiate`` is a ``NEGOTIATE_*`` word. ``node`` is what
+    this server is called, "" for the name of the host."""
+
+    schema: int = 1
+    format: str = FORMAT_JSON
+    template: str = field(default="", repr=False)
+    content_type: str = ""
+    negotiate: str = NEGOTIATE_OFF
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """One hook. ``type`` is ``script``, ``webhook`` or ``stdio``; ``event_types`` the names it is
-    bound to (globs; empty means every event); ``target`` a path, a URL, or ``json``/``env``. ``auth`` and ``http``
-    are for webhooks."""
+    """One hook. ``type`` is ``script``, ``worker``, ``webhook``, ``plugin`` or ``stdio``; ``event_types`` the names it is
+    bound to (globs; empty means every event); ``target`` a path, a URL, the name of a plugin, or ``json``/``env``.
+    ``auth``, ``http`` and ``body`` are for webhooks, ``options`` and ``run_in_thread`` (a ``THREAD_*`` word) for
+    plugins."""
 
     id: str
     type: str
@@ -153,14 +196,31 @@ class HookSettings:
     http: HttpSettings = field(default_factory=HttpSettings)
     retry: RetrySettings = field(default_factory=RetrySettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    body: BodySettings = field(default_factory=BodySettings)
+    options: tuple[tuple[str, str | tuple[str, ...]], ...] = field(default=(), repr=False)
+    run_in_thread: str = THREAD_AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """The audit trail: appended to ``file`` ("" is none) and signed with ``key``; ``scope`` is an ``AUDIT_*`` word."""
+
+    file: str = ""
+    key: str = field(default="", repr=False)
+    scope: str = AUDIT_FAILURES
 
 
 @dataclass(frozen=True, slots=True)
 class HooksSettings:
     """Every hook, and how many executions each of them may have under way at once at most: a cap
     over its own ``concurrency``, not a pool that all share, so that a hanging one takes nothing from the others.
-    ``drain_s`` is how long a stop waits for the hooks that are running or queued."""
+    ``drain_s`` is how long a stop waits for the hooks that are running or queued, ``attempt_log`` how many tries
+    are remembered. ``node`` is what this server is called, "" for the name of the host."""
 
     hooks: tuple[HookSettings, ...] = ()
     concurrency: int = 10
     drain_s: float = 5.0
+    attempt_log: int = 100_000
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    node: str = ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .access import MODE_OPEN, TokenSettings
+
 FLUSH_IMMEDIATE = "immediate"
 FLUSH_AUDIO_WAITS = "audio-waits"
 FLUSH_WINDOW = "window"
@@ -66,6 +68,11 @@ class AppSettings:
     ``adaptive``, ``audio_wait_ms`` the longest that audio waits for the next video message.
     ``backlog_bytes`` and ``backlog_ms`` bound what is queued for one slow player before whole GOP
     tails are dropped; a player that takes nothing for ``send_timeout_s`` is disconnected.
+    ``idle_after_s`` is how long a publisher may be without a player before that is told, ``update_interval_s`` how
+    often each session is told of; 0 for either is never.
+
+    ``publish_access`` and ``play_access`` are ``MODE_*`` words, of which one has to admit; before them
+    the networks of ``*_allow`` and ``*_deny`` count. A limit of 0 is none.
     """
 
     publish_conflict: str = CONFLICT_REJECT
@@ -83,6 +90,19 @@ class AppSettings:
     send_timeout_s: float = 15.0
     max_players: int = 0
     max_publishers: int = 0
+    max_players_per_address: int = 0
+    max_publishers_per_address: int = 0
+    publish_access: tuple[str, ...] = (MODE_OPEN,)
+    play_access: tuple[str, ...] = (MODE_OPEN,)
+    publish_allow: tuple[str, ...] = ()
+    publish_deny: tuple[str, ...] = ()
+    play_allow: tuple[str, ...] = ()
+    play_deny: tuple[str, ...] = ()
+    publish_tokens: tuple[TokenSettings, ...] = ()
+    play_tokens: tuple[TokenSettings, ...] = ()
+    callback_url: str = field(default="", repr=False)
+    idle_after_s: float = 60.0
+    update_interval_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +125,7 @@ class AppsSettings:
 class ServerSettings:
     """Listeners and what every connection is told. ``chunk_size_bytes`` is the one we send with.
     ``park_idle_players`` ends the greenlet of a player that only listens (less memory, same
-    behaviour). ``drain_s`` is how long a stop waits for connections to end by themselves."""
+    behaviour). The configuration files are looked at every ``watch_config_s``. ``drain_s`` is how long a stop waits for connections to end by themselves."""
 
     listen: tuple[Address, ...] = (Address(),)
     tls: TlsSettings = field(default_factory=TlsSettings)
@@ -113,4 +133,5 @@ class ServerSettings:
     window_ack_bytes: int = 2_500_000
     backlog: int = 1024
     park_idle_players: bool = True
+    watch_config_s: float = 5.0
     drain_s: float = 5.0

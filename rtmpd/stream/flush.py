@@ -21,29 +21,38 @@ from gevent.hub import get_hub
 
 from ..clock import Clock
 from ..codec.frame import VIDEO
+from ..metrics.window import Peak
 from ..settings import FLUSH_ADAPTIVE, FLUSH_AUDIO_WAITS, FLUSH_IMMEDIATE, FLUSH_WINDOW, AppSettings
 
 _PENDING_LIMIT_BYTES: Final = 256 * 1024
 _BUSY_FROM: Final = 0.25  # the share of the hub's time spent sending at which a window opens
 _BUSY_FULL: Final = 0.75  # and at which it is as long as it gets
+_PEAK_S: Final = 5.0
 _SMALL_AUDIENCE: Final = 20  # players below which holding back saves too little to be worth the delay
 
 
 class Load:
-    """How much of the last second went into sending, over all streams: 0.0 to 1.0."""
+    """How much of the last second went into sending, over all streams: ``busy`` from 0.0 to 1.0; ``peak`` is what the
+    longest flush took lately, in seconds."""
 
-    __slots__ = ("_clock", "_since", "_spent_s", "busy")
+    __slots__ = ("_clock", "_longest_s", "_since", "_spent_s", "busy", "peak")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since = clock.monotonic()
-        self._spent_s = 0.0
+        self._spent_s = self._longest_s = 0.0
         self.busy = 0.0
+        self.peak = Peak(clock, _PEAK_S)
 
     def spent(self, began: float, ended: float) -> None:
         """Note one flush, from and to on the monotonic clock."""
-        self._spent_s += ended - began
+        took_s = ended - began
+        self._spent_s += took_s
+        if took_s > self._longest_s:
+            self._longest_s = took_s
         if ended - self._since >= 1.0:
+            self.peak.note(self._longest_s)
+            self._longest_s = 0.0
             self.busy = min(1.0, self._spent_s / (ended - self._since))
             self._since = ended
             self._spent_s = 0.0

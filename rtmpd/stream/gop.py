@@ -26,6 +26,15 @@ class GopCache:
         self._limit_frames = limit_frames
         self.clear()
 
+    def configure(self, enabled: bool, limit_bytes: int, limit_frames: int) -> None:
+        """Go on within these bounds."""
+        self.enabled = enabled
+        self._limit_bytes = limit_bytes
+        self._limit_frames = limit_frames
+        if not enabled:
+            self.frames.clear()
+        self._bound()
+
     def clear(self) -> None:
         """Forget everything: another publisher begins."""
         self._metadata: Frame | None = None

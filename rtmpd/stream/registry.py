@@ -8,6 +8,8 @@ both be told that they have it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from ..clock import Clock
 from ..errors import LimitReached, StreamBusy, StreamNotFound
@@ -18,8 +20,15 @@ from .stream import Publisher, Stream
 from .subscriber import Subscriber
 
 
+class _Reservation(NamedTuple):
+    app: str
+    key: str
+    conn_id: str
+
+
 class Registry:
-    """``on_start`` callables are told of every stream that gets a publisher (recorder, relay).
+    """``on_start`` callables are told of every stream that gets a publisher (recorder, relay). ``load`` is what
+    sending takes.
 
     No method switches greenlets.
     """
@@ -28,15 +37,22 @@ class Registry:
         self._apps = apps
         self._emit = emit
         self._clock = clock
-        self._load = Load(clock)
+        self.load = Load(clock)
         self._streams: dict[str, Stream] = {}
         self._on_start: list[Callable[[Stream], None]] = []
+        self._reserved: list[_Reservation] = []
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(tuple(self._streams.values()))
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    def configure(self, apps: AppsSettings) -> None:
+        """Have these settings from now on, also for the streams there are."""
+        self._apps = apps
+        for stream in self:
+            stream.configure(apps.of(stream.app))
 
     def on_start(self, callback: Callable[[Stream], None]) -> None:
         """Call ``callback(stream)`` whenever a publisher begins."""
@@ -52,29 +68,45 @@ class Registry:
         A publisher that has gone silent gives way at once to one from its own address: that is an
         encoder which lost its connection and is back. Raises StreamBusy, LimitReached.
         """
-        stream = self._streams.get(f"{app}/{name}")
-        settings = self._apps.of(app)
-        if stream is not None and stream.publisher is not None:
-            self._replace(stream, publisher, settings.publish_conflict, settings.stalled_after_s)
-        elif settings.max_publishers and self._publishers_of(app) >= settings.max_publishers:
-            text = f"{app} has its {settings.max_publishers} publishers"
-            raise LimitReached(text, "NetStream.Publish.Failed")
-        if stream is None:
-            stream = self._create(app, name)
+        policy = self._admit_publisher(app, name, publisher.conn_id, publisher.address)
+        stream = self._streams.get(f"{app}/{name}") or self._create(app, name)
+        if stream.publisher is not None:
+            stream.publisher.replaced(publisher.conn_id, policy)
         stream.start_publish(publisher)
         return stream
 
-    def _replace(self, stream: Stream, publisher: Publisher, policy: str, stalled_after_s: float) -> None:
-        old = stream.publisher
-        assert old is not None
-        if old.conn_id == publisher.conn_id:
-            raise StreamBusy(f"{stream.key} is being published by this connection already")
-        if policy == CONFLICT_REPLACE:
-            old.replaced(publisher.conn_id, policy)
-        elif old.address == publisher.address and old.stalled_s() >= stalled_after_s:
-            old.replaced(publisher.conn_id, "stalled")
-        else:
-            raise StreamBusy(f"{stream.key} is being published already")
+    @contextmanager
+    def reserved(self, app: str, name: str, conn_id: str, address: str) -> Iterator[None]:
+        """Within, nobody else gets the key, unless the conflict rule is to replace; a publisher that would have to give
+        way is left in peace. Raises what ``claim`` does."""
+        self._admit_publisher(app, name, conn_id, address)
+        reservation = _Reservation(app, f"{app}/{name}", conn_id)
+        self._reserved.append(reservation)
+        try:
+            yield
+        finally:
+            self._reserved.remove(reservation)
+
+    def _admit_publisher(self, app: str, name: str, conn_id: str, address: str) -> str:
+        """The policy by which the publisher that there is gives way, "" if there is none. Raises StreamBusy,
+        LimitReached."""
+        key = f"{app}/{name}"
+        settings = self._apps.of(app)
+        policy = settings.publish_conflict
+        stream = self._streams.get(key)
+        old = stream.publisher if stream is not None else None
+        if conn_id in (old and old.conn_id, *(one.conn_id for one in self._reserved if one.key == key)):
+            raise StreamBusy(f"{key} is being published by this connection already")
+        if old is not None and policy != CONFLICT_REPLACE:
+            if old.address != address or old.stalled_s() < settings.stalled_after_s:
+                raise StreamBusy(f"{key} is being published already")
+            policy = "stalled"
+        if settings.publish_conflict != CONFLICT_REPLACE and any(one.key == key for one in self._reserved):
+            raise StreamBusy(f"{key} is about to be published already")
+        if old is None and settings.max_publishers and self._publishers_of(app, key) >= settings.max_publishers:
+            text = f"{app} has its {settings.max_publishers} publishers"
+            raise LimitReached(text, "NetStream.Publish.Failed")
+        return policy if old is not None else ""
 
     def started(self, stream: Stream) -> None:
         """The publisher of a claimed stream has been told so."""
@@ -116,7 +148,7 @@ class Registry:
             stream.give_up()
 
     def _create(self, app: str, name: str) -> Stream:
-        stream = Stream(app, name, self._apps.of(app), self._clock, self._load, self._discard_if_empty)
+        stream = Stream(app, name, self._apps.of(app), self._clock, self.load, self._discard_if_empty)
         self._streams[stream.key] = stream
         self._emit("stream_create", stream_key=stream.key, app=app, stream_name=name)
         return stream
@@ -130,5 +162,7 @@ class Registry:
                 "stream_delete", stream_key=stream.key, app=stream.app, stream_name=stream.name, duration_sec=duration
             )
 
-    def _publishers_of(self, app: str) -> int:
-        return sum(1 for stream in self._streams.values() if stream.app == app and stream.publisher is not None)
+    def _publishers_of(self, app: str, key: str) -> int:
+        """Of other keys; those that may yet be admitted count too."""
+        keys = {stream.key for stream in self._streams.values() if stream.app == app and stream.publisher is not None}
+        return len(keys.union(one.key for one in self._reserved if one.app == app) - {key})

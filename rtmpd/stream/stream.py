@@ -35,6 +35,10 @@ class Publisher(Protocol):
     conn_id: str
     address: str
 
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of media so far."""
+
     def stalled_s(self) -> float:
         """Seconds since its last media message."""
 
@@ -69,6 +73,19 @@ class Stream:
         self._heard = False
         self._resuming = False
         self._grace_timer: Any = None
+
+    def configure(self, settings: AppSettings) -> None:
+        """Go on with these settings; what waits to be sent is sent first, what is cached is kept if there may be as
+        much."""
+        if settings == self.settings:
+            return
+        self.flush()
+        self._policy.close()
+        self.settings = settings
+        self._policy = FlushPolicy(settings, self._load, self.flush)
+        self._gop.configure(settings.gop_cache, settings.gop_cache_bytes, settings.gop_cache_frames)
+        for subscriber in self.subscribers:
+            subscriber.limit(settings.backlog_bytes, settings.backlog_ms)
 
     @property
     def is_empty(self) -> bool:

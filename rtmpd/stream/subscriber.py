@@ -122,6 +122,16 @@ class Subscriber:
         """Frames that wait for this player."""
         return len(self._backlog) if self._backlog else 0
 
+    def limit(self, backlog_bytes: int, backlog_ms: int) -> None:
+        """Let so much wait from now on."""
+        self._limit_bytes = backlog_bytes
+        self._backlog_ms = backlog_ms
+
+    @property
+    def queue_ms(self) -> int:
+        """How long what waits for this player plays."""
+        return self._media_ms()
+
     @property
     def misses_frames(self) -> bool:
         """Whether leaving the group now leaves a gap: frames wait, or a keyframe is waited for."""

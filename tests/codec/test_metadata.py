@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from rtmpd.codec.metadata import (
     clears_metadata,
     data_name,
+    declared_codec,
     is_metadata,
     metadata_properties,
+    stream_fields,
     strip_set_data_frame,
 )
 
@@ -113,3 +115,90 @@ def test_no_bytes_make_them_raise_and_at_most_one_wrapper_goes(payload: bytes) -
     assert len(payload) - len(stripped) in (0, 16, 18)
     assert isinstance(data_name(payload), str)
     assert not (is_metadata(payload) and clears_metadata(payload))
+
+
+# --- what onMetaData says of the stream -----------------------------------------------------------
+
+OBS = {
+    "duration": 0.0, "fileSize": 0.0, "width": 1920.0, "height": 1080.0, "videocodecid": 7.0, "videodatarate": 2500.0,
+    "framerate": 30.0, "audiocodecid": 10.0, "audiodatarate": 160.0, "audiosamplerate": 48000.0, "stereo": True,
+    "2.1": False, "encoder": "obs-output module",
+}  # fmt: skip
+
+
+def test_the_fields_of_a_stream_as_an_encoder_describes_it() -> None:
+    fields = stream_fields(OBS)
+    assert fields == {
+        "width": 1920,
+        "height": 1080,
+        "framerate": 30.0,
+        "video_bitrate": 2_500_000,
+        "audio_bitrate": 160_000,
+        "encoder": "obs-output module",
+        "extra": {
+            "fileSize": 0, "videocodecid": 7, "audiocodecid": 10, "audiosamplerate": 48000, "stereo": True,
+            "2.1": False,
+        },
+    }  # fmt: skip
+    assert list(fields)[:5] == ["width", "height", "framerate", "video_bitrate", "audio_bitrate"]
+
+
+def test_other_spellings_and_numbers_as_text() -> None:
+    said = {"fps": "29.97", "displayWidth": "1280", "displayHeight": 720, "creationdate": "now", "title": "T"}
+    assert stream_fields({**said, "duration": 12.5}) == {
+        "width": 1280, "height": 720, "framerate": 29.97, "creation_date": "now", "title": "T", "duration": 12.5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value", [0.0, -1.0, 1e-9, float("nan"), float("inf"), 1e300, True, None, "", "x", "nan", {}, [1.0]]
+)
+def test_a_number_that_is_not_known_is_not_there(value: object) -> None:
+    assert stream_fields(dict.fromkeys(("width", "framerate", "videodatarate", "duration"), value)) == {}
+
+
+def test_what_else_is_told_is_bounded() -> None:
+    many = {f"key{index}": "x" * 10_000 for index in range(1000)}
+    extra = stream_fields({"n" * 65: 1.0, "list": [1.0], "none": None, "inf": float("inf"), **many})["extra"]
+    assert isinstance(extra, dict)
+    assert len(extra) == 32 and set(map(len, extra.values())) == {256}
+    assert len(str(stream_fields({"encoder": "e" * 10_000})["encoder"])) == 256
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "codec"),
+    [
+        ("video", {"videocodecid": 7.0}, "H264"),
+        ("video", {"videocodecid": float(0x68766331)}, "H265"),
+        ("video", {"videocodecid": "av01"}, "AV1"),
+        ("audio", {"audiocodecid": 10.0}, "AAC"),
+        ("audio", {"audiocodecid": float(int.from_bytes(b"Opus", "big"))}, "OPUS"),
+        ("audio", {"audiocodecid": "mp4a"}, "AAC"),
+        ("audio", {"videocodecid": 7.0}, ""),
+        ("video", {"videocodecid": 99.0}, ""),
+        ("video", {"videocodecid": float("nan")}, ""),
+        ("video", {"videocodecid": -1.0}, ""),
+        ("video", {"videocodecid": True}, ""),
+        ("video", {"videocodecid": "H.264"}, ""),
+        ("video", {}, ""),
+    ],
+)
+def test_the_codec_that_is_declared(kind: str, properties: dict[str, object], codec: str) -> None:
+    assert declared_codec(properties, kind) == codec
+
+
+KEYS = ["width", "framerate", "videodatarate", "encoder", "duration"]
+
+
+@given(
+    st.dictionaries(
+        st.one_of(st.sampled_from(KEYS), st.text(max_size=70)),
+        st.one_of(st.floats(), st.text(max_size=300), st.booleans(), st.none(), st.integers(), st.lists(st.none())),
+        max_size=40,
+    )
+)
+def test_no_properties_make_them_raise(properties: dict[str, object]) -> None:
+    fields = stream_fields(properties)
+    assert 0 not in [value for value in fields.values() if isinstance(value, float)]
+    assert None not in fields.values()
+    declared_codec(properties, "video")

@@ -11,7 +11,8 @@ from rtmpd.config import flags
 from rtmpd.config.loader import Loaded, load
 from rtmpd.errors import ConfigError, Problem
 from rtmpd.hook import condition
-from rtmpd.hook.build import check_auth
+from rtmpd.hook.build import check_auth, check_template
+from rtmpd.hook.plugins import check_plugin
 
 EVENT_TYPES = ("connection_accept", "play_start", "publish_start", "publish_stop")
 
@@ -26,7 +27,11 @@ def read(tmp_path: Path) -> Read:
     def run(text: str, *words: str, environ: dict[str, str] | None = None) -> Loaded:
         file = tmp_path / "rtmpd.ini"
         file.write_bytes(text.encode())
-        return load(flags.parse(["-c", str(file), *words]), EVENT_TYPES, environ or {}, condition.check, check_auth)
+        line = flags.parse(["-c", str(file), *words])
+        return load(
+            line, EVENT_TYPES, environ or {}, condition.check, check_auth, check_template=check_template,
+            check_plugin=check_plugin,
+        )
 
     return run
 

@@ -77,7 +77,6 @@ def test_a_list_of_delays_brings_its_number_of_attempts(
         ("retry_delays = 25h", "retry_delays", "too large", "24h"),
         ("jitter = maybe", "jitter", "not a switch", "yes or no"),
         ("order = random", "order", "not one of the words", "strict"),
-        ("guarantee_level = at-least-once", "guarantee_level", "needs the delivery store", "none"),
         ("guarantee_level = exactly-once", "guarantee_level", "not one of the words", "at-least-once"),
         ("dead_letter_url = backup", "dead_letter_url", "not an http", "https://"),
         ("max_attempt = 3", "max_attempt", "no such key", "max_attempts"),
@@ -96,6 +95,11 @@ def test_standard_output_is_not_retried(refuse: Refuse, read: Read) -> None:
     assert [problem.key for problem in problems] == ["hooks.a.max_attempts", "hooks.a.jitter"]
     (hook,) = read(f"{STDIO}max_age = 1m\n").settings.hooks.hooks
     assert hook.delivery.max_age_s == 60.0
+
+
+def test_standard_output_has_no_guarantee(refuse: Refuse) -> None:
+    (problem,) = refuse(f"{STDIO}guarantee_level = at-least-once\n")
+    assert problem.key == "hooks.a.guarantee_level" and "not for type = stdio" in problem.message
 
 
 # --- on the command line --------------------------------------------------------------------------
@@ -134,6 +138,7 @@ def test_retries_are_for_the_webhooks_of_the_command_line(
         (("--hook-dead-letter-url", "http://b/x"), DeliverySettings(dead_letter_url="http://b/x")),
         (("--hook-delivery-timeout", "5s"), DeliverySettings(confirm_timeout_s=5.0)),
         (("--hook-delivery-guarantee", "none"), DeliverySettings()),
+        (("--hook-delivery-guarantee", "at-least-once"), DeliverySettings(guarantee_level="at-least-once")),
     ],
 )
 def test_delivery_is_for_webhooks_and_scripts_of_the_command_line(
@@ -151,7 +156,6 @@ def test_delivery_is_for_webhooks_and_scripts_of_the_command_line(
     [
         (("--hook-retry-max-attempts", "0"), "too small"),
         (("--hook-retry-backoff", "quick"), "not one of the words"),
-        (("--hook-delivery-guarantee", "at-least-once"), "needs the delivery store, which this version"),
         (("-hook-dead-letter-url", "b"), "not an http"),
     ],
 )

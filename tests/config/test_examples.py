@@ -21,7 +21,8 @@ from .conftest import Read
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
 BLOCKS = [re.sub("(?m)^ {4}", "", block) for block in re.findall(r"(?m)(?:^ {4}.*\n(?:^\n(?= {4}))?)+", PAGE)]
 FILES = [block for block in BLOCKS if block.startswith("[")]
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("rtmpd ")]
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("rtmpd -")]
+PAGER = next(block for block in BLOCKS if '"routing_key"' in block)
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -37,7 +38,9 @@ def test_a_file_can_be_read_without_a_warning(read: Read, tmp_path: Path, text: 
     for name in ("new.key", "old.key"):
         (tmp_path / name).write_text(WHSEC)
     text = re.sub(r"(?m)^(\s*path = ).*", r"\1/bin/sh", text)
-    loaded = read(text, environ={"OFFICE_KEY": "k", "CLOUD_SECRET": "s"})
+    (tmp_path / "pager.json").write_text(PAGER)
+    urls = {"CHAT_URL": "https://chat.example.com/", "GAME_URL": "https://game.example.com/"}
+    loaded = read(text, environ={"OFFICE_KEY": "k", "CLOUD_SECRET": "s"} | urls)
     assert len(loaded.settings.hooks.hooks) == len(re.findall(r"(?m)^\s*\[\[\w", text))
     assert not [warning for warning in loaded.warnings if "no event is called" not in warning.message]
     for hook in loaded.settings.hooks.hooks:

@@ -13,9 +13,13 @@ from rtmpd.config.loader import load
 from rtmpd.config.manual import manual
 from rtmpd.config.options import Option, SectionSpec, spec
 from rtmpd.settings import (
+    AccessSettings,
     Address,
+    AlertSettings,
+    ApiSettings,
     AppSettings,
     AuthSettings,
+    BodySettings,
     DeliverySettings,
     FilterSettings,
     HookSettings,
@@ -23,9 +27,11 @@ from rtmpd.settings import (
     HttpSettings,
     LimitSettings,
     LogSettings,
+    MetricsSettings,
     RetrySettings,
     ServerSettings,
     Settings,
+    StoreSettings,
     TlsSettings,
 )
 
@@ -49,15 +55,23 @@ def test_every_field_of_the_settings_has_its_option() -> None:
     assert listeners == {"cert", "key", "host", "port", "tls"}  # listen, tls_listen, tls_cert and tls_key
     assert {f.name for f in fields(ServerSettings)} - {"tls"} <= fields_set_by(sections["server"])
     assert {f.name for f in fields(LimitSettings)} == fields_set_by(sections["limits"])
+    assert {f.name for f in fields(AccessSettings)} - {"file_tokens"} == fields_set_by(sections["access"])
     assert {f.name for f in fields(AppSettings)} == fields_set_by(sections["apps"]) - {"served"}
     assert {f.name for f in fields(LogSettings)} == fields_set_by(sections["log"])
-    assert {f.name for f in fields(HooksSettings)} - {"hooks"} <= fields_set_by(sections["hooks"])
+    assert {f.name for f in fields(MetricsSettings)} == fields_set_by(sections["metrics"])
+    assert {f.name for f in fields(AlertSettings)} == fields_set_by(sections["alerts"])
+    assert {f.name for f in fields(ApiSettings)} == fields_set_by(sections["http"])
+    assert {f.name for f in fields(HooksSettings)} - {"hooks", "store", "audit"} <= fields_set_by(sections["hooks"])
+    for_tests = {"staged_events", "staged_bytes", "pages"}
+    assert {f.name for f in fields(StoreSettings)} - for_tests == fields_set_by(sections["store"])
     many = sections["hooks"].many
-    own_slices = {"filter", "retry", "delivery", "http", "auth"}
+    own_slices = {"filter", "retry", "delivery", "http", "auth", "body", "options"}
     assert many and {f.name for f in fields(HookSettings)} - {"id", "target"} - own_slices <= fields_set_by(many)
     for slice in (FilterSettings, RetrySettings, DeliverySettings, HttpSettings):
         assert {f.name for f in fields(slice)} <= fields_set_by(many)
     assert {f.name for f in fields(AuthSettings)} == fields_set_by(many.inner["auth"])
+    assert {f.name for f in fields(BodySettings)} - {"node"} <= fields_set_by(many)
+    assert "node" in fields_set_by(sections["hooks"])
 
 
 @pytest.mark.parametrize(("name", "option"), every_option())

@@ -73,7 +73,7 @@ def emissions():
             if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1].lstrip("_") == "emit":
                 match node.args:
                     case [ast.Constant(value=str(type))]:
-                        given = [keyword.arg for keyword in node.keywords]
+                        given = [keyword.arg for keyword in node.keywords if keyword.arg]  # not **what_is_given
                         names = [name for name in given if name not in ("conn_id", "stream_key")]
                         yield f"{path.name}:{node.lineno}", type, names
 

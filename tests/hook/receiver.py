@@ -45,7 +45,7 @@ class Receiver:
                     return
                 head += line
             request = Request(head.decode().removesuffix("\r\n\r\n"), b"")
-            request.body = reader.read(int(request.headers["content-length"]))
+            request.body = reader.read(int(request.headers.get("content-length", 0)))
             self.requests.append(request)
             if not self.answer(sock, request):
                 return

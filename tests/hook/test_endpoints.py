@@ -145,7 +145,7 @@ def test_a_far_retry_after_holds_the_whole_lane(delivering, lines):
         until(lambda: about(manager)["state"] == "paused")
         manager.emit("publish_start", stream_key="b")
         lane = manager._lanes["ops"]
-        assert 3500 < lane._pause.until - manager._clock.monotonic() <= 86400
+        assert 3500 < lane._health._pause.until - manager._clock.monotonic() <= 86400
         gevent.sleep(0)
         assert len(receiver.requests) == 1
 

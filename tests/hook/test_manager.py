@@ -199,7 +199,7 @@ def test_a_full_queue_sheds_its_oldest_and_counts(managed):
         manager.emit("publish_start", stream_key=str(number))
     stats = manager.stats()["hooks"]["held"]
     counts = {"executed": 0, "failed": 0, "retried": 0, "dropped": 4, "queued": 3, "active": 1}
-    assert stats == {**counts, "state": "active", "filtered": {}, "dead": {}}
+    assert stats == {**counts, "limit": 1, "oldest_sec": 0.0, "state": "active", "filtered": {}, "dead": {}}
     hook.go.set()
     until(lambda: len(hook.done) == 4)
     assert hook.done == [f"publish_start:{number}" for number in (0, 5, 6, 7)]

@@ -208,10 +208,10 @@ def test_retry_after_holds_the_lane_longer_than_the_backoff_would(managed):
     until(lambda: about(manager)["state"] == "paused")
     clock.advance(599)
     lane = manager._lanes["flaky"]
-    lane._pause.look()
+    lane._health._pause.look()
     assert lane.state == "paused"
     clock.advance(1)
-    lane._pause.look()
+    lane._health._pause.look()
     until(lambda: hook.done)
 
 
@@ -252,7 +252,7 @@ def test_events_over_their_age_are_dead_whether_tried_or_not(managed):
     clock.advance(59)
     manager.emit("publish_start", stream_key="young")
     clock.advance(1)
-    manager._lanes["flaky"]._pause.look()
+    manager._lanes["flaky"]._health._pause.look()
     until(lambda: hook.done)
     assert hook.done == ["publish_start:young"]
     assert sorted(kept(manager)) == [("publish_start:a", "expired", 1), ("publish_stop:a", "expired", 0)]
@@ -349,7 +349,7 @@ def test_the_probe_waits_for_what_was_under_way_when_the_breaker_opened(managed)
         manager.emit("publish_start", stream_key=str(number))
     until(lambda: about(manager)["state"] == "open" and about(manager)["active"] == 2)
     lane = manager._lanes["flaky"]
-    until(lambda: not lane._pause.is_on)
+    until(lambda: not lane._health._pause.is_on)
     fail.set()
     until(lambda: about(manager)["active"] == 1)
     for _ in range(20):
@@ -375,7 +375,7 @@ def test_failures_that_were_under_way_do_not_lengthen_the_pause(managed):
     together.set()
     until(lambda: about(manager)["retried"] == 10)
     lane = manager._lanes["flaky"]
-    assert lane._pause.until - manager._clock.monotonic() == 1.0
+    assert lane._health._pause.until - manager._clock.monotonic() == 1.0
 
 
 def test_an_event_about_a_hook_is_not_sent_to_that_hook(managed):

@@ -28,7 +28,9 @@ from rtmpd.protocol.message import Message
 from rtmpd.settings import Address
 
 PATIENCE_S = 8.0
-AVC_HEADER = bytes.fromhex("17000000000164001fffe1000867640029acb40a01000468ee3cb0")
+AVC_HEADER = bytes.fromhex(
+    "17000000000164000affe100176764000aacd9442684000003000400000300c83c48965801000468ef8fcb"
+)
 AAC_HEADER = bytes.fromhex("af001210")
 
 _LIMITS = ChunkLimits(message_bytes=0xFFFFFF, reassembly_bytes=64 * 1024 * 1024, chunk_streams=256)

@@ -17,7 +17,17 @@ from gevent import Greenlet
 from rtmpd.assembly import House
 from rtmpd.event.event import Event
 from rtmpd.server.connection import Connection
-from rtmpd.settings import Address, AppSettings, AppsSettings, LimitSettings, ServerSettings, Settings
+from rtmpd.settings import (
+    AccessSettings,
+    Address,
+    AlertSettings,
+    AppSettings,
+    AppsSettings,
+    LimitSettings,
+    MetricsSettings,
+    ServerSettings,
+    Settings,
+)
 from tests.functional import ledger
 from tests.integration.client import Client, Raw, audio, keyframe
 
@@ -89,6 +99,9 @@ class Running:
         app: dict[str, Any] | None = None,
         apps: dict[str, Any] | None = None,
         server: dict[str, Any] | None = None,
+        access: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | None = None,
+        alerts: dict[str, Any] | None = None,
         listen: tuple[Address, ...] = (Address("127.0.0.1", 0),),
     ) -> None:
         self._baseline = descriptors(), greenlets()
@@ -103,6 +116,9 @@ class Running:
             server=ServerSettings(listen=listen, **(server or {})),
             limits=LimitSettings(**(limits or {})),
             apps=AppsSettings(default=AppSettings(**(app or {})), **(apps or {})),
+            metrics=MetricsSettings(**(metrics or {})),
+            alerts=AlertSettings(**({"enabled": False} if alerts is None else alerts)),
+            access=AccessSettings(**(access or {})),
         )
         self.house = House(settings)
         self.house.context.watch_period_s = WATCH_PERIOD_S
@@ -232,6 +248,7 @@ class Running:
         try:
             self.close_clients()
             assert not self.house.context._per_address
+            assert not len(self.house.context.quota) and not self.house.registry._reserved
         finally:
             self.house.stop(1.0)
             logger = logging.getLogger("rtmpd")

@@ -57,7 +57,8 @@ def test_the_events_of_a_publish_and_a_play_come_in_order(start: Start) -> None:
     house.wait_event("publish_stop")
     house.close_clients()
     assert house.types(publishing_id) == [
-        "connection_accept", "handshake_complete", "publish_start", "publish_stop", "connection_close",
+        "connection_accept", "handshake_complete", "publish_start", "codec_detected", "codec_detected",
+        "publish_stop", "connection_close",
     ]  # fmt: skip
     assert house.types(playing_id) == [
         "connection_accept", "handshake_complete", "play_start", "subscriber_count",

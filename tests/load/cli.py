@@ -99,7 +99,8 @@ def plan(arguments: argparse.Namespace) -> tuple[list[Group], list[Step]]:
             )
             group = Group(trial, title)
             groups.append(group)
-            rivals = [NGINX, *(arguments.policies if trial.policies else [RTMPD])]
+            usual = [NGINX, *(arguments.policies if trial.policies else [RTMPD])]
+            rivals = list(trial.contenders) or usual
             wanted = [each for each in rivals if arguments.only in (None, each.program)]
             steps += [Step(group, each, replace(base, players=size)) for each in wanted]
     return groups, steps

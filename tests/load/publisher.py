@@ -67,6 +67,7 @@ class Publisher:
         self._origin = time.monotonic()
         self._round = 0
         self._flat_round = -1
+        self._is_mixed = False
         self._timestamp = 0
         self._writable_watched = False
         self._pending: list[memoryview] = []
@@ -122,11 +123,25 @@ class Publisher:
         """Send video of one size as fast as the server takes it, but never more than ``allowed()``
         messages at a time; call ``pump`` whenever that may have grown."""
         self._flat_bytes = message_bytes
+        self._is_mixed = False
         if allowed is not None:
             self._allowed = allowed
         self._round += 1
         self._flat_round = self._round
         self.pump()
+
+    def start_mixed_flat_out(self) -> None:
+        """Send the usual live stream, its timestamps included, as fast as the server takes it."""
+        self.start_flat_out(0, lambda: 0)
+        self._is_mixed = True
+        self._frames = self._audios = 0
+        self._allowed = lambda: FLAT_OUT_BATCH
+        self.pump()
+
+    @property
+    def media_s(self) -> float:
+        """How much media was sent, by its timestamps."""
+        return self._timestamp / 1000
 
     def pump(self) -> None:
         """Send what is allowed until the socket is full or the generator has other things to do."""
@@ -141,7 +156,24 @@ class Publisher:
         if not self._pending:
             self._watch_writable(True)
 
+    def _mixed_message(self) -> bytearray:
+        profile = self._profile
+        video_s, audio_s = self._frames / profile.frames_per_s, self._audios / profile.audio_per_s
+        is_video = video_s <= audio_s
+        key_frame = is_video and self._frames % profile.gop_frames == 0
+        self._frames += is_video
+        self._audios += not is_video
+        self._timestamp = int(min(video_s, audio_s) * 1000)
+        size = profile.audio_bytes
+        if is_video:
+            size = profile.key_frame_bytes if key_frame else profile.frame_bytes
+        kind, now_ns = VIDEO if is_video else AUDIO, time.monotonic_ns()
+        self.sequence += 1
+        return self._media.message(kind, self.sequence - 1, self._timestamp, now_ns, size, key_frame)
+
     def _flat_message(self) -> bytearray:
+        if self._is_mixed:
+            return self._mixed_message()
         key_frame = self.sequence % self._profile.gop_frames == 0
         self._timestamp += 1
         now_ns = time.monotonic_ns()

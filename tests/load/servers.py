@@ -54,6 +54,7 @@ ping_interval = 600
 ping_timeout = 1200
 [apps]
 {flush}
+{sections}
 [log]
 level = warning
 """
@@ -61,15 +62,17 @@ level = warning
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One server in one configuration. ``flush`` holds lines for rtmpd's ``[apps]``."""
+    """One server in one configuration. ``flush`` holds lines for rtmpd's ``[apps]``, ``sections`` whole sections."""
 
     name: str
     program: str
     flush: str = ""
+    sections: str = ""
 
 
 NGINX = Contender("nginx-rtmp", "nginx")
 RTMPD = Contender("rtmpd", "rtmpd")
+RTMPD_UNWATCHED = Contender("rtmpd, monitor off", "rtmpd", sections="[quality]\nenabled = no")
 RTMPD_FLUSH = {
     "immediate": Contender("rtmpd immediate", "rtmpd", "flush = immediate"),
     "default": Contender("rtmpd default", "rtmpd"),
@@ -139,7 +142,9 @@ class Server:
 
     def _rtmpd_command(self) -> list[str]:
         config = self._directory / "rtmpd.ini"
-        config.write_text(RTMPD_CONFIG.format(port=self.port, flush=self.contender.flush))
+        contender = self.contender
+        text = RTMPD_CONFIG.format(port=self.port, flush=contender.flush, sections=contender.sections)
+        config.write_text(text)
         return [sys.executable, "-m", "rtmpd", "-c", str(config)]
 
     def _wait_until_it_listens(self) -> None:

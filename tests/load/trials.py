@@ -5,6 +5,7 @@ A figure that is named in ``PROBLEMS`` has to be 0; everything else is only repo
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from .client import Client, Role
 from .process import server_has_closed
 from .publisher import Publisher
 from .rig import INFLIGHT, Rig, Used
+from .servers import RTMPD, RTMPD_UNWATCHED, Contender, Server
 
 MAXRATE_PLAYERS = 10
 MAXRATE_AHEAD = 128
@@ -23,6 +25,7 @@ CHURN_PER_S = 100
 CHURN_CLOSE_S = 0.05
 SLOW_RECEIVE_BUFFER_BYTES = 4096
 SLOW_TIMEOUT_S = 45.0
+MONITOR_TURN_S = 0.1
 GIVE_UP_S = 10.0
 
 PROBLEMS = ("lost", "duplicated", "reordered", "corrupt", "wrong timestamp", "without header", "miscounted", "failed")
@@ -40,7 +43,7 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """``columns`` are the figures shown, ``compared`` those of them whose ratio to nginx is shown too.
-    ``policies`` says whether every flush policy is tried."""
+    ``policies`` says whether every flush policy is tried, ``contenders`` who takes part instead of the usual ones."""
 
     name: str
     title: str
@@ -48,6 +51,7 @@ class Trial:
     columns: tuple[str, ...]
     compared: tuple[str, ...]
     policies: bool = False
+    contenders: tuple[Contender, ...] = ()
 
 
 def _generator(used: Used) -> Figures:
@@ -117,6 +121,32 @@ def ingest(rig: Rig, options: Options) -> Figures:
         "cores": spent.server_cores,
         "failed": float(bool(publisher.client.failure)),
         **_generator(spent),
+    }
+
+
+def monitor(rig: Rig, options: Options) -> Figures:
+    """The usual live stream flat out, nobody plays, by turns to this server and to one with the quality monitor off:
+    what the monitor costs. Turns are short, so that both see the same noise of the machine."""
+    with Server(RTMPD_UNWATCHED, min(os.sched_getaffinity(rig.server.pid))) as server, Rig(server) as unwatched:
+        sides = [(each, each.publisher()) for each in (rig, unwatched)]
+        for side, publisher in sides:
+            publisher.start_mixed_flat_out()
+            _pump_for(side, publisher, options.seconds / 8)
+        meters = [(side.meter(), publisher.media_s) for side, publisher in sides]
+        for turn in range(max(2, int(options.seconds / MONITOR_TURN_S))):
+            for side, publisher in sides if turn % 2 else sides[::-1]:
+                _pump_for(side, publisher, MONITOR_TURN_S)
+        watched_ms, unwatched_ms = (
+            used().server_cpu_s * 1000 / max(1e-9, publisher.media_s - before_s)
+            for (used, before_s), (_, publisher) in zip(meters, sides, strict=True)
+        )
+        failed = any(publisher.client.failure for _, publisher in sides)
+    return {
+        "CPU ms/media s": watched_ms,
+        "CPU ms/media s, off": unwatched_ms,
+        "cost %": (watched_ms / max(1e-9, unwatched_ms) - 1) * 100,
+        "failed": float(failed),
+        **_generator(meters[0][0]()),
     }
 
 
@@ -319,6 +349,14 @@ TRIALS = {
             ingest,
             ("MB/CPU-s", "MB/s", "cores", "generator cores"),
             ("MB/CPU-s",),
+        ),
+        Trial(
+            "monitor",
+            "the quality monitor on and off, a usual stream flat out",
+            monitor,
+            ("CPU ms/media s", "CPU ms/media s, off", "cost %", "generator cores"),
+            (),
+            contenders=(RTMPD,),
         ),
         Trial(
             "maxrate",

@@ -226,13 +226,20 @@ def test_on_fc_tells_the_name_without_its_query() -> None:
     assert decode_all(last.message.payload, DEFAULT_LIMITS)[-1]["description"] == "camera"
 
 
-def test_answers_are_kept_but_not_those_to_long_names() -> None:
-    def asked(name: str) -> Message:
-        return status.on_fc("onFCPublish", "NetStream.Publish.Start", name)
+def test_answers_are_kept_but_not_those_with_a_name() -> None:
+    assert status.result(2.0, 1.0) is status.result(2.0, 1.0)
+    assert status.on_fc("onFCPublish", "NetStream.Publish.Start", "a") is not status.on_fc(
+        "onFCPublish", "NetStream.Publish.Start", "a"
+    )
 
-    assert asked("camera") is asked("camera")
-    assert asked("y" * 10_000) == asked("y" * 10_000)
-    assert asked("y" * 10_000) is not asked("y" * 10_000)
+
+@pytest.mark.parametrize("text", ["", "camera", "Größe", "y" * 70_000])
+def test_a_status_put_together_is_the_status_encoded_whole(text: str) -> None:
+    more = {"details": text, "clientid": 1.0}
+    whole = encode("onStatus", 0.0, None, status.status_object("status", "NetStream.Play.Start", text, **more))
+    assert status.on_status(1, "status", "NetStream.Play.Start", text, **more).payload == whole
+    call = encode("onFCPublish", 0.0, None, status.status_object("status", "NetStream.Publish.Start", text))
+    assert status.on_fc("onFCPublish", "NetStream.Publish.Start", text).payload == call
 
 
 @pytest.mark.parametrize("type_id", [SHARED_OBJECT_AMF0, SHARED_OBJECT_AMF3])

@@ -126,7 +126,7 @@ def adaptive_under_load(players: int) -> tuple[Rig, Stream, Player]:
     send(stream, key(), 0)
     assert player.times == [0], "at once while sending is cheap"
     now = rig.clock.monotonic()
-    rig.registry._load.spent(now, now + 10.0)
+    rig.registry.load.spent(now, now + 10.0)
     send(stream, inter(), 20)
     return rig, stream, player
 
@@ -169,3 +169,15 @@ def test_what_waits_is_sent_before_anything_changes(event: str) -> None:
     else:
         rig.registry.release(stream, rig.publisher, clean=True)
     assert player.times == [0, 1]
+
+
+def test_the_longest_flush_of_lately_is_remembered() -> None:
+    clock = FakeClock()
+    load = Load(clock)
+    for took_s in (0.25, 0.5, 0.125):
+        began = clock.monotonic()
+        clock.advance(took_s)
+        load.spent(began, clock.monotonic())
+    clock.advance(1.0)
+    load.spent(clock.monotonic(), clock.monotonic())
+    assert load.peak.value() == 0.5

@@ -20,17 +20,15 @@ import errno
 import os
 
 from ...clock import Clock
-from ...errors import PermanentDeliveryError, TransientDeliveryError
+from ...errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
 from ...event.event import Event
-from ..child import Child
+from ..child import Child, base_env
 
 _BASH = "/bin/bash"
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh"})
 _ELF = b"\x7fELF"
 _HEAD_BYTES = 256
 _SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-_INHERITED = ("PATH", "HOME", "LANG", "TZ")
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ScriptHook:
@@ -42,8 +40,7 @@ class ScriptHook:
         self.id = id
         self._path = path
         self._clock = clock
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        self._base_env = {"PATH": _DEFAULT_PATH, **inherited}
+        self._base_env = base_env()
 
     def execute(self, event: Event, deadline: float) -> None:
         """Run the script to its end, or end it and all its children at the deadline (a little later
@@ -59,12 +56,16 @@ class ScriptHook:
         try:
             return Child(command_of(self._path), {**self._base_env, **event.as_env()})
         except OSError as error:
-            family = TransientDeliveryError if error.errno in _SHORTAGES else PermanentDeliveryError
-            code = errno.errorcode.get(error.errno or 0, "spawn")
-            raise family(f"can not be started: {error.strerror}", code) from error
+            raise start_error(error) from error
 
     def close(self) -> None:
         """Nothing is held between executions."""
+
+
+def start_error(error: OSError) -> DeliveryError:
+    """Why a program did not start; what the system is short of now it may have later."""
+    family = TransientDeliveryError if error.errno in _SHORTAGES else PermanentDeliveryError
+    return family(f"can not be started: {error.strerror}", errno.errorcode.get(error.errno or 0, "spawn"))
 
 
 def command_of(path: str) -> list[str]:

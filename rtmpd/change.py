@@ -1,0 +1,24 @@
+"""One part of a reload: what was made beside the old, and how it takes its place.
+
+A room that can change while it runs has a ``prepare`` which builds everything that can fail and returns one of
+these; nothing is in effect yet. Either ``commit`` follows, which is plain assignments and never fails or switches
+greenlets, and after it ``retire``, which lets go of what was replaced; or ``abort``, which lets go of what was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _nothing() -> None:
+    """There is nothing to let go of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Prepared, and not in effect. ``retire`` may switch greenlets, the other two never do."""
+
+    commit: Callable[[], None]
+    retire: Callable[[], None] = _nothing
+    abort: Callable[[], None] = _nothing

@@ -1,0 +1,252 @@
+"""What a publish brings, measured on the clock of its own media: messages in, a sample every two seconds out.
+
+The clock runs by the timestamps of audio and video and by nothing else, so ten minutes of media give the same
+samples whether they come in ten minutes or in two seconds. It never stands back: where timestamps jump, it goes on
+from where it was, and the jump is noted in the sample.
+
+Whoever has the messages counts each in its ``Track``. One that is due, not in order, or may be a keyframe must be
+given to ``Meter.turn``; any other one only leaves its timestamp as ``Track.last``. That is for the hot path to do in
+line, since a call would cost more than the rest of it together.
+
+Nothing here switches greenlets, raises, or keeps a payload.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ..errors import MediaError
+from . import tag
+from .frame import HEADER, KEYFRAME, NOT_CACHED, classify
+
+PERIOD_MS: Final = 2000  #: from one sample to the next
+ABSENT_MS: Final = 3000  #: a track without a frame for this long is not there
+JUMP_MS: Final = 3000  #: what counts as a jump for the clock, where no other measure is set
+
+_NEVER: Final = 1 << 62
+_ALWAYS: Final = -1
+_WRAP: Final = 1 << 32  # RTMP timestamps have 32 bits
+_HALF: Final = 1 << 31
+_EXCUSE_MS: Final = 5000
+KEY_BITS: Final = 0x10  #: of a video message's first byte: the frame type says keyframe
+TYPE_BITS: Final = 0x70
+
+
+class Reading(NamedTuple):
+    """One track at the moment of a sample. Counts are of the whole publish; ``at_ms`` is the time of the last
+    message on the media clock. A track that was only announced has ``at_ms`` None. The rest is of video alone:
+    ``key_at_ms`` is the time of the last keyframe, ``key_interval_ms`` how long after the one before it came."""
+
+    at_ms: int | None
+    frames: int
+    bytes: int
+    keyframes: int = 0
+    key_bytes: int = 0
+    key_at_ms: int | None = None
+    key_interval_ms: int = 0
+    b_frames: int = 0
+
+
+class Sample(NamedTuple):
+    """The publish after another period of media. ``jump_ms`` is the largest jump of timestamps since the last
+    sample, negative if backward, 0 if there was none; ``drift_ms`` by how much audio is ahead of video, None where
+    there are not both."""
+
+    clock_ms: int
+    audio: Reading | None
+    video: Reading | None
+    jump_ms: int
+    drift_ms: int | None
+
+
+class Track:
+    """The audio or the video of one publish. ``packets`` and ``bytes`` count its messages; a timestamp from ``last``
+    to just below ``due`` is in order and not due. Until ``Meter.turn`` has seen one, none is."""
+
+    __slots__ = (
+        "_offset",
+        "_shown_ms",
+        "b_frames",
+        "bytes",
+        "due",
+        "headers",
+        "is_watched",
+        "key_at_ms",
+        "key_bytes",
+        "key_interval_ms",
+        "keyframes",
+        "last",
+        "packets",
+        "seen",
+        "started",
+        "type_id",
+    )
+
+    def __init__(self, type_id: int) -> None:
+        self.type_id = type_id
+        self.packets = 0
+        self.bytes = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all but the counts of messages and bytes."""
+        self.headers = self.packets  # what has come is not judged any more
+        self.keyframes = 0
+        self.key_bytes = 0
+        self.key_at_ms: int | None = None
+        self.key_interval_ms = 0
+        self.b_frames = 0
+        self.seen = False  # announced, or there
+        self.started = False
+        self.is_watched = False  # every frame is due
+        self.last = _NEVER  # timestamp of the last frame, as sent
+        self.due = _NEVER  # timestamp at which the next sample is due
+        self._offset = 0  # what makes the media clock of a timestamp
+        self._shown_ms = 0  # time of presentation of the latest frame
+
+    @property
+    def at_ms(self) -> int:
+        """Time of the last frame on the media clock."""
+        return self.last + self._offset
+
+    def step_ms(self, timestamp: int) -> int:
+        """From the last frame to this one, whichever way round the timestamps have wrapped."""
+        return (timestamp - self.last + _HALF) % _WRAP - _HALF
+
+    def place(self, timestamp: int, at_ms: int) -> None:
+        """The last frame has this timestamp, and this time on the media clock."""
+        self.last = timestamp
+        self._offset = at_ms - timestamp
+        self.started = self.seen = True
+
+    def wait_until(self, clock_ms: int) -> None:
+        """The next sample is due at this time."""
+        if self.started:
+            self.due = _ALWAYS if self.is_watched else clock_ms - self._offset
+
+    def ahead_of(self, other: Track) -> int:
+        """By how much the timestamps as sent are ahead of the other track's."""
+        return (self.last - other.last + _HALF) % _WRAP - _HALF
+
+    def key(self, size: int) -> None:
+        """The last frame is a keyframe."""
+        if self.key_at_ms is not None:
+            self.key_interval_ms = max(0, self.at_ms - self.key_at_ms)
+        self.key_at_ms = self.at_ms
+        self.keyframes += 1
+        self.key_bytes += size
+
+    def order(self, payload: bytes) -> None:
+        """Note whether the last frame is shown before one that was sent ahead of it."""
+        try:
+            composition_ms = tag.decode(self.type_id, payload).composition_time_ms or 0
+        except MediaError:
+            return
+        shown_ms = self.at_ms + composition_ms
+        if shown_ms < self._shown_ms:
+            self.b_frames += 1
+        self._shown_ms = max(shown_ms, self._shown_ms)
+
+    def reading(self) -> Reading | None:
+        """The track as it is now; None if nothing of it was seen."""
+        if not self.seen:
+            return None
+        at_ms = self.at_ms if self.started else None
+        frames = self.packets - self.headers
+        if self.type_id != tag.VIDEO_MESSAGE:
+            return Reading(at_ms, frames, self.bytes)
+        return Reading(
+            at_ms,
+            frames,
+            self.bytes,
+            self.keyframes,
+            self.key_bytes,
+            self.key_at_ms,
+            self.key_interval_ms,
+            self.b_frames,
+        )
+
+
+class Meter:
+    """The clock of both tracks of a publish, which are counted elsewhere."""
+
+    __slots__ = ("_clock_ms", "_excuse_ms", "_excuse_until_ms", "_jump_ms", "_largest_ms", "_next_ms", "audio", "video")
+
+    def __init__(self, audio: Track, video: Track) -> None:
+        self.audio = audio
+        self.video = video
+        audio.reset()
+        video.reset()
+        self._jump_ms = JUMP_MS
+        self._clock_ms = 0
+        self._next_ms = PERIOD_MS
+        self._largest_ms = 0
+        self._excuse_ms = 0
+        self._excuse_until_ms = 0
+
+    def tune(self, jump_ms: int, finds_b_frames: bool) -> None:
+        """``jump_ms`` is by how much timestamps may be off before that counts as a jump, 0 for ``JUMP_MS``; with
+        ``finds_b_frames`` every video message is looked at, which costs more."""
+        self._jump_ms = jump_ms or JUMP_MS
+        self.video.is_watched = finds_b_frames
+        self.video.wait_until(self._next_ms)
+
+    def silent(self, silent_ms: int) -> None:
+        """Nothing has arrived for this long: timestamps that are later by as much are no jump."""
+        self._excuse_ms = silent_ms
+        self._excuse_until_ms = max(self._clock(), self._clock_ms) + _EXCUSE_MS
+
+    def turn(self, track: Track, timestamp: int, payload: bytes) -> Sample | None:
+        """A message, counted already, that does not just go on; the sample, if one is due."""
+        flags = classify(track.type_id, payload)
+        if flags & (HEADER | NOT_CACHED):
+            track.headers += 1
+            track.seen = True  # its timestamp says nothing: many encoders write 0
+            return None
+        self._place(track, timestamp)
+        if flags & KEYFRAME:
+            track.key(len(payload))
+        if track.is_watched:
+            track.order(payload)
+        if track.at_ms < self._next_ms:
+            track.wait_until(self._next_ms)
+            return None
+        return self._sample()
+
+    def _place(self, track: Track, timestamp: int) -> None:
+        clock_ms = self._clock()
+        if track.started:
+            step_ms = track.step_ms(timestamp)
+            at_ms = track.at_ms + step_ms
+        else:
+            other = self.video if track is self.audio else self.audio
+            at_ms = other.at_ms + other.step_ms(timestamp) if other.started else clock_ms
+            if abs(at_ms - clock_ms) > self._jump_ms:
+                at_ms = clock_ms  # two time lines: the drift tells
+            track.place(timestamp, at_ms)
+            return
+        allowed_ms = self._jump_ms + (self._excuse_ms if clock_ms < self._excuse_until_ms else 0)
+        if at_ms - clock_ms > self._jump_ms or step_ms < -self._jump_ms:
+            if at_ms - clock_ms > allowed_ms or step_ms < 0:
+                self._largest_ms = max(self._largest_ms, step_ms, key=abs)
+            at_ms = clock_ms
+        track.place(timestamp, at_ms)
+        if step_ms > ABSENT_MS and track.key_at_ms is not None:
+            track.key_at_ms = at_ms  # a pause is no group of pictures
+
+    def _clock(self) -> int:
+        audio, video = self.audio, self.video
+        if audio.started and video.started:
+            return max(audio.at_ms, video.at_ms)
+        return video.at_ms if video.started else audio.at_ms if audio.started else 0
+
+    def _sample(self) -> Sample:
+        self._clock_ms = max(self._clock_ms, self._clock())
+        self._next_ms = self._clock_ms + PERIOD_MS
+        both = self.audio.started and self.video.started
+        drift_ms = self.audio.ahead_of(self.video) if both else None
+        sample = Sample(self._clock_ms, self.audio.reading(), self.video.reading(), self._largest_ms, drift_ms)
+        self._largest_ms = 0
+        self.audio.wait_until(self._next_ms)
+        self.video.wait_until(self._next_ms)
+        return sample

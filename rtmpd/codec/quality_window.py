@@ -1,0 +1,139 @@
+"""Rates over a sliding window, levels they are held against, and alerts that do not flap.
+
+All times are milliseconds of the media clock, handed in by the caller. Nothing switches or raises.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+RAISED: Final = "raised"
+CLEARED: Final = "cleared"
+
+_FULL: Final = 0.9  # of the window, from which on its rate counts
+_MEMORY_WINDOWS: Final = 12
+
+
+class Window:
+    """How fast frames and bytes of a track come. Bounded: one entry for each sample within the window."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[int, int, int]] = deque()
+
+    def add(self, at_ms: int, frames: int, bytes: int, window_ms: int) -> None:
+        """The counts at a time; times that stand still or run back are left out."""
+        entries = self._entries
+        if entries and at_ms <= entries[-1][0]:
+            return
+        entries.append((at_ms, frames, bytes))
+        begin_ms = at_ms - window_ms
+        while len(entries) > 2 and entries[1][0] <= begin_ms:
+            entries.popleft()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+    def rates(self, window_ms: int) -> tuple[float, float] | None:
+        """Frames and bytes per second; None until the window is full."""
+        if len(self._entries) < 2:
+            return None
+        (from_ms, from_frames, from_bytes), (to_ms, to_frames, to_bytes) = self._entries[0], self._entries[-1]
+        span_ms = to_ms - from_ms
+        if span_ms < window_ms * _FULL:
+            return None
+        return (to_frames - from_frames) * 1000 / span_ms, (to_bytes - from_bytes) * 1000 / span_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A level that was left downward."""
+
+    previous: float
+    current: float
+
+    @property
+    def percent(self) -> float:
+        """The change relative to the level, negative."""
+        return (self.current - self.previous) * 100 / self.previous
+
+
+class Level:
+    """What is usual: the lowest rate of twelve windows, up to the one before the latest.
+
+    The lowest and not the mean, as rates of real encoders go up and down with what is in the picture; and not the
+    latest, as a window that slides over a drop shows it little by little. A rate that stays below the level by the
+    allowed share for a whole window, so that the window holds nothing older than the drop, is a change; then the new
+    level is learned from there.
+    """
+
+    __slots__ = ("_below_ms", "_latest", "_lowest", "_since_ms")
+
+    def __init__(self) -> None:
+        self._latest: deque[tuple[int, float]] = deque()
+        self._lowest: deque[tuple[int, float]] = deque()  # each with no lower one behind it: the first is the level
+        self._since_ms = -1
+        self._below_ms = -1
+
+    def restart(self) -> None:
+        """Learn anew."""
+        self._latest.clear()
+        self._lowest.clear()
+        self._since_ms = self._below_ms = -1
+
+    def hold(self) -> None:
+        """What is measured now says nothing: it neither changes the level nor leaves it."""
+        self._below_ms = -1
+
+    def judge(self, at_ms: int, rate: float, drop: float, learn_ms: int, window_ms: int) -> Drop | None:
+        """One more rate; the change, if it completes one. ``drop`` is percent, 0 for never."""
+        if self._since_ms < 0:
+            self._since_ms = at_ms
+        if self._below_ms < 0:
+            self._age(at_ms, window_ms)
+        usual = self._lowest[0][1] if self._lowest else 0.0
+        if rate < usual * (1 - drop / 100) and drop and at_ms - self._since_ms >= learn_ms:
+            if self._below_ms < 0:
+                self._below_ms = at_ms
+            if at_ms - self._below_ms < window_ms:
+                return None
+            self.restart()
+            return Drop(usual, rate)
+        self._below_ms = -1
+        self._latest.append((at_ms, rate))
+        return None
+
+    def _age(self, at_ms: int, window_ms: int) -> None:
+        latest, lowest = self._latest, self._lowest
+        while latest and latest[0][0] <= at_ms - window_ms:
+            known = latest.popleft()
+            while lowest and lowest[-1][1] >= known[1]:
+                lowest.pop()
+            lowest.append(known)
+        while lowest and lowest[0][0] < at_ms - (_MEMORY_WINDOWS + 1) * window_ms:
+            lowest.popleft()
+
+
+class Alert:
+    """Raised once, cleared once, and then quiet for a while."""
+
+    __slots__ = ("_quiet_until_ms", "is_raised")
+
+    def __init__(self) -> None:
+        self.is_raised = False
+        self._quiet_until_ms = 0
+
+    def judge(self, at_ms: int, is_bad: bool, is_good: bool, cool_down_ms: int) -> str:
+        """The new state if it changes, else "". What is neither bad nor good changes nothing."""
+        if self.is_raised and is_good:
+            self.is_raised = False
+            self._quiet_until_ms = at_ms + cool_down_ms
+            return CLEARED
+        if not self.is_raised and is_bad and at_ms >= self._quiet_until_ms:
+            self.is_raised = True
+            return RAISED
+        return ""

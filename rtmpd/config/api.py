@@ -1,0 +1,40 @@
+"""[http]: what only several of its values together can tell."""
+
+from __future__ import annotations
+
+import os
+import stat
+from ipaddress import ip_address
+
+from ..settings.http import ApiSettings
+from .check import Checked
+
+
+def of_section(checked: Checked) -> ApiSettings:
+    """The settings of [http]; problems and warnings go to ``checked``. Looks at the token file."""
+    settings = ApiSettings(**checked.fields("http"))
+    open_to_others = [address for address in settings.listen if not _is_loopback(address.host)]
+    if open_to_others and not settings.token_file:
+        text = f"{open_to_others[0]} can be reached from other machines, so a token is needed"
+        checked.problem(("http", "listen"), text, "name a token_file, or listen on 127.0.0.1")
+    if settings.token_file:
+        _check_token_file(checked, settings.token_file)
+    return settings
+
+
+def _check_token_file(checked: Checked, path: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        checked.problem(("http", "token_file"), f"{path}: {error.strerror}", "name a file that rtmpd may read")
+        return
+    if mode & stat.S_IROTH:
+        checked.warning(("http", "token_file"), f"{path} can be read by everybody", "chmod 0640 it")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

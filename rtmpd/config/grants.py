@@ -1,0 +1,52 @@
+"""Check functions for who may publish or play: modes, tokens, keys. See ``values``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ..settings import ACTIONS, MODES, TokenSettings
+from .values import BadValue, Text, conditions, names, nearest
+
+TOKEN_HINT = "write IDENTITY:TOKEN, IDENTITY:TOKEN STREAMS or IDENTITY:TOKEN STREAMS ACTION"
+
+_HASHED = "sha256:"
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def modes(value: Text) -> tuple[str, ...]:
+    """Access modes, at least one."""
+    found = names(value)
+    for name in found:
+        if name not in MODES:
+            raise BadValue(f"has {name}, which is no access mode", nearest(name, list(MODES)))
+    if not found:
+        raise BadValue("names no access mode", "write open to admit everybody")
+    return found
+
+
+def texts(value: Text) -> tuple[str, ...]:
+    """Texts as they stand. One that was quoted, or is from elsewhere, keeps its commas."""
+    return conditions(value)
+
+
+def tokens(value: Text) -> tuple[TokenSettings, ...]:
+    """Tokens separated by commas."""
+    return tuple(token(item) for item in texts(value))
+
+
+def token(text: str) -> TokenSettings:
+    """``IDENTITY:TOKEN [STREAMS [ACTION]]``. Says nothing about the token, which is a secret."""
+    first, *more = text.split()
+    identity, colon, secret = first.partition(":")
+    if not colon or not identity or not secret or len(more) > 2:
+        raise BadValue("is no token", TOKEN_HINT)
+    if secret.startswith(_HASHED) and not _DIGEST.fullmatch(secret.removeprefix(_HASHED)):
+        raise BadValue(f"has a digest for {identity} that is none", "write sha256: and 64 hex digits")
+    action = more[1] if len(more) > 1 else ""
+    if action and action not in ACTIONS:
+        raise BadValue(f"has an action for {identity} that is none", "write publish or play")
+    return TokenSettings(identity, secret, more[0] if more else "*", (action,) if action else ACTIONS)
+
+
+CHECKS: dict[str, Callable[..., object]] = {"modes": modes, "texts": texts, "tokens": tokens}

@@ -1,0 +1,31 @@
+"""Check functions of the configspec for what stands in requests, as ``values`` has them for everything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from .values import BadValue, Text, text
+
+_WORD = r"[\w!#$&^.+-]+"
+_CONTENT_TYPE = re.compile(rf'{_WORD}/{_WORD}(\s*;\s*[\w-]+=("[^"\\\x00-\x1f]*"|{_WORD}))*', re.ASCII)
+_NODE = re.compile(r"[\w.-]{0,255}", re.ASCII)
+
+
+def content_type(value: Text) -> str:
+    """A media type, with parameters or without, or nothing."""
+    given = text(value).strip()
+    if given and not _CONTENT_TYPE.fullmatch(given):
+        raise BadValue("is no content type", "write one like application/json or text/plain; charset=utf-8")
+    return given
+
+
+def node(value: Text) -> str:
+    """The name of a server, or nothing."""
+    given = text(value).strip()
+    if not _NODE.fullmatch(given):
+        raise BadValue("is no name for a server", "use letters, digits, dots, _ and -, at most 255")
+    return given
+
+
+CHECKS: dict[str, Callable[..., object]] = {"content_type": content_type, "node": node}

@@ -1,0 +1,141 @@
+"""``rtmpctl doctor``: looks at everything that usually is the matter, and says what to do about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .. import __version__
+from .client import V1, Client
+from .commands import Told
+from .errors import NO, CommandFailed
+from .text import safe
+
+OK, WARNING, BAD = "ok", "warning", "bad"
+
+_LATE_MS: Final = 200
+_FEW_DESCRIPTORS: Final = 4096
+_SHORT_QUEUE: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: ``level``, what was seen, and what to do if it is not ``OK``."""
+
+    level: str
+    seen: str
+    advice: str = ""
+
+
+def doctor(client: Client, words: Namespace) -> Told:
+    """Look, and say what to do; status 1 if something is bad."""
+    findings = list(_findings(client))
+    document = {"findings": [{"level": one.level, "seen": one.seen, "advice": one.advice} for one in findings]}
+    lines: list[str] = []
+    for one in findings:
+        lines.append(f"{one.level:<8} {safe(one.seen)}")
+        lines += [f"         -> {safe(one.advice)}"] if one.advice else []
+    return Told(document, lines, NO if any(one.level == BAD for one in findings) else 0)
+
+
+def _findings(client: Client) -> Iterator[Finding]:
+    if not client.url:
+        yield from _socket(client.socket_path)
+    try:
+        server = client.get(f"{V1}/server")
+    except CommandFailed as error:
+        yield Finding(BAD, str(error), "start rtmpd, or look into its log for why it ended")
+        return
+    yield from _server(server)
+    yield from _readiness(client)
+    yield from _hooks(client)
+    yield from _configuration(client)
+    if not client.url:
+        yield from _host(server["pid"])
+
+
+def _socket(path: str) -> Iterator[Finding]:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        yield Finding(BAD, f"{path}: {error.strerror}", "is [http] socket set, and does rtmpd run?")
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        yield Finding(BAD, f"{path} is no socket", "remove it and restart rtmpd")
+    elif stat.S_IMODE(found.st_mode) & 0o077:
+        yield Finding(WARNING, f"{path} has mode {stat.S_IMODE(found.st_mode):04o}", "chmod 0600 it")
+    else:
+        yield Finding(OK, f"control socket {path}, mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}")
+
+
+def _server(server: dict[str, Any]) -> Iterator[Finding]:
+    if server["version"] == __version__:
+        yield Finding(OK, f"rtmpd {server['version']} runs, pid {server['pid']}")
+    else:
+        text = f"rtmpd {server['version']} runs, rtmpctl is {__version__}"
+        yield Finding(WARNING, text, "restart rtmpd after an upgrade")
+    if server["hub_lag_ms"] > _LATE_MS:
+        text = f"the event loop was {server['hub_lag_ms']:g} ms late"
+        yield Finding(WARNING, text, "less load, a faster core; see docs/performance.md")
+    else:
+        yield Finding(OK, f"the event loop is in time ({server['hub_lag_ms']:g} ms late at most)")
+
+
+def _readiness(client: Client) -> Iterator[Finding]:
+    ready = client.get("/readyz", good=(200, 503))
+    if ready["ready"]:
+        yield Finding(OK, "clients are accepted")
+    for reason in ready["reasons"]:
+        yield Finding(BAD, f"not ready: {reason}", "clients should go elsewhere meanwhile")
+
+
+def _hooks(client: Client) -> Iterator[Finding]:
+    health = client.get("/health", good=(200, 503))
+    if not health["active_hooks"]:
+        yield Finding(WARNING, "there are no hooks, so nobody hears of events", "add one to [hooks]")
+    elif health["hook_manager_status"] == "healthy":
+        yield Finding(OK, f"{health['active_hooks']} hooks, none held up")
+    for hook_id in health.get("hooks_held_up", []):
+        text = f"hook {hook_id} is held up"
+        yield Finding(BAD, text, f"rtmpctl hooks show {hook_id}; then rtmpctl hooks test {hook_id}")
+
+
+def _configuration(client: Client) -> Iterator[Finding]:
+    tested = client.post(f"{V1}/config/test")
+    for problem in tested["problems"]:
+        yield Finding(BAD, f"configuration: {problem}", "mend it: neither a reload nor a restart would work")
+    for warning in tested["warnings"]:
+        yield Finding(WARNING, f"configuration: {warning}")
+    if tested["ok"]:
+        changed = client.get(f"{V1}/config/diff")["text"]
+        text, advice = "the files are what is in effect", ""
+        if changed:
+            text, advice = "the files have changed since they were read", "rtmpctl config diff, then rtmpctl reload"
+        yield Finding(WARNING if changed else OK, text, advice)
+
+
+def _host(pid: int) -> Iterator[Finding]:
+    """What the machine allows. A file that can not be read here says nothing."""
+    limit = re.search(r"^Max open files +(\d+)", _text(f"/proc/{pid}/limits"), re.MULTILINE)
+    if limit and int(limit[1]) < _FEW_DESCRIPTORS:
+        text = f"rtmpd may open {limit[1]} files, one for each connection"
+        yield Finding(WARNING, text, "LimitNOFILE=65536 in the unit, or ulimit -n in /etc/default/rtmpd")
+    elif limit:
+        yield Finding(OK, f"rtmpd may open {limit[1]} files")
+    queue = _text("/proc/sys/net/core/somaxconn").strip()
+    if queue.isdigit() and int(queue) < _SHORT_QUEUE:
+        text = f"net.core.somaxconn is {queue}, so a rush of connections is refused"
+        yield Finding(WARNING, text, f"sysctl -w net.core.somaxconn={_SHORT_QUEUE}")
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -1,0 +1,25 @@
+"""How a command ends if not well."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+NO: Final = 1
+
+
+class CommandFailed(Exception):
+    """Ends the command with ``status``; the message is for the operator."""
+
+    def __init__(self, message: str, status: int = NO) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def status_of(http_status: int) -> int:
+    """The exit status for the status of an answer."""
+    if http_status in (401, 403):
+        return os.EX_NOPERM
+    if http_status in (408, 429, 503):
+        return os.EX_TEMPFAIL
+    return os.EX_SOFTWARE if http_status == 500 else NO

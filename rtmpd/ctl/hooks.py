@@ -1,0 +1,167 @@
+"""The commands about hooks, dead letters, replays and events."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .client import V1, Client, segment
+from .commands import Told
+from .errors import NO
+from .text import facts, plain, safe, table
+
+_COLUMNS = ("id", "type", "state", "executed", "failed", "queued", "active", "retried", "dropped", "dead")
+
+
+def listing(client: Client, words: Namespace) -> Told:
+    """Every hook and how it does."""
+    document = client.get(f"{V1}/hooks")
+    hooks = document["hooks"]
+    columns = [name for name in _COLUMNS if any(name in hook for hook in hooks)] or ["id"]
+    rows = [[_cell(hook.get(name)) for name in columns] for hook in hooks]
+    return Told(document, table([name.upper() for name in columns], rows))
+
+
+def _cell(value: object) -> object:
+    """Counts by reason are one number here."""
+    return sum(value.values()) if isinstance(value, dict) else value
+
+
+def show(client: Client, words: Namespace) -> Told:
+    """One hook."""
+    return _facts(client.get(_hook(words)))
+
+
+def test(client: Client, words: Namespace) -> Told:
+    """Send an example event to a hook and wait for what becomes of it."""
+    document = client.post(f"{_hook(words)}/test", {"event_type": words.event})
+    return Told(document, facts(document), 0 if document["delivered"] else NO)
+
+
+def pause(client: Client, words: Namespace) -> Told:
+    """Keep a hook's events until it is resumed."""
+    return Told(client.post(f"{_hook(words)}/pause"), [f"{safe(words.hook)} is paused; its events are kept"])
+
+
+def resume(client: Client, words: Namespace) -> Told:
+    """Deliver a hook's events again."""
+    return Told(client.post(f"{_hook(words)}/resume"), [f"{safe(words.hook)} is resumed"])
+
+
+def why(client: Client, words: Namespace) -> Told:
+    """What each hook made of an event."""
+    return _facts(client.get(f"{V1}/events/{segment(words.event_id)}/why"))
+
+
+def attempts(client: Client, words: Namespace) -> Told:
+    """The attempts to deliver an event to a hook."""
+    document = client.get(f"{_hook(words)}/events/{segment(words.event_id)}/attempts", {"limit": words.limit})
+    return Told(document, _rows(document["attempts"], "there were no attempts"))
+
+
+def _hook(words: Namespace) -> str:
+    return f"{V1}/hooks/{segment(words.hook)}"
+
+
+def _facts(document: Any) -> Told:
+    return Told(document, facts(document))
+
+
+def _rows(found: list[dict[str, Any]], none: str) -> list[str]:
+    """Facts of one kind in columns; what is nested is for ``show``."""
+    if not found:
+        return [none]
+    columns = [name for name, value in found[0].items() if not isinstance(value, dict | list)]
+    return table([name.upper() for name in columns], [[one.get(name) for name in columns] for one in found])
+
+
+# --- dead letters and replays ---------------------------------------------------------------------
+
+
+def letters(client: Client, words: Namespace) -> Told:
+    """Events that hooks did not get."""
+    query = {"hook": words.hook, "after": words.after, "limit": words.limit}
+    document = client.get(f"{V1}/dead-letters", query)
+    return Told(document, _rows(document["dead_letters"], "there are no dead letters"))
+
+
+def letter(client: Client, words: Namespace) -> Told:
+    """One dead letter with its event."""
+    return _facts(client.get(f"{V1}/dead-letters/{words.number}"))
+
+
+def letters_replay(client: Client, words: Namespace) -> Told:
+    """Deliver dead letters again."""
+    return _work(client, f"{V1}/dead-letters/replay", _chosen(words), words)
+
+
+def letters_purge(client: Client, words: Namespace) -> Told:
+    """Delete dead letters."""
+    return _work(client, f"{V1}/dead-letters/purge", _chosen(words), words)
+
+
+def replay(client: Client, words: Namespace) -> Told:
+    """Deliver events again that a hook has had."""
+    asked = {"hook_id": words.hook, "event_ids": words.event_ids, "since": words.since, "until": words.until}
+    return _work(client, f"{V1}/replay", _given(asked), words)
+
+
+def _chosen(words: Namespace) -> dict[str, object]:
+    return _given({"hook_id": words.hook, "numbers": words.numbers})
+
+
+def _given(asked: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in asked.items() if value not in (None, "", [])}
+
+
+def _work(client: Client, path: str, asked: Mapping[str, object], words: Namespace) -> Told:
+    """Long work: its progress is one line on a terminal that rewrites itself, on standard error as it is no result."""
+    last: dict[str, Any] = {}
+    latest: dict[str, Any] = {}
+    live = sys.stderr.isatty() and not words.json
+    for record in client.lines(path, asked):
+        if words.json:
+            print(json.dumps(record), flush=True)
+        elif live:
+            print(f"\r\x1b[K{_progress(record)}", end="", file=sys.stderr, flush=True)
+        latest, last = (latest, record) if "done" in record and len(record) <= 2 else (record, record)
+    if live:
+        print("\r\x1b[K", end="", file=sys.stderr)
+    if last.get("done") is not True:
+        reason = safe(last.get("error", "the answer was cut short"))
+        return Told(None, [_progress(latest), f"stopped early: {reason}"], NO)
+    return Told(None, [_progress(latest) if latest else "there was nothing to do"])
+
+
+def _progress(record: Mapping[str, Any]) -> str:
+    return "  ".join(f"{safe(name)} {plain(value)}" for name, value in record.items())
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def events_tail(client: Client, words: Namespace) -> Told:
+    """Events as they happen, a line each."""
+    query = {"type": words.type, "stream": words.stream, "count": words.count or None, "wait_s": words.wait or None}
+    for line in _tailed(client.events(query), words.json):
+        print(line, flush=True)
+    return Told(None, [])
+
+
+def _tailed(events: Iterator[dict[str, Any]], as_json: bool) -> Iterator[str]:
+    for event in events:
+        if as_json:
+            yield json.dumps(event)
+            continue
+        when = time.strftime("%H:%M:%S", time.localtime(event["timestamp"]))
+        data = [f"{name}={_value(value)}" for name, value in event["data"].items()]
+        subject = [safe(event[name]) for name in ("conn_id", "stream_key") if event[name]]
+        yield " ".join([when, f"{event['severity']:<8}", safe(event["type"]), *subject, *data, event["id"]])
+
+
+def _value(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict | list | bool) else safe(value)

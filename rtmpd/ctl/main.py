@@ -1,0 +1,46 @@
+"""The front door of ``rtmpctl``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from ..http.place import existing
+from .client import Client
+from .errors import CommandFailed
+from .parser import parser
+
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the result is the exit status (see the package)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words[:1] == ["token"]:
+            from . import token  # with a library that nothing else here needs
+
+            return token.main(words[1:])
+        asked = parser().parse_args(words)
+        client = Client(asked.socket or existing(), asked.url, asked.token_file, asked.timeout)
+        told = asked.run(client, asked)
+        if asked.json and told.document is not None:
+            print(json.dumps(told.document, indent=2 if sys.stdout.isatty() else None))
+        elif not asked.json:
+            print("".join(f"{line}\n" for line in told.lines), end="")
+        sys.stdout.flush()
+        return int(told.status)
+    except CommandFailed as error:
+        print(f"rtmpctl: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit complains once more
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

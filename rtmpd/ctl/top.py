@@ -1,0 +1,132 @@
+"""``rtmpctl top``: the streams with what they carry, again and again."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from typing import Any, Final
+
+from .client import V1, Client
+from .commands import Told
+from .text import age, rate, safe, size, table
+
+_CLEAR: Final = "\x1b[H\x1b[J"
+_OTHER_SCREEN: Final = "\x1b[?1049h\x1b[?25l"
+_BACK: Final = "\x1b[?25h\x1b[?1049l"
+_BOLD, _PLAIN = "\x1b[7m", "\x1b[0m"
+_MOST_STREAMS: Final = 1000
+_NO_TERMINAL: Final = (200, 10_000)
+_HEADS: Final = ("STREAM", "PLAYERS", "IN", "VIDEO", "AUDIO", "PUBLISHER", "STALLED", "AGE")
+_GAUGES: Final = {
+    "rtmp_ingest_bytes_per_second": "in_bytes_per_s",
+    "rtmp_egress_bytes_per_second": "out_bytes_per_s",
+    "rtmp_process_cpu_percent": "cpu_percent",
+    "process_resident_memory_bytes": "memory_bytes",
+}
+
+
+def top(client: Client, words: Namespace) -> Told:
+    """The server and its busiest streams: once, or until Ctrl-C."""
+    view = _View(client)
+    if words.once or not sys.stdout.isatty():
+        document = view.look()
+        return Told(document, view.lines(document, *_terminal(words.once)))
+    try:
+        print(_OTHER_SCREEN, end="")
+        while True:
+            document = view.look()
+            lines = [json.dumps(document)] if words.json else view.lines(document, *_terminal(False))
+            lines[min(_ROW, len(lines) - 1)] = f"{_BOLD}{lines[min(_ROW, len(lines) - 1)]}{_PLAIN}"
+            print(_CLEAR + "\n".join(lines), end="", flush=True)
+            time.sleep(words.interval)
+    finally:
+        print(_BACK, end="", flush=True)
+
+
+_ROW: Final = 4  # where the heads of the table stand
+
+
+def _terminal(whole: bool) -> tuple[int, int]:
+    """Columns and rows that there are."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    except OSError:
+        return _NO_TERMINAL
+    return columns, 10_000 if whole else rows
+
+
+class _View:
+    """What was seen last time is kept: rates are of the time between."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._before: dict[str, int] = {}
+        self._at = 0.0
+
+    def look(self) -> dict[str, Any]:
+        """The facts of now, streams by what comes in."""
+        server = self._client.get(f"{V1}/server")
+        streams = self._client.get(f"{V1}/streams", {"limit": _MOST_STREAMS})["streams"]
+        now = time.monotonic()
+        for stream in streams:
+            stream["in_bytes_per_s"] = self._rate(stream["publisher"], now)
+        publishers = [stream["publisher"] for stream in streams if stream["publisher"]]
+        self._before = {one["session_id"]: one["total_bytes"] for one in publishers}
+        self._at = now
+        streams.sort(key=lambda stream: (-stream["in_bytes_per_s"], stream["key"]))
+        return {"server": server, **_gauges(self._client.text("/metrics?format=prometheus")), "streams": streams}
+
+    def _rate(self, publisher: dict[str, Any] | None, now: float) -> float:
+        """Bytes per second since the last look, or since the publish began."""
+        if publisher is None:
+            return 0.0
+        before = self._before.get(publisher["session_id"])
+        if before is None:
+            return float(publisher["total_bytes"] / max(publisher["age_s"], 0.001))
+        return float((publisher["total_bytes"] - before) / max(now - self._at, 0.001))
+
+    def lines(self, document: dict[str, Any], columns: int, rows: int) -> list[str]:
+        """The screen, cut to its size."""
+        server = document["server"]
+        lines = [
+            f"rtmpd {server['version']}  {time.strftime('%H:%M:%S')}  up {age(server['uptime_s'])}  "
+            f"pid {server['pid']}{'  STOPPING' if server['draining'] else ''}",
+            f"connections {server['connections']}  streams {server['streams']}  "
+            f"publishers {server['publishers']}  players {server['players']}",
+            f"in {rate(document['in_bytes_per_s'])}  out {rate(document['out_bytes_per_s'])}  "
+            f"cpu {document['cpu_percent']:.0f} %  memory {size(document['memory_bytes'])}  "
+            f"loop late {server['hub_lag_ms']:.1f} ms",
+            "",
+        ]
+        lines += table(_HEADS, [_row(stream) for stream in document["streams"]])
+        return [line[:columns] for line in lines[: max(rows - 1, _ROW + 1)]]
+
+
+def _row(stream: dict[str, Any]) -> tuple[object, ...]:
+    publisher = stream["publisher"]
+    if publisher is None:
+        return stream["key"], stream["players"], "-", "-", "-", "nobody yet", "-", age(stream["age_s"])
+    stalled_s = publisher["stalled_s"]
+    return (
+        stream["key"],
+        stream["players"],
+        rate(stream["in_bytes_per_s"]),
+        publisher["video_codec"] or "-",
+        publisher["audio_codec"] or "-",
+        f"{safe(publisher['address'])} {publisher['conn_id']}",
+        f"{stalled_s:.0f} s" if stalled_s >= 2 else "-",
+        age(publisher["age_s"]),
+    )
+
+
+def _gauges(page: str) -> dict[str, float]:
+    """The figures of the page of metrics that are shown; 0 for one that is not there."""
+    found = dict.fromkeys(_GAUGES.values(), 0.0)
+    for line in page.splitlines():
+        name, _, value = line.partition(" ")
+        if name in _GAUGES:
+            found[_GAUGES[name]] = float(value)
+    return found

@@ -1,0 +1,73 @@
+"""Sees that a configuration file was changed, for those who do not send signals.
+
+A look every few seconds compares what the files are like (time, size, inode) with the last look. A change counts
+when two looks in a row agree on it, so that a file that is being written is not read half.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import gevent
+from gevent import Greenlet
+
+_OFF_LOOK_S = 5.0
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+def signature(main: str) -> Signature:
+    """What ``main`` and the files of the conf.d beside it are like now. Never raises."""
+    directory = os.path.join(os.path.dirname(os.path.abspath(main)), "conf.d")
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(".ini"))
+    except OSError:
+        names = []
+    return tuple(_state(path) for path in [main, *(os.path.join(directory, name) for name in names)])
+
+
+def _state(path: str) -> tuple[str, int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (path, 0, 0, 0)
+    return (path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+class FileWatch:
+    """Calls ``changed`` when the configuration in ``main`` is another one. ``period_s`` gives the seconds between two
+    looks, 0 for none at present. ``start`` and ``stop`` once each."""
+
+    def __init__(self, main: str, period_s: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._main = main
+        self._period_s = period_s
+        self._changed = changed
+        self._known = signature(main)
+        self._last = self._known
+        self._greenlet: Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin to look. Never switches."""
+        self._greenlet = gevent.spawn(self._run)
+        self._greenlet.name = "config-watch"
+
+    def stop(self) -> None:
+        """Look no more. May switch greenlets."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    def _run(self) -> None:
+        while True:
+            period_s = self._period_s()
+            gevent.sleep(period_s or _OFF_LOOK_S)
+            if period_s:
+                self.look()
+
+    def look(self) -> None:
+        """One look."""
+        now = signature(self._main)
+        if now != self._known and now == self._last:
+            self._known = now
+            self._changed()
+        self._last = now

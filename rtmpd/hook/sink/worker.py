@@ -1,0 +1,173 @@
+"""A program that stays: it gets one line per event and answers each (``dialogue``).
+
+It is started when there is something for it, has its own session, and sees PATH, HOME, LANG, TZ and
+``RTMPD_WORKER_PROTOCOL`` in its environment, nothing else. What it writes to stderr is logged. When rtmpd lets go
+of it, or is gone, its standard input ends, and so should it.
+
+A worker that ends, writes what is no answer or is too slow is killed with its group and started anew: at once if it
+has answered anything since it was started, else after a growing wait. What it had not answered is worth another
+try. The next events are given to it one at a time, so that one which kills it takes no others with it; those that
+were not written to it at all fail with the code ``not_sent`` and lose no attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import gevent
+from gevent import Greenlet
+from gevent.lock import Semaphore
+
+from ...backoff import Backoff
+from ...clock import Clock
+from ...errors import AuthDeliveryError, DeliveryError, PermanentDeliveryError, TransientDeliveryError
+from ...event.event import Event
+from ...log import logger
+from ..child import base_env
+from ..talk import Talk
+from .dialogue import NOT_SENT, PROTOCOL, BadAnswer, answer, has_answerable_id, line, shown
+from .script import command_of, start_error
+
+GRACE_S = 2.0
+
+_RESTART = Backoff(initial_s=0.25, max_s=30.0)
+
+_ending: set[Greenlet[..., None]] = set()
+
+
+class WorkerHook:
+    """Keeps ``path`` running (as ``command_of`` says), and gives it one batch of events at a time."""
+
+    type = "worker"
+    answers_each = True
+
+    def __init__(self, id: str, path: str, clock: Clock) -> None:
+        self.id = id
+        self._path = path
+        self._clock = clock
+        self._env = {**base_env(), "RTMPD_WORKER_PROTOCOL": PROTOCOL}
+        self._log = logger(f"hook.{id}")
+        self._turn = Semaphore(1)
+        self._talk: Talk | None = None
+        self._awaited: set[bytes] = set()
+        self._outcomes: dict[bytes, DeliveryError | None] = {}
+        self._has_answered = False  # since it was started
+        self._failures = 0  # starts in a row that came to nothing
+        self._not_before = 0.0
+        self._careful = False
+
+    def execute(self, event: Event, deadline: float) -> None:
+        """Give the event to the worker and wait for its answer. Raises Transient- and PermanentDeliveryError. May
+        switch greenlets."""
+        if (outcome := self.execute_batch([event], deadline)[0]) is not None:
+            raise outcome
+
+    def execute_batch(self, events: Sequence[Event], deadline: float) -> list[DeliveryError | None]:
+        """What became of each event: None if it is delivered. All that have no answer at the deadline (monotonic
+        seconds) are timed out, and the worker with them. May switch greenlets."""
+        if not self._turn.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
+            return [AuthDeliveryError("the worker is busy", NOT_SENT) for _ in events]
+        try:
+            return self._deliver(events, deadline)
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """Close the worker's standard input, and see in the background that it ends. Never waits."""
+        talk, self._talk = self._talk, None
+        if talk is not None:
+            ender = gevent.spawn(talk.end, GRACE_S)
+            ender.name = f"worker-end-{self.id}"
+            _ending.add(ender)
+            ender.link(_ending.discard)
+
+    # --- one batch ----------------------------------------------------------------------------------
+
+    def _deliver(self, events: Sequence[Event], deadline: float) -> list[DeliveryError | None]:
+        lines = {event.id.encode(): line(event) for event in events if has_answerable_id(event)}
+        careful, self._careful = self._careful, False
+        outcomes: dict[bytes, DeliveryError | None] = {}
+        for part in [{id: text} for id, text in lines.items()] if careful else [lines]:
+            outcomes |= self._exchange(part, deadline)
+        nameless = PermanentDeliveryError("the event has an id that no answer can name", "id")
+        return [outcomes.get(event.id.encode(), nameless) for event in events]
+
+    def _exchange(self, lines: Mapping[bytes, bytes], deadline: float) -> dict[bytes, DeliveryError | None]:
+        if not lines:
+            return {}
+        try:
+            talk = self._running(deadline)
+        except DeliveryError as error:
+            return dict.fromkeys(lines, error)
+        self._awaited = set(lines)
+        outcomes = self._outcomes = {}
+        left_s = deadline - self._clock.monotonic()
+        try:
+            in_time = talk.exchange(b"".join(lines.values()), self._awaited.__len__, left_s)
+        except BaseException:  # our greenlet is told to end, and who was asked would answer the next one
+            talk.kill()
+            raise
+        if self._awaited:
+            self._careful = True
+            outcomes |= dict.fromkeys(self._awaited, self._lost(talk, in_time))
+            self._awaited = set()
+        return outcomes
+
+    def _take(self, text: bytes) -> str:
+        """An answer; what is wrong with it."""
+        try:
+            id, outcome = answer(text)
+            self._awaited.remove(id)
+        except BadAnswer as error:
+            return str(error)
+        except KeyError:
+            return f"answered what it was not asked: {shown(text)}"
+        self._outcomes[id] = outcome
+        self._has_answered = True
+        return ""
+
+    # --- the process --------------------------------------------------------------------------------
+
+    def _running(self, deadline: float) -> Talk:
+        """The worker, started if need be. Raises DeliveryError. May switch greenlets."""
+        if self._talk is not None and self._talk.problem:
+            self._lost(self._talk, True)
+        self._await_restart(deadline)
+        if self._talk is None:
+            self._has_answered = False
+            try:
+                self._talk = Talk(command_of(self._path), self._env, self._take, self._say)
+            except OSError as error:
+                raise start_error(error) from error
+            self._log.info("Worker started", hook_id=self.id, pid=self._talk.child.pid)
+        return self._talk
+
+    def _await_restart(self, deadline: float) -> None:
+        """Wait for the moment at which the worker may be started again, or for no worker at all after the deadline."""
+        now = self._clock.monotonic()
+        wait_s = self._not_before - now if self._talk is None else 0.0
+        if wait_s >= deadline - now:
+            raise AuthDeliveryError("there was no time left for the worker", NOT_SENT, max(wait_s, 0.0))
+        if wait_s > 0:
+            gevent.sleep(wait_s)
+
+    def _lost(self, talk: Talk, in_time: bool) -> TransientDeliveryError:
+        """Get rid of the worker; what to say of the events that it did not answer. May switch greenlets."""
+        try:
+            reason = talk.describe() if in_time else "did not answer in time"
+        finally:
+            talk.kill()
+            self._talk = None
+        self._failures = 0 if self._has_answered else self._failures + 1
+        wait_s = _RESTART.pause_s(self._failures) if self._failures else 0.0
+        self._not_before = self._clock.monotonic() + wait_s
+        self._log.warning("Worker ended", hook_id=self.id, pid=talk.child.pid, reason=reason, restart_s=wait_s)
+        return TransientDeliveryError(f"the worker {reason}", "worker" if in_time else "timeout")
+
+    def _say(self, text: str) -> None:
+        self._log.info("Worker says", hook_id=self.id, line=text)
+
+
+def join_ending(timeout_s: float) -> None:
+    """Wait for the workers of closed hooks, which have ``GRACE_S`` to end by themselves. May switch greenlets."""
+    gevent.joinall(list(_ending), timeout=timeout_s)

@@ -1,0 +1,111 @@
+"""Room in the log: what nobody needs any more goes, and what to give up when there is still not enough.
+
+Settled events are kept for a while, so that they can be replayed; that ends early when room is
+short. Beyond that ``full`` decides: ``drop_oldest`` gives up the oldest of what the lane that is furthest behind
+has not been handed, ``drop_newest`` takes no new ones. Either leaves a gap that is told.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import gevent
+
+from ...clock import Clock
+from ...errors import StoreFault
+from ...event.birth import first_id_of
+from ...log import logger
+from ...settings import STORE_DROP_OLDEST, StoreSettings
+from .database import Database
+
+if TYPE_CHECKING:
+    from .log import EventLog
+
+_LOOK_S = 5.0
+_TIGHT = 0.8
+_GIVE_UP_PART = 10  # a tenth of what the lane has not been handed
+_GIVE_UP_LEAST = 500
+
+_log = logger("store")
+
+
+class Room:
+    """Keeps the log in its bounds. ``is_tight`` and ``is_full`` are as of the last look."""
+
+    def __init__(self, settings: StoreSettings, log: EventLog, database: Database, clock: Clock) -> None:
+        self.settings = settings
+        self._events = log
+        self._database = database
+        self._clock = clock
+        self.is_tight = self.is_full = False
+        self.used_bytes = 0
+        self.dead_trimmed = 0
+
+    def keep(self) -> None:
+        """Look every few seconds, for ever. Switches greenlets."""
+        while True:
+            gevent.sleep(_LOOK_S)
+            try:
+                self.look()
+            except StoreFault as error:
+                _log.error("event store not tidied", error=error)
+
+    def look(self) -> None:
+        """Delete what is settled and old, and make room if there is too little. Switches greenlets."""
+        kept_from = self._clock.wall() - self.settings.retention_s
+        while self._collect(first_id_of(kept_from)):
+            gevent.sleep(0)
+        self.dead_trimmed += self._events.pool.apply(self._database.trim_dead, (self.settings.dead_letters,))
+        size = self.settings.size_bytes
+        self._measure()
+        while self.used_bytes > size * _TIGHT and self._collect(""):
+            self._measure()
+        before = 0
+        while self.used_bytes > size and self.used_bytes != before and self.settings.full == STORE_DROP_OLDEST:
+            before = self.used_bytes
+            if not self._give_up():
+                return
+            self._collect("")
+            self._measure()
+
+    def relieve(self) -> bool:
+        """Make room at once, for the disk is full; whether there is a point in trying again. Switches greenlets."""
+        try:
+            if self._collect(""):
+                return True
+            return self.settings.full == STORE_DROP_OLDEST and self._give_up() and self._collect("") > 0
+        except StoreFault as error:  # deleting takes room too, a little
+            _log.error("event store has no room to make room", error=error)
+            return False
+
+    def _measure(self) -> None:
+        self.used_bytes = self._events.pool.apply(self._database.used_bytes)
+        self.is_tight = self.used_bytes > self.settings.size_bytes * _TIGHT
+        self.is_full = self.used_bytes > self.settings.size_bytes
+
+    def _collect(self, before_id: str) -> int:
+        feeds = list(self._events.feeds.values())
+        upto = min((feed.read for feed in feeds), default=self._events.accepted)
+        pinned = [seq for feed in feeds for seq in feed.pinned]
+        deleted: int = self._events.pool.apply(self._database.collect, (upto, pinned, before_id))
+        return deleted
+
+    def _give_up(self) -> bool:
+        """Have the lane that is furthest behind skip the oldest that it has not been handed."""
+        feed = min(self._events.feeds.values(), key=lambda feed: feed.read, default=None)
+        if feed is None or feed.read >= self._events.accepted:
+            return False
+        after = max(feed.read, self._events.pool.apply(self._database.bounds)[0] - 1)
+        upto = after + max((self._events.accepted - after) // _GIVE_UP_PART, _GIVE_UP_LEAST)
+        upto = min(upto, self._events.accepted)
+        routes = self._events.pool.apply(self._database.numbers, (feed.id, after, upto))
+        if feed.read > after:
+            return True  # it went on meanwhile, and what it has been handed is not given up
+        count = 0
+        if routes:
+            first, last = json.loads(routes[0])[feed.id], json.loads(routes[-1])[feed.id]
+            count = last - first + 1
+            self._events.gap(feed, first, last, count, "store_full")
+        feed.skip(upto, count)
+        return True

@@ -1,0 +1,131 @@
+"""What the API is made of: callables that the assembly fills in, so that this room knows no other one.
+
+Facts are plain dicts that JSON knows. What is asked for and not there is a KeyError, what can not be done now a
+Refused; both become answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .tail import Tail
+
+Facts = dict[str, Any]
+Rows = list[Facts]
+Numbers = list[int] | None  # None is all of them
+Ids = list[str] | None
+
+
+class Refused(Exception):
+    """What was asked for can not be done; the message says why. ``status`` is that of the answer."""
+
+    def __init__(self, detail: str, status: int = 409) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of ``total`` facts; ``next`` continues behind them, "" if these were the last."""
+
+    items: list[Facts]
+    total: int
+    next: str = ""
+
+
+class HookControl(Protocol):
+    """What an operator may do about hooks. An unknown hook, event or letter is a KeyError. Methods may switch
+    greenlets; iterators yield a record of progress at each step."""
+
+    def list(self) -> Rows: ...
+
+    def show(self, hook_id: str) -> Facts: ...
+
+    def test(self, hook_id: str, event_type: str) -> Facts:
+        """Send an example event and wait for what becomes of it."""
+
+    def pause(self, hook_id: str) -> None: ...
+
+    def resume(self, hook_id: str) -> None: ...
+
+    def why(self, event_id: str) -> Facts:
+        """What each hook made of an event: the filter's verdict, the attempts."""
+
+    def attempts(self, hook_id: str, event_id: str, limit: int) -> Rows: ...
+
+    def dead_letters(self, hook_id: str, after: int, limit: int) -> Rows:
+        """The letters with a number above ``after``; ``hook_id`` "" is every hook."""
+
+    def dead_letter(self, number: int) -> Facts: ...
+
+    def replay_dead(self, hook_id: str, numbers: Numbers) -> Iterator[Facts]: ...
+
+    def purge_dead(self, hook_id: str, numbers: Numbers) -> Iterator[Facts]: ...
+
+    def replay(
+        self, hook_id: str, *, event_ids: Ids, since: float | None, until: float | None
+    ) -> Iterator[Facts]: ...
+
+
+class TokenControl(Protocol):
+    """Tokens for publishers and players. Raise Refused."""
+
+    def issue(self, action: str, app: str, name: str, ttl_s: float) -> Facts: ...
+
+    def check(self, token: str, action: str, app: str, name: str) -> Facts: ...
+
+
+class ConfigControl(Protocol):
+    """The configuration, in effect and on disk. May wait for files."""
+
+    def show(self) -> Facts:
+        """``text``: what is in effect, secrets masked."""
+
+    def diff(self) -> Facts:
+        """``text``: what a reload would change, as a unified diff; ``ok`` and ``problems`` of the files."""
+
+    def test(self) -> Facts:
+        """``ok``, ``problems`` and ``warnings`` of the files as they are now."""
+
+    def reload(self) -> Facts:
+        """Reload, as SIGHUP does, and wait: ``ok``, ``changed``, ``restart``, ``problems``, ``warnings``."""
+
+
+class LogControl(Protocol):
+    """The log of the daemon."""
+
+    def level(self) -> str: ...
+
+    def set_level(self, level: str) -> None: ...
+
+    def reopen(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """``ready`` gives the reasons for which the server is not, ``hub_lag_ms`` how late the event loop was lately.
+
+    ``streams`` and ``connections`` take where to go on ("" is the beginning) and how many. ``kick`` ends a
+    connection and ``kick_stream`` those of a stream that have a role; they give the ids of what they ended.
+    ``refusals`` are the errors that say that something is not there or can not be done now.
+    """
+
+    server: Callable[[], Facts]
+    streams: Callable[[str, int], Page]
+    stream: Callable[[str], Facts]
+    connections: Callable[[str, int], Page]
+    connection: Callable[[str], Facts]
+    kick: Callable[[str], list[str]]
+    kick_stream: Callable[[str, str], list[str]]
+    ready: Callable[[], list[str]]
+    hub_lag_ms: Callable[[], float]
+    health: Callable[[], Facts]
+    metrics: Callable[[bool], bytes]
+    hooks: HookControl
+    tail: Tail
+    config: ConfigControl
+    log: LogControl
+    tokens: TokenControl
+    refusals: tuple[type[Exception], ...] = (KeyError, Refused)

@@ -1,0 +1,100 @@
+"""Who may ask what.
+
+The control socket is a file: its mode lets in the daemon's own user and root, and the kernel tells who came.
+Over TCP a bearer token is needed, except for what a load balancer asks from anywhere and a collector from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from ..log import logger
+from .problem import HttpError
+from .request import Request
+
+#: From anywhere, from this machine, or with a token.
+PUBLIC, LOCAL, CONTROL = "public", "local", "control"
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@\s]+))(?::[0-9]*)?")
+_LEAST_TOKEN_CHARS = 16
+_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="rtmpd"'),)
+
+_log = logger("http")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who asks. ``trusted`` came through the control socket and is who may; ``local`` came through an address that
+    only this machine can reach."""
+
+    name: str
+    trusted: bool = False
+    local: bool = False
+
+
+class Guard:
+    """Checks Host and token. ``token_file`` is read at each request that needs one, so that a token can be changed
+    at any time; "" allows nothing that needs a token."""
+
+    def __init__(self, token_file: str, hosts: Iterable[str]) -> None:
+        self._token_file = token_file
+        self._hosts = frozenset(("localhost", *(host.lower() for host in hosts)))
+
+    def check(self, request: Request, peer: Peer, scope: str) -> None:
+        """Raises HttpError if the request is not for us, or may not be made. Never switches."""
+        if peer.trusted:
+            return
+        if not self._is_host(request.headers.get("host", "")):
+            raise HttpError(421, "the Host of the request is not served here; [http] hosts names those that are")
+        if scope == PUBLIC or (scope == LOCAL and peer.local):
+            return
+        self._check_token(request, peer)
+
+    def _is_host(self, text: str) -> bool:
+        """Names are listed, for a name can be made to point here (DNS rebinding); an address is what it is."""
+        match = _HOST.fullmatch(text)
+        host = (match[1] or match[2]).lower() if match else ""
+        return host in self._hosts or is_address(host)
+
+    def _check_token(self, request: Request, peer: Peer) -> None:
+        if not self._token_file:
+            raise HttpError(403, "this needs a token, and there is no [http] token_file; use the control socket")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise HttpError(401, "this needs Authorization: Bearer and a token of [http] token_file", _CHALLENGE)
+        given = hashlib.sha256(token.strip().encode("utf-8", "replace")).digest()
+        known = [hashlib.sha256(one.encode()).digest() for one in read_tokens(self._token_file)]
+        if not sum(hmac.compare_digest(given, one) for one in known):  # all of them, in equal time
+            _log.warning("request with a wrong token", peer=peer.name, path=request.path)
+            raise HttpError(401, "the token is not known", _CHALLENGE)
+
+
+def read_tokens(path: str) -> list[str]:
+    """The tokens of a file, one a line; lines that start with # and short ones are none. A file that can not be read
+    has none, which is logged."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [line.strip() for line in file]
+    except OSError as error:
+        _log.error("token file can not be read", file=path, error=error.strerror)
+        return []
+    return [line for line in lines if len(line) >= _LEAST_TOKEN_CHARS and not line.startswith("#")]
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on ``host``."""
+    return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)

@@ -1,0 +1,31 @@
+"""Refusals, as answers that a program can read (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+class HttpError(Exception):
+    """A request that is refused with ``status``. ``headers`` go with the answer."""
+
+    def __init__(self, status: int, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+    def facts(self) -> dict[str, object]:
+        """The body of the answer, ``application/problem+json``."""
+        return {"title": HTTPStatus(self.status).phrase, "status": self.status, "detail": self.detail}
+
+
+def refusal(what: str, error: Exception) -> HttpError:
+    """The answer to an error of what was asked: KeyError means that there is no such ``what``; others say themselves
+    why they refuse, and perhaps with which ``status``."""
+    if isinstance(error, KeyError):
+        return HttpError(404, f"there is no such {what}")
+    return HttpError(int(getattr(error, "status", 409)), str(error))
+
+
+class Gone(Exception):
+    """The client left before its request was complete: there is nobody to answer."""

@@ -1,0 +1,133 @@
+"""The forms of the answers, as JSON Schema for the OpenAPI file. Objects may grow more keys within a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+_OF = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "o": "object"}
+
+
+def obj(*rows: str, **nested: Schema) -> Schema:
+    """An object. Each row is ``name kind meaning``: s, i, n, b or o for string, integer, number, boolean or object,
+    ``[s]`` for a list of them, with ``?`` behind for what may be null."""
+    properties = {name: _kind(kind) | {"description": text} for name, kind, text in (r.split(" ", 2) for r in rows)}
+    properties |= nested
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _kind(kind: str) -> Schema:
+    if kind.startswith("["):
+        return {"type": "array", "items": _kind(kind[1:-1])}
+    name = _OF[kind[0]]
+    return {"type": [name, "null"] if kind.endswith("?") else name}
+
+
+def array(items: Schema, description: str = "") -> Schema:
+    """A list."""
+    return {"type": "array", "items": items} | ({"description": description} if description else {})
+
+
+PROBLEM = obj("title s what the status means", "status i the HTTP status", "detail s what was wrong")
+
+PUBLISHER = obj(
+    "conn_id s the connection that publishes",
+    "session_id s the session, as in publish_start",
+    "address s IP address",
+    "age_s n seconds since the publish began",
+    "video_codec s empty as long as there was no video",
+    "audio_codec s empty as long as there was no audio",
+    "video_packets i messages",
+    "audio_packets i messages",
+    "total_bytes i bytes of media",
+    "stalled_s n seconds since the last media message, to about a second",
+)
+PLAYER = obj(
+    "conn_id s the connection that plays",
+    "session_id s the session, as in play_start",
+    "address s IP address",
+    "age_s n seconds since the play began",
+    "bytes_sent i bytes of media",
+    "frames_dropped i frames that it was too slow for",
+    "backlog_frames i frames that wait for it",
+    "paused b whether it paused",
+)
+_STREAM_ROWS = (
+    "key s the stream key, app/name",
+    "app s application",
+    "name s stream name",
+    "live b whether there is a publisher, or one that was cut off and may return",
+    "age_s n seconds since the stream began",
+    "players i players attached",
+)
+STREAM = obj(*_STREAM_ROWS, publisher={"oneOf": [PUBLISHER, {"type": "null"}]})
+STREAM_WHOLE = obj(
+    *_STREAM_ROWS,
+    publisher={"oneOf": [PUBLISHER, {"type": "null"}]},
+    playing=array(PLAYER, "the first 1000 players"),
+)
+CONNECTION = obj(
+    "conn_id s connection id",
+    "address s IP address",
+    "port i port",
+    "app s application, empty before connect",
+    "role s empty, publisher or subscriber",
+    "stream_key s of what it publishes, or else plays",
+    "phase s where in its life it is",
+    "flash_ver s what the client calls itself",
+    "tls b whether it is encrypted",
+    "age_s n seconds since it was accepted",
+    "bytes_received i bytes",
+    "bytes_sent i bytes",
+    "backlogged b whether bytes wait for it to read",
+)
+SERVER = obj(
+    "version s version of rtmpd",
+    "pid i process id",
+    "uptime_s n seconds",
+    "listen [s] RTMP addresses",
+    "draining b whether it is stopping",
+    "connections i RTMP connections",
+    "streams i streams",
+    "publishers i streams that are published",
+    "players i plays",
+    "hub_lag_ms n how late the event loop was lately",
+)
+LIVE = obj("status s ok or late", "hub_lag_ms n how late the event loop was lately")
+READY = obj("ready b whether it is", "reasons [s] why it is not")
+HEALTH = obj(
+    "hook_manager_status s healthy, or degraded if the delivery of a hook is held up",
+    "active_hooks i hooks there are",
+    "failed_deliveries i executions that failed, since the start",
+    "last_event_time n? Unix time of the latest event, null if there was none",
+)
+CONFIG_TEXT = obj("text s the configuration")
+_PROBLEMS = ("ok b whether it can be used", "problems [s] what keeps it from being used")
+CONFIG_TEST = obj(*_PROBLEMS, "warnings [s] oddities")
+CONFIG_DIFF = obj(*_PROBLEMS, "text s unified diff from what is in effect to what is in the files")
+RELOADED = obj(
+    *_PROBLEMS,
+    "warnings [s] oddities",
+    "changed [s] what is in effect now",
+    "restart [s] what changed and waits for a restart",
+)
+KICKED = obj("kicked [s] ids of the connections that were ended")
+TOKEN = obj(
+    "token s the key", "app s application", "name s stream name", "action s publish or play", "expires i Unix time"
+)
+VERDICT = obj("allowed b whether it admits", "reason s why not", "identity s whose it is")
+LEVEL = obj("level s debug, info, warning or error")
+DONE = obj("ok b true")
+ANY: Schema = {"type": "object"}
+EVENT_STREAM: Schema = {"type": "string", "description": "events as text/event-stream; data is the event as JSON"}
+LINES: Schema = {"type": "string", "description": "one JSON object a line, each a record of progress"}
+
+
+def page(name: str, items: Schema) -> Schema:
+    """Some facts, and where to go on."""
+    return obj(
+        "total i how many there are",
+        "next s give it as after to go on; empty at the end",
+        **{name: array(items)},
+    )

@@ -1,0 +1,325 @@
+"""The HTTP server: one request per connection, everything bounded.
+
+Each listener has its own bound on connections, so that whatever is done to a TCP port leaves the control socket
+usable. A request has one deadline for all of it, each piece of an answer another one. Nothing that happens to a
+connection reaches the hub or another connection.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as stdlib_socket
+import stat
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import gevent
+from gevent import Greenlet, socket
+
+from ..change import Change
+from ..log import logger
+from ..settings import Address
+from ..settings.http import ApiSettings
+from .guard import Peer, is_loopback
+from .problem import Gone, HttpError
+from .request import Request, read_body, read_head
+from .response import Response, of_error
+
+_log = logger("http")
+
+_BACKLOG: Final = 64
+_RETRY_S: Final = 0.2
+_LINGER_S: Final = 1.0
+_LINGER_BYTES: Final = 256 * 1024
+_PROBE_S: Final = 1.0
+_PIECE_BYTES: Final = 65536
+_ROOT: Final = 0
+
+Handle = Callable[[Request, Peer], Response]
+
+
+class HttpServer:
+    """``handle`` answers a request; it may raise HttpError and may switch greenlets. ``start`` and ``stop`` once
+    each; ``socket_path`` is where the control socket is to be made, "" for none."""
+
+    def __init__(self, settings: ApiSettings, socket_path: str, handle: Handle) -> None:
+        self._settings = settings
+        self._socket_path = socket_path
+        self._handle = handle
+        self._listeners: dict[Address | str, _Listener] = {}  # by the address as it is written, or the path
+
+    def start(self) -> list[str]:
+        """Listen; the addresses with their real ports, then the path. Raises OSError, with nothing left bound.
+        May switch greenlets."""
+        self.prepare(self._settings, self._socket_path, self._handle).commit()
+        return [listener.name for listener in self._listeners.values()]
+
+    def prepare(self, settings: ApiSettings, socket_path: str, handle: Handle) -> Change:
+        """Have these instead (``change``); what is listened on before and after keeps its socket and its requests.
+        Raises OSError. Never switches."""
+        wanted: list[Address | str] = [*settings.listen, *([socket_path] if socket_path else [])]
+        kept = {place: listener for place, listener in self._listeners.items() if place in wanted}
+        removed = [listener for place, listener in self._listeners.items() if place not in wanted]
+        added: dict[Address | str, _Listener] = {}
+        try:
+            for place in wanted:
+                if place not in kept:
+                    added[place] = _opened(place, settings, handle)
+        except BaseException:
+            _stop(added.values())
+            raise
+
+        def commit() -> None:
+            self._settings, self._socket_path, self._handle = settings, socket_path, handle
+            self._listeners = {place: kept.get(place) or added[place] for place in wanted}
+            for listener in kept.values():
+                listener.serve(settings, handle)
+            for listener in added.values():
+                listener.start()
+
+        return Change(commit, lambda: _stop(removed), lambda: _stop(added.values()))
+
+    @property
+    def socket_path(self) -> str:
+        """Where the control socket is, "" if there is none."""
+        return self._socket_path
+
+    def stop(self) -> None:
+        """Close the listeners and end what is under way. May switch greenlets."""
+        _stop(self._listeners.values())
+        self._listeners = {}
+
+
+class _Listener:
+    """One listening socket and its connections."""
+
+    def __init__(self, sock: Any, path: str, local: bool, settings: ApiSettings, handle: Handle) -> None:
+        self.name = path or str(Address(*sock.getsockname()[:2]))
+        self._sock = sock
+        self._path = path
+        self._local = local
+        self._settings = settings
+        self._handle = handle
+        self._inode = os.stat(path).st_ino if path else 0
+        self._greenlet: Greenlet[[], None] | None = None
+        self._connections: set[Greenlet[[Any], None]] = set()
+
+    def serve(self, settings: ApiSettings, handle: Handle) -> None:
+        self._settings = settings
+        self._handle = handle
+
+    def start(self) -> None:
+        self._greenlet = Greenlet(self._accept)
+        self._greenlet.name = f"http {self.name}"
+        self._greenlet.start()
+
+    def stop(self) -> None:
+        """A path is removed only if it is still ours: another daemon may have taken it."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+        self._sock.close()
+        gevent.killall(list(self._connections))
+        try:
+            if self._path and os.stat(self._path).st_ino == self._inode:
+                os.unlink(self._path)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                _log.warning("control socket can not be removed", path=self._path, error=error.strerror)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._sock.accept()
+            except OSError as error:
+                _log.error("can not accept connections", addr=self.name, error=error.strerror)
+                gevent.sleep(_RETRY_S)
+                continue
+            if len(self._connections) >= self._settings.connections:
+                _refuse(sock)
+                continue
+            connection = Greenlet(self._serve, sock)
+            connection.name = f"http request {self.name}"
+            connection.link(self._connections.discard)
+            self._connections.add(connection)
+            connection.start()
+
+    def _serve(self, sock: Any) -> None:
+        try:
+            with sock:
+                sock.settimeout(self._settings.send_timeout_s)
+                if not self._path:
+                    sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+                _Exchange(sock, self._settings, self._handle).run(self._peer(sock))
+        except OSError as error:
+            _log.debug("http connection ended", addr=self.name, error=error)
+        except Exception:  # noqa: BLE001  one request's trouble must not reach the hub
+            _log.exception("http connection ended by an error of ours", addr=self.name)
+
+    def _peer(self, sock: Any) -> Peer:
+        if not self._path:
+            return Peer(str(sock.getpeername()[0]), local=self._local)
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_PEERCRED, 12))
+        return Peer(f"uid {uid}", trusted=uid in (_ROOT, os.geteuid()), local=True)
+
+
+def _opened(place: Address | str, settings: ApiSettings, handle: Handle) -> _Listener:
+    """A listener for an address or a path. Raises OSError."""
+    if isinstance(place, Address):
+        return _Listener(_bound(place), "", is_loopback(place.host), settings, handle)
+    return _Listener(_bound_path(place), place, True, settings, handle)
+
+
+def _stop(listeners: Iterable[_Listener]) -> None:
+    for listener in listeners:
+        listener.stop()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, sock: Any, settings: ApiSettings, handle: Handle) -> None:
+        self._sock = sock
+        self._settings = settings
+        self._handle = handle
+
+    def run(self, peer: Peer) -> None:
+        """May switch greenlets. Raises OSError if the client left."""
+        request = None
+        try:
+            request = self._read()
+            response = self._answer(request, peer)
+        except Gone:
+            return
+        except HttpError as error:
+            response = of_error(error)
+        self._send(response, request)
+        self._linger()
+
+    def _read(self) -> Request:
+        deadline = gevent.Timeout.start_new(self._settings.request_timeout_s)
+        try:
+            request, begun = read_head(self._sock.recv)
+            if request.length > self._settings.body_bytes:
+                raise HttpError(413, f"a body may have {self._settings.body_bytes} bytes")
+            if request.length > len(begun):
+                self._expect(request)
+            return request.with_body(read_body(self._sock.recv, request.length, begun))
+        except gevent.Timeout as timeout:
+            if timeout is not deadline:
+                raise
+            raise HttpError(408, f"no whole request within {self._settings.request_timeout_s:g} s") from None
+        finally:
+            deadline.close()
+
+    def _expect(self, request: Request) -> None:
+        expectation = request.headers.get("expect", "")
+        if expectation.lower() == "100-continue":
+            self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif expectation:
+            raise HttpError(417, "only 100-continue can be expected")
+
+    def _answer(self, request: Request, peer: Peer) -> Response:
+        try:
+            return self._handle(request, peer)
+        except HttpError:
+            raise
+        except Exception:  # noqa: BLE001  a bug of ours is an answer too
+            _log.exception("request failed by an error of ours", method=request.method, path=request.path)
+            raise HttpError(500, "an error of rtmpd; its log has the traceback") from None
+
+    def _send(self, response: Response, request: Request | None) -> None:
+        wants_body = request is None or request.method != "HEAD"
+        body = response.body
+        if isinstance(body, bytes):
+            self._sock.sendall(response.head(chunked=False) + (body if wants_body else b""))
+            return
+        chunked = request is not None and not request.is_1_0
+        try:
+            self._sock.sendall(response.head(chunked))
+            for piece in body if wants_body else ():
+                if piece:
+                    self._sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if chunked and wants_body:
+                self._sock.sendall(b"0\r\n\r\n")
+        finally:
+            close = getattr(body, "close", None)  # iterators that are not generators have none
+            if close is not None:
+                close()
+
+    def _linger(self) -> None:
+        """Let the answer arrive: closing over unread bytes would reset the connection and lose it."""
+        self._sock.shutdown(stdlib_socket.SHUT_WR)
+        gevent.with_timeout(_LINGER_S, self._drain, timeout_value=None)
+
+    def _drain(self) -> None:
+        for _ in range(_LINGER_BYTES // _PIECE_BYTES):
+            if not self._sock.recv(_PIECE_BYTES):
+                return
+
+
+def _refuse(sock: Any) -> None:
+    """Too many are here; said in one send, which an empty buffer takes."""
+    with sock:
+        try:
+            sock.setblocking(False)
+            response = of_error(HttpError(503, "too many connections", (("Retry-After", "1"),)))
+            assert isinstance(response.body, bytes)
+            sock.send(response.head(chunked=False) + response.body)
+            sock.shutdown(stdlib_socket.SHUT_WR)
+            sock.recv(_PIECE_BYTES)  # what has come and is not read would reset the connection
+        except OSError:
+            pass  # gone already
+
+
+def _bound(address: Address) -> Any:
+    """A listening TCP socket; without a host one that takes IPv6 and IPv4 where the system can."""
+    host, port = address.host, address.port
+    family = stdlib_socket.AF_INET6 if ":" in host or (not host and stdlib_socket.has_dualstack_ipv6()) else None
+    if family is None:
+        family, _, _, _, resolved = socket.getaddrinfo(host or "0.0.0.0", port, type=stdlib_socket.SOCK_STREAM)[0]
+        host = str(resolved[0])
+    sock = socket.socket(family, stdlib_socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
+        if family == stdlib_socket.AF_INET6:
+            sock.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1 if host else 0)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"can not listen on {address}: {error.strerror or error}") from None
+    return sock
+
+
+def _bound_path(path: str) -> Any:
+    """A listening socket at a path, for its owner only. What a daemon that was killed left there is replaced; what a
+    running one listens on is not."""
+    sock = socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
+    try:
+        if os.path.lexists(path):
+            _remove_stale(path)
+        mask = os.umask(0o177)  # nobody can connect between bind and a chmod
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(mask)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"can not make the control socket {path}: {error.strerror or error}") from None
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise OSError(errno.EEXIST, "there is something else")
+    with socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise OSError(errno.EADDRINUSE, "a running daemon listens there")

@@ -1,0 +1,146 @@
+"""The metrics of events and hooks: what the lanes tell as it happens, and what the hooks have counted themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from ..clock import Clock
+from .registry import Reading, Registry
+from .window import Samples
+
+SUCCESS = "success"
+FAILURE = "failure"
+TIMEOUT = "timeout"
+ERROR = "error"
+
+#: What can come of a try. Codes of errors are many (every status, every errno), so they are counted by kind.
+OUTCOMES = (SUCCESS, TIMEOUT, "http_3xx", "http_4xx", "http_5xx", "exit", "signal", "bug", ERROR)
+
+_STATES = ("active", "paused", "open", "disabled")
+_FILTER_TYPES = {"missing_field": "condition"}  # every other reason is the kind of filter itself
+_BASE32 = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+
+
+class Executed(Protocol):
+    """A hook, as its metrics see it (``hook.sink.base``)."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+
+class Happened(Protocol):
+    """An event, as the metrics see it (``event.event``)."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+
+class HookCounts(Protocol):
+    """What the hooks count themselves (``hook.manager``)."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """The counts of each hook are in ``hooks``, by its id."""
+
+
+class HookMetrics:
+    """A witness of the lanes (``hook.witness``) that counts. No method waits, switches or raises."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._hooks: HookCounts | None = None
+        self._refused: Callable[[], Mapping[str, int]] = dict
+        self._executions = registry.counter("rtmp_hook_executions_total")
+        self._durations = registry.histogram("rtmp_hook_execution_duration_seconds")
+        self._generated = registry.counter("rtmp_events_generated_total")
+        self._attempts = registry.counter("rtmp_hook_attempts_total")
+        self._dead = registry.counter("rtmp_hook_dead_letters_total")
+        self._latency = registry.histogram("rtmp_hook_delivery_latency_seconds")
+        self._recent: dict[str, Samples] = {}
+        self._buried = 0
+
+    def read_from(self, hooks: HookCounts, refused: Callable[[], Mapping[str, int]]) -> None:
+        """Read also what ``hooks`` count. ``refused`` gives how many events filters kept from hooks since the start,
+        by reason."""
+        self._hooks = hooks
+        self._refused = refused
+        self._registry.collect_from(self.read)
+
+    def generated(self, event_type: str) -> None:
+        """An event was emitted, whether anybody wants it or not."""
+        self._generated.add(event_type)
+
+    def tried(
+        self, hook: Executed, event: Happened, attempt: int, seconds: float, doubt: str, code: str = "", error: str = ""
+    ) -> None:
+        """One try is over; ``code`` is empty if it was a success."""
+        self._executions.add(hook.type, event.type, FAILURE if code else SUCCESS)
+        self._durations.observe(seconds, hook.type, event.type)
+        self._attempts.add(hook.id, outcome_of(code))
+        recent = self._recent.get(hook.id)
+        if recent is None:
+            recent = self._recent[hook.id] = Samples()
+        recent.note(seconds)
+        if not code and (born := born_at(event.id)):
+            self._latency.observe(max(self._clock.wall() - born, 0.0), hook.id)
+
+    def buried(self, hook: Executed, event: Happened, reason: str, attempts: int, error: str) -> None:
+        """The hook will not get the event."""
+        self._buried += 1
+        self._dead.add(hook.id, reason)
+
+    def take_durations_ms(self) -> dict[str, float]:
+        """How long executions took since the last call, by hook: what 95 % of them did not exceed. For the monitor."""
+        recent, self._recent = self._recent, {}
+        return {hook_id: samples.take() * 1000 for hook_id, samples in recent.items()}
+
+    def backlogs(self) -> dict[str, int]:
+        """How many events wait, by hook."""
+        return {id: int(lane.get("queued", 0)) for id, lane in self._lanes().items()}
+
+    def dead_letters(self) -> int:
+        """How many events were buried since the start."""
+        return self._buried
+
+    def read(self) -> Iterator[Reading]:
+        """What the hooks have counted."""
+        for reason, count in self._refused().items():
+            yield Reading("rtmp_events_filtered_total", count, (_FILTER_TYPES.get(reason, reason), reason))
+        for id, lane in self._lanes().items():
+            label = (id,)
+            yield Reading("rtmp_hook_backlog", lane.get("queued", 0), label)
+            yield Reading("rtmp_hook_in_flight", lane.get("active", 0), label)
+            yield Reading("rtmp_hook_oldest_age_seconds", lane.get("oldest_sec") or 0, label)
+            yield Reading("rtmp_hook_retries_total", lane.get("retried", 0), label)
+            yield Reading("rtmp_hook_dropped_total", lane.get("dropped", 0), label)
+            for state in _STATES:
+                yield Reading("rtmp_hook_state", int(lane.get("state") == state), (id, state))
+
+    def _lanes(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._hooks.stats()["hooks"] if self._hooks else {}
+
+
+def outcome_of(code: str) -> str:
+    """One of ``OUTCOMES`` for the code of a DeliveryError, "" for none."""
+    kind, _, rest = code.partition(":")
+    name = f"http_{rest[:1]}xx" if kind == "status" else kind or SUCCESS
+    return name if name in OUTCOMES else ERROR
+
+
+def born_at(event_id: str) -> float:
+    """The Unix time in an event's id (``event.birth``), 0 if there is none."""
+    letters = event_id[4:14]
+    value = 0
+    for letter in letters:
+        digit = _BASE32.get(letter)
+        if digit is None:
+            return 0.0
+        value = value << 5 | digit
+    return value / 1000 if len(letters) == 10 else 0.0

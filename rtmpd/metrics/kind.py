@@ -1,0 +1,84 @@
+"""What the catalogue of metrics is written in: kinds, labels and groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+COUNTER = "counter"
+GAUGE = "gauge"
+HISTOGRAM = "histogram"
+
+#: Upper bounds of the buckets of a histogram in seconds; one for all the rest follows.
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+#: What a label says, and why it can not take endlessly many values.
+LABELS: Mapping[str, str] = MappingProxyType({
+    "app": "application; those of the configuration, then the first that were used, up to `max_apps`, then `_other`",
+    "event_type": "name of the [catalogue of events](events.md)",
+    "filter_type": "`event_type`, `severity`, `stream_pattern`, `condition` or `rate_limit`",
+    "generation": "`0`, `1` or `2`",
+    "hook_id": "name of the hook",
+    "hook_type": "`script`, `webhook`, `stdio` or the type of a registered hook",
+    "metric": "what an alert is about",
+    "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status that is not 0), `signal`, "
+    "`error` (of the network and all others) or `bug`",
+    "reason": "`event_type`, `severity`, `stream_pattern`, `condition`, `missing_field` or `rate_limit`; for dead "
+    "letters `refused`, `attempts`, `expired`, `disabled` or `bug`",
+    "result": "`ok` or `failed`",
+    "state": "`active`, `paused`, `open` or `disabled`",
+    "status": "`success` or `failure`",
+    "stream_key": "application and stream name; the oldest streams, up to `max_streams`",
+    "version": "version of rtmpd",
+})
+
+_IN_BRACES = re.compile(r"\{(\w+)\}")
+_UNITS = ("seconds", "bytes", "ratio", "percent")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. ``name`` is the one of Prometheus; ``path`` is where StatsD has it below the prefix, with labels
+    in braces, and "" if it is not sent there. A path that lacks a label sums over it."""
+
+    name: str
+    kind: str
+    help: str
+    path: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The name without ``_total``, as OpenMetrics calls the family."""
+        return self.name.removesuffix("_total") if self.kind == COUNTER else self.name
+
+    @property
+    def unit(self) -> str:
+        """``seconds``, ``bytes``, ``ratio`` or ``percent``, "" if it is a number of something."""
+        return next((unit for unit in _UNITS if self.family.endswith(f"_{unit}")), "")
+
+    def path_labels(self) -> Iterator[str]:
+        """The labels that the path holds, in its order."""
+        return iter(_IN_BRACES.findall(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The metrics of one subject, under one heading of the documentation."""
+
+    title: str
+    metrics: tuple[Metric, ...]
+
+
+def counter(name: str, help: str, path: str, *labels: str) -> Metric:
+    return Metric(name, COUNTER, help, path, labels)
+
+
+def gauge(name: str, help: str, path: str, *labels: str) -> Metric:
+    return Metric(name, GAUGE, help, path, labels)
+
+
+def histogram(name: str, help: str, path: str, *labels: str) -> Metric:
+    return Metric(name, HISTOGRAM, help, path, labels)

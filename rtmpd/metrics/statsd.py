@@ -1,0 +1,180 @@
+"""The metrics on their way to StatsD: counters as what was added since the last time, gauges as they are, timings.
+
+::
+
+    registry --read--> Payload --pipeline--> one datagram after another, or one TCP connection
+
+A greenlet does it on a clock. Nothing else ever waits for it: an address that can not be resolved or reached costs a
+log line, which is throttled, and what was not sent then is sent the next time. With UDP nobody says that it is not
+received.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+
+import gevent
+from gevent import Greenlet
+from statsd import StatsClient, TCPStatsClient
+
+from ..clock import Clock
+from ..settings import MetricsSettings
+from .kind import COUNTER, Metric
+from .registry import Distribution, Labels, Log, Registry
+
+_TIMEOUT_S = 5.0
+_LAST_PUSH_S = 1.0
+_RESOLVE_AGAIN_S = 300.0
+_ELEMENT_CHARS = 80
+_NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def element(text: str) -> str:
+    """``text`` as one element of a path: letters, digits, ``_`` and ``-``, never empty, not too long."""
+    return _NOT_IN_A_PATH.sub("_", text)[:_ELEMENT_CHARS] or "_"
+
+
+def path_of(metric: Metric, labels: Labels) -> str:
+    """Where StatsD has this value, without the prefix."""
+    if not labels:
+        return metric.path
+    return metric.path.format_map({name: element(value) for name, value in zip(metric.labels, labels, strict=True)})
+
+
+def prefix_of(settings: MetricsSettings, hostname: str) -> str:
+    """What comes before every path, and in which machine it is. ``hostname`` stands for ``auto``."""
+    host = hostname if settings.statsd_host == "auto" else settings.statsd_host
+    parts = [*settings.statsd_prefix.split("."), host]
+    return ".".join(element(part) for part in parts if part)
+
+
+class Payload:
+    """What is to be sent of one reading, by path; ``totals`` are the counters it was made from, ``sent`` those of the
+    last one."""
+
+    __slots__ = ("added", "gauges", "timings_ms", "totals")
+
+    def __init__(self, registry: Registry, sent: Mapping[str, float]) -> None:
+        self.totals: dict[str, float] = {}
+        self.added: dict[str, float] = {}
+        self.gauges: dict[str, float] = {}
+        self.timings_ms: dict[str, list[float]] = {}
+        for metric, readings in registry.read():
+            values = self.totals if metric.kind == COUNTER else self.gauges
+            for reading in readings:
+                if metric.path and not isinstance(reading.value, Distribution):
+                    path = path_of(metric, reading.labels)
+                    values[path] = values.get(path, 0) + reading.value
+        for path, total in self.totals.items():
+            added = _added(total, sent.get(path, 0))
+            if added or path not in sent:  # one that begins with 0 makes the series that a graph looks for
+                self.added[path] = added
+        for histogram in registry.histograms.values():
+            for labels, samples in histogram.take_samples().items():
+                path = path_of(histogram.metric, labels)
+                self.timings_ms.setdefault(path, []).extend(seconds * 1000 for seconds in samples)
+
+
+def _added(total: float, before: float) -> float:
+    """A total that is smaller than before has begun anew, as that of a hook that was replaced."""
+    added = total - before if total >= before else total
+    return round(added, 6)
+
+
+class StatsdPusher:
+    """Sends what ``registry`` has every ``statsd_interval_s``. ``start`` and ``stop`` once each."""
+
+    def __init__(
+        self, settings: MetricsSettings, registry: Registry, clock: Clock, log: Log, hostname: str | None = None
+    ) -> None:
+        assert settings.statsd is not None
+        self._address = settings.statsd
+        self._settings = settings
+        self._registry = registry
+        self._clock = clock
+        self._log = log
+        self._prefix = prefix_of(settings, hostname or socket.gethostname())
+        self._flushes = registry.counter("rtmp_statsd_flushes_total")
+        self._client: StatsClient | TCPStatsClient | None = None
+        self._resolved_at = 0.0
+        self._sent: dict[str, float] = {}
+        self._greenlet: Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin to send. Never switches."""
+        for histogram in self._registry.histograms.values():
+            histogram.keeps_samples = True
+        self._greenlet = Greenlet(self._run)
+        self._greenlet.name = "statsd"
+        self._greenlet.start()
+
+    def stop(self) -> None:
+        """Send once more what there is, for at most a second, and end. May switch greenlets."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+            self._forget_client()  # a TCP connection that was in the middle of a line is of no use
+            gevent.with_timeout(_LAST_PUSH_S, self.push, timeout_value=False)
+        self._forget_client()
+        for histogram in self._registry.histograms.values():
+            histogram.keeps_samples = False
+            histogram.take_samples()
+
+    def _run(self) -> None:
+        while True:
+            gevent.sleep(self._settings.statsd_interval_s)
+            try:
+                self.push()
+            except Exception:  # noqa: BLE001  a bug here must not end the greenlet, and with it all metrics
+                self._log.exception("metrics could not be sent", statsd=self._address)
+
+    def push(self) -> bool:
+        """Send one reading; false if it was not possible, and then what its counters have counted is in the next one;
+        its timings are gone. May switch greenlets."""
+        payload = Payload(self._registry, self._sent)
+        try:
+            self._send(payload)
+        except (OSError, UnicodeError) as error:  # the latter is what a name that no DNS can have raises
+            self._forget_client()
+            self._flushes.add("failed")
+            protocol = self._settings.statsd_protocol
+            self._log.warning("metrics not sent", statsd=self._address, protocol=protocol, error=error)
+            return False
+        self._sent = payload.totals
+        self._flushes.add("ok")
+        return True
+
+    def _send(self, payload: Payload) -> None:
+        with self._connected().pipeline() as pipe:
+            for path, added in payload.added.items():
+                pipe.incr(path, added)
+            for path, value in payload.gauges.items():
+                pipe.gauge(path, value if isinstance(value, int) else round(value, 6))
+            for path, timings_ms in payload.timings_ms.items():
+                for each in timings_ms:
+                    pipe.timing(path, each)
+
+    def _connected(self) -> StatsClient | TCPStatsClient:
+        """The client, made anew when there is none and, for UDP, when the name may mean another address by now."""
+        now = self._clock.monotonic()
+        tcp = self._settings.statsd_protocol == "tcp"
+        if self._client is not None and not tcp and now - self._resolved_at > _RESOLVE_AGAIN_S:
+            self._forget_client()
+        if self._client is None:
+            host, port = self._address.host or "127.0.0.1", self._address.port
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._resolved_at = now
+            ipv6 = family == socket.AF_INET6
+            if tcp:
+                self._client = TCPStatsClient(host, port, self._prefix, timeout=_TIMEOUT_S, ipv6=ipv6)
+            else:
+                packet = self._settings.statsd_packet_bytes
+                self._client = StatsClient(host, port, self._prefix, maxudpsize=packet, ipv6=ipv6)
+        return self._client
+
+    def _forget_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()

@@ -1,0 +1,58 @@
+"""What lately was: the largest value of the last moments, and the share of a few samples."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..clock import Clock
+
+
+class Peak:
+    """The largest value noted in the last one to two windows; anybody may read it, nobody resets it. ``window_s`` may
+    be changed."""
+
+    __slots__ = ("_before", "_clock", "_now", "_until", "window_s")
+
+    def __init__(self, clock: Clock, window_s: float) -> None:
+        self._clock = clock
+        self.window_s = window_s
+        self._until = clock.monotonic() + window_s
+        self._before = self._now = 0.0
+
+    def note(self, value: float) -> None:
+        """One more value, not negative."""
+        self._turn()
+        if value > self._now:
+            self._now = value
+
+    def value(self) -> float:
+        """The largest, 0 if there was none."""
+        self._turn()
+        return max(self._before, self._now)
+
+    def _turn(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._until:
+            self._before = self._now if now < self._until + self.window_s else 0.0
+            self._now = 0.0
+            self._until = now + self.window_s
+
+
+class Samples:
+    """Values between two questions, the latest of them if there are very many."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, most: int = 1000) -> None:
+        self._values: deque[float] = deque(maxlen=most)
+
+    def note(self, value: float) -> None:
+        """One more value."""
+        self._values.append(value)
+
+    def take(self, share: float = 0.95) -> float:
+        """The value that this share of them did not exceed (nearest rank), 0 if there was none; then they are
+        forgotten."""
+        values = sorted(self._values)
+        self._values.clear()
+        return values[min(int(len(values) * share), len(values) - 1)] if values else 0.0

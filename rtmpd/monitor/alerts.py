@@ -1,0 +1,133 @@
+"""When a value becomes an alert, and when the alert ends. Pure: values and times come as numbers.
+
+::
+
+    value  ..../^^^^^\\......          threshold
+                      \\_____          threshold less hysteresis
+    over       |<-hold->|
+    alert                RAISED ............ CLEARED
+    under                     |<-- hold -->|
+
+An alert is told at its edges only: each change of its level is one change to tell, ``raised`` with the level that it
+has now, or ``cleared`` with the one that it had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..settings import AlertSettings, Levels
+
+WARNING = "warning"
+CRITICAL = "critical"
+RAISED = "raised"
+CLEARED = "cleared"
+
+#: The levels as numbers, as the metric ``rtmp_alert_level`` tells them.
+RANK = {"": 0, WARNING: 1, CRITICAL: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How lazy alerts are. ``hysteresis`` is a share of the threshold."""
+
+    hold_s: float
+    cool_down_s: float
+    hysteresis: float
+
+    @classmethod
+    def of(cls, settings: AlertSettings) -> Timing:
+        """That of the settings."""
+        return cls(settings.hold_s, settings.cool_down_s, settings.hysteresis_percent / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What there is to tell of an alert: its ``state``, the ``severity``, the ``threshold`` that decided."""
+
+    state: str
+    severity: str
+    value: float
+    threshold: float
+
+
+class Latch:
+    """On when a value has been at ``threshold`` or over it for ``hold_s``, off when it has been under it, by the
+    hysteresis, for as long. A threshold of 0 is never passed."""
+
+    __slots__ = ("_since", "_timing", "is_on", "threshold")
+
+    def __init__(self, threshold: float, timing: Timing) -> None:
+        self.threshold = threshold
+        self.is_on = False
+        self._timing = timing
+        self._since: float | None = None  # since when the value asks for the other state
+
+    def tune(self, threshold: float, timing: Timing) -> None:
+        """Go on with these; what is on stays on until the value is under the new threshold."""
+        self.threshold = threshold
+        self._timing = timing
+
+    def look(self, value: float, now: float) -> None:
+        """The value as of now, monotonic seconds."""
+        if self.is_on:
+            turns = self.threshold == 0 or value < self.threshold * (1 - self._timing.hysteresis)
+        else:
+            turns = 0 < self.threshold <= value
+        if not turns:
+            self._since = None
+            return
+        if self._since is None:
+            self._since = now
+        if now - self._since >= self._timing.hold_s:
+            self.is_on = not self.is_on
+            self._since = None
+
+
+class Alert:
+    """One thing that is watched. ``severity`` is the level it has: "", ``warning`` or ``critical``."""
+
+    __slots__ = ("_critical", "_quiet_until", "_timing", "_warning", "severity")
+
+    def __init__(self, levels: Levels, timing: Timing) -> None:
+        self.severity = ""
+        self._timing = timing
+        self._warning = Latch(levels.warning, timing)
+        self._critical = Latch(levels.critical, timing)
+        self._quiet_until = 0.0
+
+    def tune(self, levels: Levels, timing: Timing) -> None:
+        """Go on with these levels."""
+        self._timing = timing
+        self._warning.tune(levels.warning, timing)
+        self._critical.tune(levels.critical, timing)
+
+    def look(self, value: float, now: float) -> Change | None:
+        """What there is to tell of it, None if nothing has changed."""
+        self._warning.look(value, now)
+        self._critical.look(value, now)
+        return self._become(self._level(now), value, now)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing would be lost with it: it is neither raised nor about to be, nor has it just ended."""
+        return not (self.severity or self._warning.is_on or self._critical.is_on)
+
+    def _level(self, now: float) -> str:
+        if self._critical.is_on:
+            return CRITICAL
+        if self._warning.is_on and (self.severity or now >= self._quiet_until):
+            return WARNING
+        return ""
+
+    def _become(self, level: str, value: float, now: float) -> Change | None:
+        before, self.severity = self.severity, level
+        if level == before:
+            return None
+        if level:
+            return Change(RAISED, level, value, self._latch(level).threshold)
+        self._quiet_until = now + self._timing.cool_down_s
+        return Change(CLEARED, before, value, self._latch(before).threshold)
+
+    def _latch(self, level: str) -> Latch:
+        return self._critical if level == CRITICAL else self._warning

@@ -1,0 +1,119 @@
+"""The daemon's instruments: its metrics, the way out for them, and the monitor, wired."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .. import __version__
+from ..change import Change
+from ..clock import Clock
+from ..event.event import Emit
+from ..log import logger
+from ..metrics import prometheus
+from ..metrics.registry import Reading, Registry
+from ..metrics.statsd import StatsdPusher
+from ..metrics.window import Peak
+from ..settings import AlertSettings, Levels, MetricsSettings
+from .lag import LagMeter
+from .monitor import Monitor, Sources, peak_window_s
+from .system import System
+
+_CPU_S = 1.0
+_OF_THE_LIMIT = Levels(0.80, 0.95)
+
+
+class Instruments:
+    """``registry`` is where everything is counted, ``lag`` how late the event loop is. ``start`` and ``stop`` once
+    each; ``watch`` before ``start``."""
+
+    def __init__(self, metrics: MetricsSettings, alerts: AlertSettings, clock: Clock) -> None:
+        self._metrics = metrics
+        self._alerts = alerts
+        self._clock = clock
+        self._monitor: Monitor | None = None
+        self._pusher: StatsdPusher | None = None
+        self._peaks: list[Peak] = []
+        self.registry = Registry(logger("metrics"))
+        self.system = System(clock, min(_CPU_S, alerts.interval_s))
+        self.lag = LagMeter(clock, self.registry.histogram("rtmp_hub_lag_seconds"), self.peak())
+        self.registry.collect_from(self.system.read)
+        self.registry.collect_from(self._own)
+
+    def peak(self) -> Peak:
+        """What is noted here is remembered for as long as the monitor needs it."""
+        self._peaks.append(Peak(self._clock, peak_window_s(self._alerts)))
+        return self._peaks[-1]
+
+    def watch(self, sources: Sources, emit: Emit, most_connections: int) -> None:
+        """Have the monitor watch ``sources``; there may be ``most_connections`` (0: no limit)."""
+        self._monitor = Monitor(_with_limits(self._alerts, most_connections), sources, self.system, emit, self._clock)
+        self.registry.collect_from(self._monitor.read)
+
+    def prepare(self, metrics: MetricsSettings, alerts: AlertSettings, most_connections: int) -> Change:
+        """Have these settings instead (``change``)."""
+        metrics_differ = metrics != self._metrics
+
+        def commit() -> None:
+            self._metrics = metrics
+            self._alerts = alerts
+            for peak in self._peaks:
+                peak.window_s = peak_window_s(alerts)
+
+        def retire() -> None:
+            if metrics_differ:
+                self._stop_pushing()
+                self._start_pushing()
+            assert self._monitor is not None
+            self._monitor.configure(_with_limits(alerts, most_connections))
+            if alerts.enabled:
+                self._monitor.start()
+            else:
+                self._monitor.stop()
+
+        return Change(commit, retire)
+
+    def start(self) -> None:
+        """Begin to measure, to send and to watch. Never switches."""
+        self.lag.start()
+        self._start_pushing()
+        if self._monitor is not None and self._alerts.enabled:
+            self._monitor.start()
+
+    def _start_pushing(self) -> None:
+        if self._metrics.statsd is not None:
+            self._pusher = StatsdPusher(self._metrics, self.registry, self._clock, logger("metrics"))
+            self._pusher.start()
+
+    def _stop_pushing(self) -> None:
+        if self._pusher is not None:
+            self._pusher.stop()
+            self._pusher = None
+
+    def stop_watching(self) -> None:
+        """No more alerts: what ends from now on ends because the server does. May switch greenlets."""
+        if self._monitor is not None:
+            self._monitor.stop()
+
+    def stop(self) -> None:
+        """Send the metrics for the last time, and end. May switch greenlets."""
+        self.stop_watching()
+        self._stop_pushing()
+        self.lag.stop()
+
+    def render(self, openmetrics: bool = False) -> bytes:
+        """The page for Prometheus. Never switches, never raises."""
+        return prometheus.render(self.registry, openmetrics)
+
+    def _own(self) -> list[Reading]:
+        return [
+            Reading("rtmp_build_info", 1, (__version__,)),
+            Reading("rtmp_hub_lag_max_seconds", self.lag.peak.value()),
+        ]
+
+
+def _with_limits(settings: AlertSettings, most_connections: int) -> AlertSettings:
+    """Where nothing is said of connections, shares of the limit on them are meant."""
+    if settings.connections is not None:
+        return settings
+    limits = Levels(_OF_THE_LIMIT.warning * most_connections, _OF_THE_LIMIT.critical * most_connections)
+    return replace(settings, connections=limits)

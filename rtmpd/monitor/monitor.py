@@ -1,0 +1,228 @@
+"""Watches the process and the server, and tells when something passes a threshold and when it is over.
+
+One greenlet looks at everything each interval, asks ``alerts`` what has changed, and emits that. It knows no other
+room: what it watches comes through the callables of ``Sources``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import gevent
+from gevent import Greenlet
+
+from ..clock import Clock
+from ..event.event import Emit
+from ..log import logger
+from ..metrics.registry import Reading
+from ..metrics.window import Peak
+from ..settings import AlertSettings, Levels
+from .alerts import RAISED, RANK, Alert, Change, Timing
+from .disks import Disks
+from .greenlets import count_greenlets
+from .system import System
+
+PERFORMANCE = "performance_alert"
+LATENCY = "latency_alert"
+RESOURCE = "resource_alert"
+
+_DEAD_LETTERS_S = 60.0
+
+_log = logger("monitor")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What there is to watch. None of these may switch greenlets. Times are milliseconds: of ``handshake_ms`` and
+    ``hooks_ms`` (by hook) those since the last call, of the others the longest of the last ``peak_window_s``."""
+
+    connections: Callable[[], int]
+    streams: Callable[[], int]
+    queue_depth: Callable[[], int]
+    handshake_ms: Callable[[], float]
+    message_ms: Callable[[], float]
+    hub_lag_ms: Callable[[], float]
+    hooks_ms: Callable[[], Mapping[str, float]]
+    hook_backlogs: Callable[[], Mapping[str, int]]
+    dead_letters: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One value at the moment of a look. ``subject`` says which one of several it is: a hook, a path."""
+
+    type: str
+    metric: str
+    value: float
+    levels: Levels
+    subject: str = ""
+
+
+def peak_window_s(settings: AlertSettings) -> float:
+    """For how long something that happened once must be remembered to be seen at the beginning and the end of
+    ``hold_s``."""
+    return settings.hold_s + settings.interval_s
+
+
+class Monitor:
+    """``start`` and ``stop`` once each."""
+
+    def __init__(self, settings: AlertSettings, sources: Sources, system: System, emit: Emit, clock: Clock) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._system = system
+        self._emit = emit
+        self._clock = clock
+        self._timing = Timing.of(settings)
+        self._disks = Disks(settings.disk_paths, settings.interval_s)
+        self._dead = RecentGrowth(_DEAD_LETTERS_S)
+        self._hooks: dict[str, Peak] = {}
+        self._alerts: dict[tuple[str, str], Alert] = {}
+        self._greenlet: Greenlet[[], None] | None = None
+
+    def configure(self, settings: AlertSettings) -> None:
+        """Go on with these settings; alerts that are raised stay so until their value is under the new threshold. May
+        switch greenlets."""
+        self._disks.stop()
+        self._settings = settings
+        self._timing = Timing.of(settings)
+        self._disks = Disks(settings.disk_paths, settings.interval_s)
+        self._disks.start()
+
+    def start(self) -> None:
+        """Begin to watch. Never switches."""
+        if self._greenlet is not None:
+            return
+        self._disks.start()
+        self._greenlet = Greenlet(self._run)
+        self._greenlet.name = "monitor"
+        self._greenlet.start()
+
+    def stop(self) -> None:
+        """Watch no more; alerts that are raised stay so. May switch greenlets."""
+        self._disks.stop()
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+
+    def _run(self) -> None:
+        while True:
+            gevent.sleep(self._settings.interval_s)
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001  a bug here must not end all alerts
+                _log.exception("watching failed")
+
+    def look(self) -> None:
+        """One look at everything, and an event for each alert that has changed. Switches greenlets if one has."""
+        now = self._clock.monotonic()
+        watched = list(self._watched(now))
+        changed = [(each, change) for each in watched if (change := self._alert(each).look(each.value, now))]
+        if changed:
+            facts = self._facts()
+            for each, change in changed:
+                self._tell(each, change, facts)
+
+    def read(self) -> Iterator[Reading]:
+        """The level of each kind of alert: that of the worst of its subjects."""
+        worst: dict[str, int] = {}
+        for (metric, _), alert in self._alerts.items():
+            worst[metric] = max(worst.get(metric, 0), RANK[alert.severity])
+        for metric, rank in worst.items():
+            yield Reading("rtmp_alert_level", rank, (metric,))
+
+    def _watched(self, now: float) -> Iterator[Watched]:
+        settings, sources, usage = self._settings, self._sources, self._system.look()
+        yield Watched(PERFORMANCE, "cpu", usage.cpu_percent, settings.cpu)
+        yield Watched(PERFORMANCE, "memory", usage.memory_percent, settings.memory)
+        yield Watched(PERFORMANCE, "connections", sources.connections(), settings.connections or Levels())
+        yield Watched(PERFORMANCE, "queue_depth", sources.queue_depth(), settings.queue_depth)
+        yield Watched(LATENCY, "handshake", sources.handshake_ms(), settings.handshake_ms)
+        yield Watched(LATENCY, "message", sources.message_ms(), settings.message_ms)
+        yield Watched(LATENCY, "hub_lag", sources.hub_lag_ms(), settings.hub_lag_ms)
+        yield from self._each(LATENCY, "hook", self._hooks_ms(), settings.hook_ms)
+        yield Watched(RESOURCE, "descriptors", usage.descriptors_percent, settings.descriptors)
+        yield from self._each(RESOURCE, "disk", self._disks.percent, settings.disk)
+        yield from self._each(RESOURCE, "hook_backlog", sources.hook_backlogs(), settings.hook_backlog)
+        yield Watched(RESOURCE, "dead_letters", self._dead.within(sources.dead_letters(), now), settings.dead_letters)
+
+    def _hooks_ms(self) -> dict[str, float]:
+        """The times of the hooks that ran lately. A slow hook is heard of only when an execution has ended, and that
+        may be long after the one before."""
+        for hook_id, value_ms in self._sources.hooks_ms().items():
+            if hook_id not in self._hooks:
+                self._hooks[hook_id] = Peak(self._clock, peak_window_s(self._settings))
+            self._hooks[hook_id].note(value_ms)
+        found = {hook_id: value_ms for hook_id, peak in self._hooks.items() if (value_ms := peak.value())}
+        self._hooks = {hook_id: self._hooks[hook_id] for hook_id in found}
+        return found
+
+    def _each(self, type: str, metric: str, values: Mapping[str, float], levels: Levels) -> Iterator[Watched]:
+        """The values of several subjects. One that is not heard of any more counts as 0, until its alert is over."""
+        silent = [subject for name, subject in self._alerts if name == metric and subject not in values]
+        for subject in silent:
+            if self._alerts[metric, subject].is_quiet:
+                del self._alerts[metric, subject]
+            else:
+                yield Watched(type, metric, 0.0, levels, subject)
+        for subject, value in values.items():
+            yield Watched(type, metric, value, levels, subject)
+
+    def _alert(self, watched: Watched) -> Alert:
+        key = watched.metric, watched.subject
+        alert = self._alerts.get(key)
+        if alert is None:
+            alert = self._alerts[key] = Alert(watched.levels, self._timing)
+        alert.tune(watched.levels, self._timing)
+        return alert
+
+    def _facts(self) -> dict[str, object]:
+        """What every alert says about the whole. Switches greenlets."""
+        greenlets = count_greenlets()
+        return {
+            "active_connections": self._sources.connections(),
+            "total_streams": self._sources.streams(),
+            "message_queue_depth": self._sources.queue_depth(),
+            "goroutine_count": greenlets,
+            "greenlet_count": greenlets,
+        }
+
+    def _tell(self, watched: Watched, change: Change, facts: Mapping[str, object]) -> None:
+        value, threshold = round(change.value, 3), change.threshold
+        about: dict[str, object] = {"severity": change.severity, "state": change.state}
+        subject = {_SUBJECT[watched.metric]: watched.subject} if watched.subject else {}
+        if watched.type == LATENCY:
+            data = {"metric": watched.metric, "value_ms": value, "threshold_ms": threshold, **about, **subject}
+        else:
+            data = {"metric_type": watched.metric, "current_value": value, "threshold": threshold}
+            data |= {**about, **facts, **subject}
+        self._emit(watched.type, conn_id="", stream_key="", **data)
+        about |= {"metric": watched.metric, "value": value, "threshold": threshold, "subject": watched.subject or None}
+        if change.state == RAISED:
+            _log.warning("alert raised", **about)
+        else:
+            _log.info("alert cleared", **about)
+
+
+_SUBJECT = {"hook": "hook_id", "hook_backlog": "hook_id", "disk": "path"}
+
+
+class RecentGrowth:
+    """By how much a count has grown within the last ``window_s``."""
+
+    __slots__ = ("_past", "_window_s")
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._past: deque[tuple[float, int]] = deque()
+
+    def within(self, count: int, now: float) -> int:
+        """The growth up to now. A count that is smaller than before has begun anew."""
+        if self._past and count < self._past[-1][1]:
+            self._past.clear()
+        self._past.append((now, count))
+        while self._past[0][0] < now - self._window_s:
+            self._past.popleft()
+        return count - self._past[0][1]

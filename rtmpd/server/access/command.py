@@ -1,0 +1,119 @@
+"""``token issue`` and ``token check``: signed keys made and read by hand.
+
+Needs neither the daemon nor its libraries. The keys come from a configuration, which the caller reads, from a
+file with one key a line, or from the environment; never from the command line, which everybody can see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Final
+
+from ...clock import Clock
+from ...settings import ACTIONS, PLAY, PUBLISH
+from . import signed
+from .question import Question, token_of
+
+KEYS_VARIABLE: Final = "RTMPD_SIGNING_KEYS"
+
+#: The signing keys of a configuration file. Raises ConfigError.
+KeysOf = Callable[[str], Sequence[str]]
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_NO_KEYS: Final = f"there is no signing key: name -c FILE, --key-file FILE or set {KEYS_VARIABLE}"
+
+
+def issue(argv: Sequence[str], keys_of: KeysOf, clock: Clock | None = None) -> int:
+    """Print a signed key for one stream; the result is the exit status. Never switches."""
+    parser = _parser("issue", "Make a signed key for the access mode signed.")
+    parser.add_argument("stream", help="what it is for, APP/NAME; both may be globs")
+    parser.add_argument("--play", action="store_true", help="good for playing, not for publishing")
+    parser.add_argument("--both", action="store_true", help="good for both")
+    parser.add_argument("--ttl", type=_duration, default=86400, help="its life: 90s, 30m, 12h or 7d; default 1d")
+    parser.add_argument("--identity", default="", help="whose it is, for the events")
+    parser.add_argument("--address", type=_address, default="", help="the one IP address it is good for")
+    parser.add_argument("--query", action="store_true", help="print NAME?token=KEY, as encoders want it")
+    given = parser.parse_args(argv)
+    app, slash, name = given.stream.rpartition("/")
+    if not slash or not app or not name:
+        parser.error(f"{given.stream!r} is not APP/NAME")
+    actions = ACTIONS if given.both else (PLAY,) if given.play else (PUBLISH,)
+    expires = (clock or Clock()).wall() + given.ttl
+    key = signed.issue(
+        _keys(parser, given, keys_of), signed.Claims(app, name, actions, expires, given.identity, given.address)
+    )
+    print(f"{name}?token={key}" if given.query else key)
+    return os.EX_OK
+
+
+def check(argv: Sequence[str], keys_of: KeysOf, clock: Clock | None = None) -> int:
+    """Say what a signed key is good for, and whether it admits: exit status 0, or 1. Never switches."""
+    parser = _parser("check", "Say what a signed key is good for.")
+    parser.add_argument("key", help="the key, or NAME?token=KEY; - reads it from standard input")
+    parser.add_argument("stream", nargs="?", default="", help="also check it for this stream, APP/NAME")
+    parser.add_argument("--play", action="store_true", help="check for playing instead of publishing")
+    parser.add_argument("--address", type=_address, default="", help="check for this client address")
+    given = parser.parse_args(argv)
+    text = sys.stdin.read().strip() if given.key == "-" else given.key
+    token = token_of(text.partition("?")[2]) or text
+    keys = _keys(parser, given, keys_of)
+    claims = signed.read(keys, token)
+    if isinstance(claims, str):
+        return _refused(claims)
+    print(f"stream:   {claims.app}/{claims.name}")
+    print(f"actions:  {', '.join(claims.actions)}")
+    print(f"expires:  {datetime.fromtimestamp(claims.expires, UTC):%Y-%m-%dT%H:%M:%SZ}")
+    print(f"identity: {claims.identity or '-'}")
+    print(f"address:  {claims.address or 'any'}")
+    app, _, name = (given.stream or f"{claims.app}/{claims.name}").rpartition("/")
+    action = PLAY if given.play else PUBLISH if given.stream else claims.actions[0]
+    address = given.address or claims.address
+    verdict = signed.check(keys, Question(action, app, name, token, address, 0), (clock or Clock()).wall())
+    return os.EX_OK if verdict.allowed else _refused(verdict.reason)
+
+
+def _refused(reason: str) -> int:
+    print(f"refused: {reason}", file=sys.stderr)
+    return 1
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"rtmpd token {name}", description=description)
+    parser.add_argument("-c", "--config", metavar="FILE", help="a configuration with signing_keys")
+    parser.add_argument("--key-file", metavar="FILE", help="a file with one signing key a line, the newest first")
+    return parser
+
+
+def _keys(parser: argparse.ArgumentParser, given: argparse.Namespace, keys_of: KeysOf) -> Sequence[str]:
+    keys: Sequence[str] = os.environ.get(KEYS_VARIABLE, "").split()
+    try:
+        if given.key_file:
+            with open(given.key_file, encoding="utf-8") as file:
+                keys = [line.strip() for line in file if line.strip()]
+        elif given.config:
+            keys = keys_of(given.config)
+    except (OSError, UnicodeDecodeError) as error:
+        parser.error(f"{given.key_file}: {getattr(error, 'strerror', None) or 'not UTF-8'}")
+    if not keys:
+        parser.error(_NO_KEYS)
+    return keys
+
+
+def _address(text: str) -> str:
+    """In the form in which the server has it."""
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _duration(text: str) -> int:
+    number, unit = (text, "s") if text.isdigit() else (text[:-1], text[-1:])
+    if not number.isdigit() or unit not in _UNITS_S or not int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 90s, 30m, 12h or 7d")
+    return int(number) * _UNITS_S[unit]

@@ -1,0 +1,123 @@
+"""Where a client waits for its verdict, with what it asked for held for it meanwhile.
+
+A verdict that takes an HTTP request is awaited in a greenlet of its own, so that the end of the
+connection (the client leaves, the server stops) ends the wait too, and frees what was held.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import gevent
+from gevent import monkey
+
+from ...errors import AccessDenied, ConnectionLost
+from ...log import logger
+from ...protocol.notice import PlayAsked, PublishAsked
+from ...settings import PLAY, PUBLISH
+from ..client import Client
+from ..context import Context
+from .question import Question, Verdict, token_of
+
+_log = logger("server")
+_poll: Final = monkey.get_original("select", "poll")  # gevent's own would wait for the hub
+
+# OBS and GStreamer know the first and say that access is denied; librtmp knows the second, and no other for play.
+_STATUS: Final = {PUBLISH: "NetStream.Publish.Denied", PLAY: "NetStream.Play.Failed"}
+
+T = TypeVar("T")
+
+
+class Gate:
+    """The verdicts for one client. ``query`` is what followed a ``?`` in its application."""
+
+    __slots__ = ("_client", "_context", "_is_cut", "_waiting", "query")
+
+    def __init__(self, client: Client, context: Context) -> None:
+        self._client = client
+        self._context = context
+        self._waiting: gevent.Greenlet[[], Any] | None = None
+        self._is_cut = False
+        self.query = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the client is being kept waiting."""
+        return self._waiting is not None
+
+    def publish(self, asked: PublishAsked) -> Verdict:
+        """The verdict for a publish; while it is awaited nobody else gets the key.
+
+        Raises AccessDenied, StreamBusy, LimitReached, and ConnectionLost if the connection ends meanwhile. May
+        switch greenlets, but not behind the moment at which the key and the quota are free again: who claims them at
+        once gets them.
+        """
+        client, context = self._client, self._context
+        limit = context.apps.of(client.app).max_publishers_per_address
+        if not context.access.asks(client.app, PUBLISH):
+            context.quota.check(PUBLISH, client.app, client.address, limit)
+            return self._verdict(PUBLISH, asked)
+        with (
+            context.quota.held(PUBLISH, client.app, client.address, limit),
+            context.registry.reserved(client.app, asked.name, client.conn_id, client.address),
+        ):
+            return self._verdict(PUBLISH, asked)
+
+    def play(self, asked: PlayAsked) -> Verdict:
+        """The verdict for a play. Raises and switches like ``publish``; no key is held."""
+        client, context = self._client, self._context
+        limit = context.apps.of(client.app).max_players_per_address
+        with context.quota.held(PLAY, client.app, client.address, limit):
+            return self._verdict(PLAY, asked)
+
+    def hold_back(self, error: AccessDenied) -> None:
+        """Let a client wait that is refused over and over. May switch greenlets. Raises ConnectionLost if the
+        connection ends meanwhile."""
+        delay_s = self._context.access.tarpit.refused(self._client.address)
+        if delay_s:
+            _log.info("refusal is held back", conn_id=self._client.conn_id, delay_sec=delay_s)
+            self._await(lambda: gevent.sleep(delay_s))
+
+    def cut(self) -> None:
+        """End the wait: the connection ends. Never switches."""
+        self._is_cut = True
+        if self._waiting is not None:
+            self._waiting.kill(block=False)
+
+    def _verdict(self, action: str, asked: PublishAsked | PlayAsked) -> Verdict:
+        client, access = self._client, self._context.access
+        token = token_of(asked.query, self.query)
+        question = Question(action, client.app, asked.name, token, client.address, client.port)
+        if access.asks(client.app, action):
+            verdict = self._await(lambda: access.judge(question))
+        else:
+            verdict = access.judge(question)
+        if not verdict.allowed:
+            raise AccessDenied(verdict.reason, _STATUS[action])
+        return verdict
+
+    def _await(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns. Raises ConnectionLost if the connection ends first."""
+        if self._is_cut:
+            raise ConnectionLost("the connection ended", clean=True)
+        waiting: gevent.Greenlet[[], T] = gevent.Greenlet(work)
+        self._waiting = waiting
+        waiting.name = f"access {self._client.conn_id}"
+        waiting.start()
+        try:
+            result: T | gevent.GreenletExit = waiting.get()
+        finally:
+            self._waiting = None
+        if isinstance(result, gevent.GreenletExit):
+            raise ConnectionLost("the connection ended while it waited", clean=True)
+        return result
+
+
+def has_left(fileno: int) -> bool:
+    """Whether the other end of a socket has ended the connection, or its direction of it, whatever may be
+    there to read before that. Never switches."""
+    poll = _poll()
+    poll.register(fileno, select.POLLRDHUP)
+    return bool(poll.poll(0))

@@ -1,0 +1,88 @@
+"""What is asked when a client wants to publish or play, and what the answer says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from urllib.parse import unquote
+
+TOKEN_CHARS: Final = 8192
+
+MISSING: Final = "token missing"
+WRONG: Final = "invalid credentials"
+
+_NAME_BYTES: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``action`` is publish or play, ``name`` has lost its query, ``token`` is "" if none was sent."""
+
+    action: str
+    app: str
+    name: str
+    token: str = field(repr=False)
+    address: str
+    port: int
+
+    @property
+    def stream_key(self) -> str:
+        """``app/name``."""
+        return f"{self.app}/{self.name}"
+
+    @property
+    def remote_addr(self) -> str:
+        """``ip:port``, IPv6 in brackets."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``reason`` says why not, in words that hold no secret. The rest is what an admitted client gets:
+    ``identity`` who it is, ``name`` the stream it is really for ("": the one it asked for), ``lease_s``
+    how long it may stay and ``max_bps`` how many bits per second it may send (0: no limit)."""
+
+    allowed: bool
+    reason: str = ""
+    identity: str = ""
+    name: str = ""
+    lease_s: float = 0.0
+    max_bps: float = 0.0
+
+
+ADMITTED: Final = Verdict(True)
+
+
+def refused(reason: str) -> Verdict:
+    """No, because of ``reason``."""
+    return Verdict(False, reason)
+
+
+class Mode(Protocol):
+    """One way to find out."""
+
+    def judge(self, question: Question) -> Verdict:
+        """The verdict. Never raises; only the callback switches greenlets."""
+
+
+def token_of(*queries: str) -> str:
+    """The first ``token=`` of these queries that is not empty, "" if there is none. A plus sign is one: tokens
+    are pasted, not typed into forms. Over ``TOKEN_CHARS`` there is no token."""
+    for query in queries:
+        for part in query.split("&"):
+            name, _, value = part.partition("=")
+            if name == "token" and value:
+                return unquote(value) if len(value) <= TOKEN_CHARS else ""
+    return ""
+
+
+def any_of(reasons: Iterable[tuple[str, str]]) -> str:
+    """One reason for the refusals of several modes; with one mode its own."""
+    told = tuple(reasons)
+    return told[0][1] if len(told) == 1 else "; ".join(f"{mode}: {reason}" for mode, reason in told)
+
+
+def is_clean(name: str) -> bool:
+    """Whether a name from the network can be part of a key."""
+    return len(name.encode("utf-8", "replace")) <= _NAME_BYTES and name.isprintable() and "\ufffd" not in name

@@ -1,0 +1,52 @@
+"""How many publishes and plays each address has in each application."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...errors import LimitReached
+from ...settings import PUBLISH
+
+_Key = tuple[str, str, str]
+
+
+class Quota:
+    """Counts by action, application and address. Those that are still being asked about count too.
+
+    No method switches greenlets.
+    """
+
+    def __init__(self) -> None:
+        self._held: Counter[_Key] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def take(self, action: str, app: str, address: str) -> None:
+        """One more."""
+        self._held[action, app, address] += 1
+
+    def give(self, action: str, app: str, address: str) -> None:
+        """One less."""
+        key = action, app, address
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+
+    def check(self, action: str, app: str, address: str, limit: int) -> None:
+        """Whether there may be one more; ``limit`` 0 is none. Raises LimitReached."""
+        if limit and self._held[action, app, address] >= limit:
+            word, status = ("publishers", "Publish") if action == PUBLISH else ("players", "Play")
+            raise LimitReached(f"{address} has its {limit} {word} in {app}", f"NetStream.{status}.Failed")
+
+    @contextmanager
+    def held(self, action: str, app: str, address: str, limit: int) -> Iterator[None]:
+        """One more within. Raises LimitReached if it would be one too many."""
+        self.check(action, app, address, limit)
+        self.take(action, app, address)
+        try:
+            yield
+        finally:
+            self.give(action, app, address)

@@ -1,0 +1,94 @@
+"""Signed expiring keys: tokens that carry what they are good for, made by whoever has a signing key.
+
+Nothing about a key is stored here. It is JSON, the time it was made and an HMAC-SHA256, in the form of
+itsdangerous' ``URLSafeTimedSerializer``; its text needs no escaping in a URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from .question import MISSING, Question, Verdict, refused
+
+_SALT: Final = "rtmpd.access"
+_HOW: Final = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a signed key is good for: ``app`` and ``name`` (globs), ``actions``, until ``expires`` (Unix
+    seconds), for clients from ``address`` ("": from anywhere). ``identity`` is whose it is."""
+
+    app: str
+    name: str
+    actions: tuple[str, ...]
+    expires: float
+    identity: str = ""
+    address: str = ""
+
+
+def issue(keys: Sequence[str], claims: Claims) -> str:
+    """A signed key, made with the first of ``keys``. Raises ValueError without a key. Never switches."""
+    body: dict[str, Any] = {
+        "app": claims.app,
+        "name": claims.name,
+        "act": list(claims.actions),
+        "exp": int(claims.expires),
+    }
+    body |= {"id": claims.identity} if claims.identity else {}
+    body |= {"ip": claims.address} if claims.address else {}
+    signed: str = _serializer(keys[:1]).dumps(body)
+    return signed
+
+
+def read(keys: Sequence[str], token: str) -> Claims | str:
+    """What a signed key says, or why it can not be believed. Expiry is not looked at. Never switches."""
+    try:
+        body, made = _serializer(keys).loads(token, return_timestamp=True)
+    except BadData:
+        return "bad signature"
+    try:
+        claims = Claims(
+            body["app"], body["name"], tuple(body["act"]), body["exp"], body.get("id", ""), body.get("ip", "")
+        )
+    except (TypeError, KeyError, AttributeError):
+        return "the signed key is incomplete"
+    texts = (claims.app, claims.name, claims.identity, claims.address, *claims.actions)
+    if not all(isinstance(text, str) for text in texts) or type(claims.expires) is not int:
+        return "the signed key is incomplete"
+    return claims if made.timestamp() <= claims.expires else "the signed key ended before it was made"
+
+
+def check(keys: Sequence[str], question: Question, now: float) -> Verdict:
+    """Whether the token in the question is a signed key for it at ``now`` (Unix seconds). Never switches."""
+    if not question.token:
+        return refused(MISSING)
+    claims = read(keys, question.token)
+    if isinstance(claims, str):
+        return refused(claims)
+    if now > claims.expires:
+        return refused("expired")
+    if not fnmatchcase(question.app, claims.app):
+        return refused("wrong application")
+    if not fnmatchcase(question.name, claims.name):
+        return refused("wrong name")
+    if question.action not in claims.actions:
+        return refused("wrong action")
+    if claims.address and not hmac.compare_digest(claims.address.encode(), question.address.encode()):
+        return refused("wrong address")
+    return Verdict(True, identity=claims.identity)
+
+
+def _serializer(keys: Iterable[str]) -> URLSafeTimedSerializer:
+    """It signs with the last of its keys, and verifies with any."""
+    secrets = [key.encode("utf-8", "surrogateescape") for key in keys]
+    if not secrets:
+        raise ValueError("there is no key to sign with")
+    return URLSafeTimedSerializer(secrets, salt=_SALT, signer_kwargs=dict(_HOW))

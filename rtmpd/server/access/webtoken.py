@@ -1,0 +1,113 @@
+"""JSON Web Tokens (RFC 7519) that somebody else has made.
+
+The algorithm is the one of the configuration, whatever the token says of itself, so neither ``none`` nor
+a public key taken for a shared secret gets anywhere. ``exp``, ``app``, ``name`` and ``action`` have to be
+there: a token that was made for something else with the same key must not open a stream.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import jwt
+from jwt.algorithms import get_default_algorithms
+
+from ...errors import CredentialError
+from ...settings import AccessSettings
+from .question import MISSING, Question, Verdict, refused
+
+ALGORITHMS: Final = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
+_REQUIRED: Final = ("exp", "app", "name", "action")
+
+_REASONS: Final[Sequence[tuple[type[jwt.PyJWTError], str]]] = (
+    (jwt.ExpiredSignatureError, "expired"),
+    (jwt.ImmatureSignatureError, "not valid yet"),
+    (jwt.InvalidAudienceError, "wrong audience"),
+    (jwt.InvalidIssuerError, "wrong issuer"),
+    (jwt.MissingRequiredClaimError, "a claim is missing"),
+    (jwt.InvalidAlgorithmError, "wrong algorithm"),
+    (jwt.InvalidSignatureError, "bad signature"),
+)
+
+
+class WebTokens:
+    """Admits who sends a token that one of the keys vouches for. Raises CredentialError for a key that is none."""
+
+    def __init__(self, settings: AccessSettings) -> None:
+        self._algorithm = settings.jwt_algorithm
+        self._keys = [_key(self._algorithm, key) for key in settings.jwt_keys]
+        self._issuer = settings.jwt_issuer or None
+        self._audience = settings.jwt_audience or None
+        self._leeway_s = settings.jwt_leeway_s
+
+    def judge(self, question: Question) -> Verdict:
+        """By the token alone. Never switches."""
+        if not question.token:
+            return refused(MISSING)
+        claims: dict[str, Any] | str = "bad signature"
+        for key in self._keys:
+            claims = self._claims(question.token, key)
+            if claims != "bad signature":
+                break
+        if isinstance(claims, str):
+            return refused(claims)
+        if not _fits(claims["app"], question.app):
+            return refused("wrong application")
+        if not _fits(claims["name"], question.name):
+            return refused("wrong name")
+        if not _fits(claims["action"], question.action):
+            return refused("wrong action")
+        subject = claims.get("sub")
+        return Verdict(True, identity=subject if isinstance(subject, str) else "")
+
+    def _claims(self, token: str, key: Any) -> dict[str, Any] | str:
+        """The claims, or why they can not be believed."""
+        options: Any = {"require": list(_REQUIRED), "verify_aud": self._audience is not None, "verify_sub": False}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)  # said once, when the settings were read
+                return jwt.decode(
+                    token,
+                    key,
+                    algorithms=[self._algorithm],
+                    options=options,
+                    audience=self._audience,
+                    issuer=self._issuer,
+                    leeway=self._leeway_s,
+                )
+        except jwt.PyJWTError as error:
+            return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "not a token")
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            return "not a token"  # nonsense that the library does not foresee
+
+
+def _fits(claim: object, value: str) -> bool:
+    """Whether a claim, a glob or a list of them, holds ``value``."""
+    globs = claim if isinstance(claim, list) else [claim]
+    return any(isinstance(glob, str) and fnmatchcase(value, glob) for glob in globs)
+
+
+def _key(algorithm: str, key: str) -> Any:
+    """The key, parsed: a shared secret or a public key in PEM. Raises CredentialError."""
+    if algorithm not in ALGORITHMS:
+        raise CredentialError("is no algorithm for tokens", "jwt_algorithm", f"known: {', '.join(ALGORITHMS)}")
+    known = get_default_algorithms().get(algorithm)
+    if known is None:
+        raise CredentialError(f"{algorithm} needs the package cryptography", "jwt_algorithm", "pip install '.[jwt]'")
+    try:
+        parsed = known.prepare_key(key)
+    except Exception:  # noqa: BLE001  the libraries raise a dozen kinds, whose texts may show the key
+        wanted = "use a plain text" if algorithm.startswith("HS") else "name the public key: ${file:key.pem}"
+        raise CredentialError(f"has one that is no key for {algorithm}", "jwt_keys", wanted) from None
+    if hasattr(parsed, "private_bytes"):
+        wanted = "name the public key: what verifies need not be able to sign"
+        raise CredentialError("has a private key", "jwt_keys", wanted)
+    return parsed
+
+
+def check_key(algorithm: str, key: str) -> str:
+    """What is weak about a key, "" if nothing is. Raises CredentialError if it can not be used."""
+    return get_default_algorithms()[algorithm].check_key_length(_key(algorithm, key)) or ""

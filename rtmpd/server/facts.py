@@ -1,0 +1,134 @@
+"""What the server tells about itself at the moment: plain facts, for status pages.
+
+Nothing here switches greenlets, so every answer is of one moment. What grows with the audience is bounded by
+the caller or cut: listing ten thousand connections would hold the media up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final
+
+from .. import __version__
+from ..settings import Address
+from ..stream.stream import Stream
+from .client import Client
+from .context import Context
+from .player import Playing
+from .publisher import Publishing
+
+Facts = dict[str, Any]
+
+_MOST_PLAYERS: Final = 1000
+
+
+def server(context: Context, listen: Sequence[Address]) -> Facts:
+    """The server as a whole; ``listen`` are its addresses."""
+    streams = list(context.registry)
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "uptime_s": round(context.clock.monotonic() - context.started_at, 3),
+        "listen": [f"{'rtmps' if address.tls else 'rtmp'}://{address}" for address in listen],
+        "draining": context.draining,
+        "connections": len(context.connections),
+        "streams": len(streams),
+        "publishers": sum(1 for stream in streams if stream.publisher is not None),
+        "players": sum(len(stream.subscribers) for stream in streams),
+    }
+
+
+def connections(context: Context, after: str, limit: int) -> tuple[list[Facts], int, str]:
+    """Up to ``limit`` connections, oldest first, that came behind the one with the id ``after`` ("" is none), how
+    many there are in all, and the id to go on behind, "" at the end."""
+    behind = [conn_id for conn_id in context.connections if _number(conn_id) > _number(after)]
+    chosen = behind[:limit]
+    now = context.clock.monotonic()
+    facts = [connection(context.connections[conn_id], now) for conn_id in chosen]
+    return facts, len(context.connections), chosen[-1] if len(behind) > limit else ""
+
+
+def _number(conn_id: str) -> int:
+    digits = conn_id[1:]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else 0
+
+
+def connection(client: Client, now: float) -> Facts:
+    """One connection at the monotonic time ``now``."""
+    peer = client.peer
+    return {
+        "conn_id": client.conn_id,
+        "address": client.address,
+        "port": client.port,
+        "app": client.app,
+        "role": client.role,
+        "stream_key": client.stream_key,
+        "phase": client.phase,
+        "flash_ver": client.flash_ver,
+        "tls": bool(peer.transport.tls_version),
+        "age_s": round(now - client.accepted_at, 3),
+        "bytes_received": peer.bytes_received,
+        "bytes_sent": client.bytes_sent,
+        "backlogged": bool(peer.writer.busy),
+    }
+
+
+def streams(context: Context, after: str, limit: int) -> tuple[list[Facts], int, str]:
+    """Up to ``limit`` streams in the order of their keys, behind the key ``after``, how many there are in all, and
+    the key to go on behind, "" at the end."""
+    behind = sorted((stream for stream in context.registry if stream.key > after), key=lambda stream: stream.key)
+    now = context.clock.monotonic()
+    facts = [stream_facts(stream, now) for stream in behind[:limit]]
+    return facts, len(context.registry), facts[-1]["key"] if len(behind) > limit else ""
+
+
+def stream_facts(stream: Stream, now: float) -> Facts:
+    """One stream with its publisher at the monotonic time ``now``."""
+    publisher = stream.publisher
+    return {
+        "key": stream.key,
+        "app": stream.app,
+        "name": stream.name,
+        "live": stream.live,
+        "age_s": round(now - stream.created_at, 3),
+        "players": len(stream.subscribers),
+        "publisher": publisher.facts(now) if isinstance(publisher, Publishing) else None,
+    }
+
+
+def stream_whole(context: Context, key: str) -> Facts:
+    """One stream with its publisher and its first players. Raises KeyError."""
+    stream = _stream(context, key)
+    now = context.clock.monotonic()
+    players = (one.watcher for one in stream.subscribers if isinstance(one.watcher, Playing))
+    return {**stream_facts(stream, now), "playing": [one.facts(now) for one in islice(players, _MOST_PLAYERS)]}
+
+
+def kick(context: Context, conn_id: str) -> list[str]:
+    """End a connection; its id. Raises KeyError."""
+    context.connections[conn_id].end("kicked")
+    return [conn_id]
+
+
+def kick_stream(context: Context, key: str, role: str) -> list[str]:
+    """End the connections of a stream: those of its ``publisher``, its ``players`` or ``all``; their ids.
+    Raises KeyError."""
+    stream = _stream(context, key)
+    ids: list[str] = []
+    if role != "players" and stream.publisher is not None:
+        ids.append(stream.publisher.conn_id)
+    if role != "publisher":
+        ids += [one.watcher.conn_id for one in stream.subscribers if isinstance(one.watcher, Playing)]
+    kicked = [conn_id for conn_id in dict.fromkeys(ids) if conn_id in context.connections]
+    for conn_id in kicked:
+        context.connections[conn_id].end("kicked")
+    return kicked
+
+
+def _stream(context: Context, key: str) -> Stream:
+    stream = context.registry.find(key)
+    if stream is None:
+        raise KeyError(key)
+    return stream

@@ -1,0 +1,68 @@
+"""The quality of one publish: its messages to the meter, its samples to the monitor, findings out as events."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Final
+
+from ..codec.quality import Monitor, Thresholds
+from ..codec.quality_meter import Meter, Sample, Track
+from ..settings import QualitySettings
+from .context import Context
+
+_ASKED: Final = tuple(field.name for field in fields(Thresholds))
+_SILENT_MS: Final = 1000
+_BATCH: Final = 16  # samples, which only a stream faster than real time brings within a second
+
+
+def _thresholds(settings: QualitySettings) -> Thresholds:
+    return Thresholds(**{name: getattr(settings, name) for name in _ASKED})
+
+
+class Quality:
+    """Judges what is counted in two tracks: about once a second, as samples are cheaper judged together. Settings
+    are those of the context, also if they change. No method switches greenlets."""
+
+    __slots__ = ("_asked", "_conn_id", "_context", "_meter", "_monitor", "_samples", "_settings", "_stream_key")
+
+    def __init__(self, context: Context, conn_id: str, stream_key: str, audio: Track, video: Track) -> None:
+        self._context = context
+        self._conn_id = conn_id
+        self._stream_key = stream_key
+        self._meter = Meter(audio, video)
+        self._monitor = Monitor()
+        self._samples: list[Sample] = []
+        self._follow(context.quality)
+
+    def _follow(self, settings: QualitySettings) -> None:
+        self._settings = settings
+        self._asked = _thresholds(settings)
+        self._meter.tune(int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
+
+    def turn(self, track: Track, timestamp: int, payload: bytes) -> None:
+        """A message, counted already, that begins something: a period of media, or a group of pictures."""
+        sample = self._meter.turn(track, timestamp, payload)
+        if sample is not None:
+            self._samples.append(sample)
+            if len(self._samples) >= _BATCH:
+                self.judge()
+
+    def judge(self) -> None:
+        """Tell what there is to tell. Called about once a second."""
+        if self._settings is not self._context.quality:
+            self._follow(self._context.quality)
+        for sample in self._samples:
+            for finding in self._monitor.judge(sample, self._asked):
+                self._context.emit(finding.type, conn_id=self._conn_id, stream_key=self._stream_key, **finding.data)
+        self._samples.clear()
+
+    def stop(self) -> None:
+        """Judge what has come, and no more."""
+        self.judge()
+        self._meter.audio.reset()
+        self._meter.video.reset()
+
+    def silent(self, silent_ms: int) -> None:
+        """Nothing has come for this long."""
+        if silent_ms >= _SILENT_MS:
+            self._meter.silent(silent_ms)

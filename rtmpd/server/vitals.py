@@ -1,0 +1,98 @@
+"""What time alone makes of a session: a publisher that stalls, a stream nobody plays, the periodic report.
+
+Each object here is looked at about once a second, and that is how exact its times are. Settings are those of the
+application at that moment. No method switches greenlets.
+"""
+
+from __future__ import annotations
+
+from ..stream.stream import Stream
+from ..stream.subscriber import Subscriber
+from .context import Context
+
+
+class _Session:
+    """Of whom it is told, and the periodic report of it: ``session_update``."""
+
+    __slots__ = ("_context", "_reported_at", "_reported_bytes", "_role", "_stream", "conn_id", "session_id")
+
+    def __init__(self, context: Context, role: str, conn_id: str, session_id: str, stream: Stream, now: float) -> None:
+        self._context = context
+        self._role = role
+        self._stream = stream
+        self.conn_id = conn_id
+        self.session_id = session_id
+        self._reported_at = now
+        self._reported_bytes = 0
+
+    def tell(self, type: str, **data: object) -> None:
+        """An event of this session."""
+        self._context.emit(type, conn_id=self.conn_id, stream_key=self._stream.key, **data)
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time for the report."""
+        interval_s = self._context.apps.of(self._stream.app).update_interval_s
+        return interval_s > 0 and now - self._reported_at >= interval_s
+
+    def report(self, now: float, bytes: int, **others: int) -> None:
+        """``bytes`` are those of the media so far; ``others`` are further fields that this role has."""
+        bitrate = round((bytes - self._reported_bytes) * 8 / (now - self._reported_at))
+        self._reported_at = now
+        self._reported_bytes = bytes
+        self.tell("session_update", role=self._role, session_id=self.session_id, bytes=bytes, **others, bitrate=bitrate)
+
+
+class PublishVitals(_Session):
+    """``publish_stalled``, ``publish_resumed``, ``stream_idle`` and the report of a publisher."""
+
+    __slots__ = ("_is_idle", "_played_at", "_stalled_at")
+
+    def __init__(self, context: Context, conn_id: str, session_id: str, stream: Stream, now: float) -> None:
+        super().__init__(context, "publisher", conn_id, session_id, stream, now)
+        self._played_at = now
+        self._is_idle = False
+        self._stalled_at: float | None = None  # when the media came that was the last
+
+    def look(self, now: float, media_at: float, bytes: int, frames: int) -> None:
+        """From the first media on: ``media_at`` is when media came last, ``bytes`` and ``frames`` how much so far."""
+        self._look_for_stall(now, media_at)
+        self._look_for_players(now)
+        if self.is_due(now):
+            self.report(now, bytes, frames=frames)
+
+    def _look_for_stall(self, now: float, media_at: float) -> None:
+        if self._stalled_at is None:
+            limit_s = self._context.apps.of(self._stream.app).stalled_after_s
+            if now - media_at >= limit_s:
+                self._stalled_at = media_at
+                self.tell("publish_stalled", idle_ms=round((now - media_at) * 1000), session_id=self.session_id)
+        elif media_at > self._stalled_at:
+            idle_ms = round((media_at - self._stalled_at) * 1000)
+            self._stalled_at = None
+            self.tell("publish_resumed", idle_ms=idle_ms, session_id=self.session_id)
+
+    def _look_for_players(self, now: float) -> None:
+        if self._stream.subscribers:
+            self._played_at = now
+            self._is_idle = False
+            return
+        limit_s = self._context.apps.of(self._stream.app).idle_after_s
+        idle_s = now - self._played_at
+        if limit_s and idle_s >= limit_s and not self._is_idle:
+            self._is_idle = True
+            self.tell("stream_idle", idle_sec=round(idle_s, 3))
+
+
+class PlayVitals(_Session):
+    """The report of a player. What it was sent is counted in bytes only."""
+
+    __slots__ = ()
+
+    def __init__(self, context: Context, conn_id: str, session_id: str, stream: Stream, now: float) -> None:
+        super().__init__(context, "subscriber", conn_id, session_id, stream, now)
+
+    def look(self, now: float, subscriber: Subscriber) -> None:
+        """The player as it is."""
+        if self.is_due(now):
+            dropped, queue_ms = subscriber.frames_dropped, subscriber.queue_ms
+            self.report(now, subscriber.bytes_sent, frames_dropped=dropped, queue_ms=queue_ms)

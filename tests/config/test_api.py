@@ -1,0 +1,89 @@
+"""[http]: who can reach it, and what keeps strangers out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtmpd.config import inspect
+from rtmpd.config.loader import Loaded
+from rtmpd.errors import ConfigError, Problem
+from rtmpd.settings import Address, ApiSettings
+
+from .conftest import Read, Refuse
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text("0123456789abcdef\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_by_default_there_is_the_control_socket_alone(read: Read) -> None:
+    assert read("").settings.http == ApiSettings(listen=(), socket="/run/rtmpd/control.sock")
+    assert read("[http]\nsocket =\n").settings.http.socket == ""
+
+
+def test_everything_can_be_set(read: Read, tokens: Path, tmp_path: Path) -> None:
+    text = "listen = 127.0.0.1:0, [::1]:8080\nsocket = c.sock\ntoken_file = tokens\nhosts = a.example, b\n"
+    limits = "connections = 5\nbody_size = 1k\nrequest_timeout = 1s\nsend_timeout = 2s\n"
+    events = "event_listeners = 0\nevent_queue = 10\n"
+    assert read(f"[http]\n{text}{limits}{events}").settings.http == ApiSettings(
+        (Address("127.0.0.1", 0), Address("::1", 8080)), str(tmp_path / "c.sock"), str(tokens), ("a.example", "b"),
+        5, 1024, 1.0, 2.0, 0, 10,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1.2.3"])
+def test_on_loopback_no_token_is_needed(read: Read, host: str) -> None:
+    assert read(f"[http]\nlisten = {host}:8080\n").settings.http.listen
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "192.0.2.1", "[::]", "example.net"])
+def test_where_others_can_reach_it_a_token_is_needed(read: Read, refuse: Refuse, tokens: Path, host: str) -> None:
+    (problem,) = refuse(f"[http]\nlisten = {host}:8080\n")
+    assert problem.key == "http.listen"
+    assert "a token is needed" in problem.message
+    assert read(f"[http]\nlisten = {host}:8080\ntoken_file = {tokens}\n").settings.http.token_file
+
+
+def test_a_token_file_that_can_not_be_read_is_a_problem(refuse: Refuse) -> None:
+    (problem,) = refuse("[http]\ntoken_file = /nowhere/tokens\n")
+    assert (problem.key, problem.message) == ("http.token_file", "/nowhere/tokens: No such file or directory")
+
+
+def test_a_token_file_that_everybody_can_read_is_a_warning(read: Read, tokens: Path) -> None:
+    assert read(f"[http]\ntoken_file = {tokens}\n").warnings == ()
+    tokens.chmod(0o644)
+    (warning,) = read(f"[http]\ntoken_file = {tokens}\n").warnings
+    assert "can be read by everybody" in warning.message
+
+
+# --- the configuration as an operator asks about it -----------------------------------------------
+
+
+def test_a_difference_names_what_a_reload_would_change(read: Read) -> None:
+    before = read("[log]\nlevel = info\n")
+    found = inspect.diff(before, lambda: read("[log]\nlevel = debug\n"))
+    assert (found["ok"], found["problems"]) == (True, [])
+    changed = [line.partition("  #")[0] for line in found["text"].splitlines() if line[:1] in "+-"]
+    assert changed == ["--- in effect", "+++ in the files", "-level = info", "+level = debug"]
+    assert inspect.diff(before, lambda: before)["text"] == ""
+
+
+def test_files_with_problems_are_not_compared_but_told(read: Read) -> None:
+    def broken() -> Loaded:
+        raise ConfigError([Problem("a.ini:1", "x.y", "no such key")])
+
+    told = ["a.ini:1: x.y: no such key"]
+    assert inspect.diff(read(""), broken) == {"ok": False, "problems": told, "text": ""}
+    assert inspect.test(broken) == {"ok": False, "problems": told, "warnings": []}
+
+
+def test_oddities_are_told_with_a_good_verdict(read: Read) -> None:
+    found = inspect.test(lambda: read("[hooks]\n[[a]]\ntype = stdio\nevent_types = nonsense\n"))
+    assert found["ok"] is True
+    assert "no event is called nonsense" in found["warnings"][0]

@@ -1,0 +1,308 @@
+"""Hooks that may count on their events: what is accepted is on the disk, and comes back."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+
+import gevent
+import pytest
+
+from rtmpd.clock import Clock
+from rtmpd.errors import PermanentDeliveryError, StartError, TransientDeliveryError
+from rtmpd.hook.manager import HookManager
+from rtmpd.settings import (
+    GUARANTEE_AT_LEAST_ONCE,
+    DeliverySettings,
+    HooksSettings,
+    RetrySettings,
+    StoreSettings,
+)
+
+from ..waiting import HeldHook, until
+
+DURABLE = DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE)
+PATIENT = RetrySettings(max_attempts=1000, initial_delay_s=0.01, max_delay_s=0.02)
+
+
+class Taker:
+    """Notes what it is given; ``answer`` raises what is to go wrong."""
+
+    type = "taker"
+
+    def __init__(self, id="taker", answer=None):
+        self.id = id
+        self.events = []
+        self.answer = answer
+
+    def execute(self, event, deadline):
+        if self.answer:
+            self.answer(event)
+        self.events.append(event)
+
+    def close(self):
+        pass
+
+    @property
+    def keys(self):
+        return [event.stream_key for event in self.events]
+
+
+@pytest.fixture
+def managed(tmp_path):
+    managers = []
+
+    def make(path="events.db", **store):
+        settings = HooksSettings(store=StoreSettings(str(tmp_path / path), **store))
+        managers.append(HookManager(settings, Clock()))
+        return managers[-1]
+
+    yield make
+    for manager in managers:
+        manager.close(0)
+
+
+def add(manager, hook, **settings):
+    manager.register(hook, **{"delivery": DURABLE, "retry": PATIENT, **settings})
+    return hook
+
+
+def publish(manager, *names):
+    for name in names:
+        manager.emit("publish_start", stream_key=name, session_id=name)
+
+
+def settled(manager):
+    until(lambda: not manager.events.staged and all(feed.backlog == 0 for feed in manager.events.feeds.values()))
+
+
+def crash_image(manager, tmp_path, name="crashed.db"):
+    """What a killed process leaves: the files as they are, without a clean end."""
+    path = manager.events._settings.path
+    for suffix in ("", "-wal"):
+        shutil.copy(path + suffix, str(tmp_path / (name + suffix)))
+    return name
+
+
+def test_an_event_is_on_the_disk_before_the_hook_gets_it(managed, tmp_path):
+    manager = managed()
+    seen = []
+
+    def look(event):
+        image = tmp_path / crash_image(manager, tmp_path)
+        with sqlite3.connect(image) as database:
+            seen.append(database.execute("SELECT id FROM event").fetchall())
+
+    hook = add(manager, Taker(answer=look))
+    publish(manager, "live/a")
+    settled(manager)
+    assert seen == [[(hook.events[0].id,)]]
+
+
+def test_what_was_not_delivered_comes_after_the_restart_in_order(managed):
+    names = [f"live/{n}" for n in range(300)]
+    manager = managed()
+    add(manager, HeldHook("taker"), delivery=DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE, order="strict"))
+    publish(manager, *names)
+    until(lambda: manager.events.committed == 300)
+    manager.close(0)
+    again = managed()
+    hook = add(again, Taker(), delivery=DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE, order="strict"))
+    settled(again)
+    assert hook.keys == names
+    assert [event.seq for event in hook.events] == list(range(1, 301))
+
+
+def test_what_was_delivered_does_not_come_again(managed):
+    manager = managed()
+    hook = add(manager, Taker())
+    publish(manager, "live/a", "live/b")
+    settled(manager)
+    manager.close(1)
+    again = managed()
+    other = add(again, Taker())
+    publish(again, "live/c")
+    settled(again)
+    assert hook.keys == ["live/a", "live/b"]
+    assert other.keys == ["live/c"]
+    assert other.events[0].seq == 3
+    assert not hasattr(other.events[0], "redelivered")
+
+
+def test_after_a_crash_what_may_be_known_says_so(managed, tmp_path):
+    manager = managed()
+    held = add(manager, HeldHook("taker"))
+    publish(manager, "live/a", "live/b")
+    until(lambda: len(held.started) == 2)
+    image = crash_image(manager, tmp_path)
+    again = managed(image)
+    hook = add(again, Taker())
+    settled(again)
+    assert sorted(hook.keys) == ["live/a", "live/b"]
+    assert {event.redelivered for event in hook.events} == {"recovery"}
+
+
+def test_a_backlog_takes_a_window_of_memory_and_keeps_its_order(managed):
+    manager = managed()
+    hook = add(manager, HeldHook("taker"))
+    lane = manager._lanes["taker"]
+    for number in range(1000):
+        manager.emit("publish_start", stream_key=f"live/{number % 7}", session_id=str(number))
+        if number % 100 == 0:
+            gevent.sleep(0)
+    until(lambda: manager.events.committed == 1000)
+    assert len(lane._schedule) <= lane.feed.window
+    hook.go.set()
+    settled(manager)
+    assert len(hook.done) == 1000
+
+
+def test_an_endpoint_that_is_down_costs_no_event(managed):
+    failures = iter(range(40))
+
+    def fail(event):
+        if next(failures, None) is not None:
+            raise TransientDeliveryError("down", "status:503")
+
+    manager = managed()
+    hook = add(manager, Taker(answer=fail))
+    publish(manager, *[f"live/{n}" for n in range(100)])
+    settled(manager)
+    assert sorted(hook.keys) == sorted(f"live/{n}" for n in range(100))
+
+
+def test_a_dead_event_is_settled_and_in_the_store(managed):
+    def refuse(event):
+        raise PermanentDeliveryError("no", "status:400")
+
+    manager = managed()
+    add(manager, Taker(answer=refuse))
+    publish(manager, "live/a")
+    settled(manager)
+    until(lambda: not manager.events._dirty)
+    manager.close(1)
+    again = managed()
+    hook = add(again, Taker())
+    gevent.sleep(0.05)
+    assert hook.events == []
+    (dead,) = again.events.pool.apply(again.events.database.dead, ("", 0, 10))
+    assert (dead.lane, dead.reason, dead.attempts, dead.seq) == ("taker", "refused", 1, 1)
+
+
+def test_the_ends_of_what_a_crash_cut_short_are_told(managed, tmp_path):
+    manager = managed()
+    add(manager, Taker())
+    manager.emit("connection_accept", conn_id="c000001", client_ip="192.0.2.1")
+    manager.emit("publish_start", conn_id="c000001", stream_key="live/a", app="live", session_id="s1")
+    manager.emit("publish_start", conn_id="c000002", stream_key="live/b", app="live", session_id="s2")
+    manager.emit("publish_stop", conn_id="c000002", stream_key="live/b", session_id="s2")
+    settled(manager)
+    again = managed(crash_image(manager, tmp_path))
+    hook = add(again, Taker())
+    assert again.recover() == 2
+    settled(again)
+    ends = [event for event in hook.events if event.type in ("publish_stop", "connection_close") and event.seq > 4]
+    assert [(end.type, end.conn_id, end.stream_key, end.data["reason"]) for end in ends] == [
+        ("publish_stop", "c000001", "live/a", "server_crash"),
+        ("connection_close", "c000001", "", "server_crash"),
+    ]
+    third = managed(crash_image(again, tmp_path, "third.db"))
+    add(third, Taker())
+    assert third.recover() == 0
+
+
+def test_an_orderly_end_leaves_nothing_to_tell(managed):
+    manager = managed()
+    add(manager, Taker())
+    manager.emit("publish_start", stream_key="live/a", session_id="s1")
+    manager.emit("publish_stop", stream_key="live/a", session_id="s1")
+    settled(manager)
+    manager.close(1)
+    again = managed()
+    add(again, Taker())
+    assert again.recover() == 0
+
+
+def test_a_store_is_used_by_one_process_at_a_time(managed):
+    add(managed(), Taker())
+    with pytest.raises(StartError, match="in use by another process"):
+        add(managed(), Taker())
+
+
+def test_a_full_store_gives_up_the_oldest_and_says_so(managed):
+    manager = managed(size_bytes=1 << 20)
+    held = add(manager, HeldHook("taker"))
+    teller = Taker("teller")
+    manager.register(teller, ["events_dropped"])
+    for number in range(6000):
+        manager.emit("stream_not_found", stream_key=f"live/{number}", stream_name="x" * 200)
+        if number % 200 == 0:
+            gevent.sleep(0)
+    until(lambda: manager.events.committed == 6000)
+    manager.events.room.look()
+    until(lambda: teller.events)
+    manager.events.room.look()
+    assert manager.events.room.used_bytes <= 1 << 20
+    held.go.set()
+    settled(manager)
+    lost = sum(event.data["count"] for event in teller.events)
+    assert lost > 0
+    assert len(held.done) + lost == 6000
+    assert teller.events[0].data["reason"] == "store_full"
+
+
+def test_a_file_that_can_not_grow_stops_nobody_and_loses_nothing_quietly(managed):
+    manager = managed(pages=60, full="drop_newest", staged_events=100)
+    held = add(manager, HeldHook("taker"))
+    teller = Taker("teller")
+    manager.register(teller, ["events_dropped"])
+    for number in range(2000):
+        manager.emit("publish_start", stream_key=f"live/{number}", session_id=str(number))
+        if number % 50 == 0:
+            gevent.sleep(0.001)
+    until(lambda: manager.events.fault)
+    assert "full" in manager.events.fault
+    held.go.set()
+    settled(manager)
+    until(lambda: teller.events)
+    assert len(held.done) + sum(event.data["count"] for event in teller.events) == 2000
+
+
+def test_what_expired_while_a_hook_was_away_is_told(managed):
+    manager = managed(retention_s=0)
+    add(manager, HeldHook("taker"))
+    publish(manager, *[f"live/{n}" for n in range(200)])
+    until(lambda: manager.events.committed == 200)
+    manager.close(0)
+    between = managed(retention_s=0)
+    add(between, Taker("other"))
+    publish(between, "live/x")
+    settled(between)
+    gevent.sleep(0.01)
+    between.events.room.look()
+    between.close(1)
+    again = managed()
+    teller = Taker("teller")
+    again.register(teller, ["events_dropped"])
+    hook = add(again, Taker())
+    publish(again, "live/y")
+    settled(again)
+    until(lambda: teller.events)
+    lost = sum(event.data["count"] for event in teller.events)
+    assert {event.data["reason"] for event in teller.events} == {"expired"}
+    assert len(hook.events) + lost == 201
+    assert hook.events[-1].seq == 201
+
+
+def test_a_hook_that_seldom_gets_anything_keeps_nothing_from_being_tidied(managed):
+    manager = managed(retention_s=0)
+    seldom = add(manager, Taker("seldom"), event_types=["server_stop"])
+    add(manager, Taker())
+    publish(manager, *[f"live/{n}" for n in range(50)])
+    settled(manager)
+    gevent.sleep(0.01)
+    manager.events.room.look()
+    assert manager.events.ask(manager.events.database.bounds) == (0, 0)
+    manager.emit("server_stop")
+    settled(manager)
+    assert [event.seq for event in seldom.events] == [1]

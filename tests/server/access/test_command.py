@@ -1,0 +1,108 @@
+"""``rtmpd token issue`` and ``rtmpd token check``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rtmpd import cli
+from rtmpd.server.access import command, signed
+from tests.server.access.asking import StandingClock, ask
+
+KEYS = ("n" * 32, "o" * 32)
+CLOCK = StandingClock(4_000_000_000.0)
+
+Captured = pytest.CaptureFixture[str]
+
+
+def keys_of(path: str) -> Sequence[str]:
+    assert path == "rtmpd.ini"
+    return KEYS
+
+
+def issued(capsys: Captured, *arguments: str) -> str:
+    assert command.issue(["-c", "rtmpd.ini", *arguments], keys_of, CLOCK) == 0
+    return capsys.readouterr().out.strip()
+
+
+def checked(*arguments: str) -> int:
+    return command.check(["-c", "rtmpd.ini", *arguments], keys_of, CLOCK)
+
+
+def test_what_is_issued_admits(capsys: Captured) -> None:
+    key = issued(capsys, "live/a", "--ttl", "2h", "--identity", "studio", "--address", "192.0.2.7")
+    assert signed.check(KEYS, ask(token=key), CLOCK.now + 7200).identity == "studio"
+    assert signed.check(KEYS, ask(token=key), CLOCK.now + 7201).reason == "expired"
+    assert signed.check(KEYS, ask(token=key, address="192.0.2.8"), CLOCK.now).reason == "wrong address"
+    assert signed.check(KEYS, ask(token=key, action="play"), CLOCK.now).reason == "wrong action"
+
+
+def test_a_key_can_be_for_playing_for_both_and_for_an_application_of_several_levels(capsys: Captured) -> None:
+    play, both = issued(capsys, "live/eu/a*", "--play"), issued(capsys, "live/a", "--both")
+    assert signed.check(KEYS, ask("live/eu/abc", play, "play"), CLOCK.now).allowed
+    assert not signed.check(KEYS, ask("live/eu/abc", play), CLOCK.now).allowed
+    assert signed.check(KEYS, ask(token=both), CLOCK.now).allowed
+    assert signed.check(KEYS, ask(token=both, action="play"), CLOCK.now).allowed
+
+
+def test_the_query_is_what_an_encoder_wants(capsys: Captured) -> None:
+    text = issued(capsys, "live/a", "--query")
+    assert text.startswith("a?token=")
+    assert checked(text) == 0
+
+
+def test_check_tells_what_a_key_is_good_for(capsys: Captured) -> None:
+    key = issued(capsys, "live/a", "--identity", "studio")
+    assert checked(key) == 0
+    out = capsys.readouterr().out
+    assert "stream:   live/a\n" in out and "actions:  publish\n" in out and "identity: studio\n" in out
+    assert "expires:  2096-10-03T07:06:40Z\n" in out
+    assert checked(key, "live/b") == 1
+    assert capsys.readouterr().err == "refused: wrong name\n"
+    assert checked(key, "live/a", "--play") == 1
+    assert checked(key[:-1]) == 1
+    assert "bad signature" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["a"], ["/a"], ["live/"], ["live/a", "--ttl", "soon"], ["live/a", "--address", "h"]]
+)
+def test_a_wrong_argument_is_told(arguments: list[str], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.issue(["-c", "rtmpd.ini", *arguments], keys_of, CLOCK)
+    assert caught.value.code == 2 and "usage: rtmpd token issue" in capsys.readouterr().err
+
+
+def test_keys_come_from_a_file_or_the_environment_or_are_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text("\n".join(KEYS))
+    assert command.issue(["--key-file", str(file), "live/a"], keys_of, CLOCK) == 0
+    key = capsys.readouterr().out.strip()
+    monkeypatch.setenv(command.KEYS_VARIABLE, KEYS[0])
+    assert command.check([key], keys_of, CLOCK) == 0
+    monkeypatch.delenv(command.KEYS_VARIABLE)
+    with pytest.raises(SystemExit):
+        command.check([key], keys_of, CLOCK)
+    assert "there is no signing key" in capsys.readouterr().err
+
+
+def test_the_front_door_reads_the_keys_of_a_configuration(tmp_path: Path, capsys: Captured) -> None:
+    ini = tmp_path / "rtmpd.ini"
+    ini.write_text(f"[access]\nsigning_keys = {KEYS[0]}, {KEYS[1]}\n")
+    assert cli.main(["token", "issue", "-c", str(ini), "live/a"]) == 0
+    assert cli.main(["token", "check", "-c", str(ini), capsys.readouterr().out.strip()]) == 0
+    assert cli.main(["token", "nonsense"]) == 2
+    ini.write_text("[access]\nnonsense = 1\n")
+    assert cli.main(["token", "issue", "-c", str(ini), "live/a"]) == 78
+
+
+def test_the_commands_need_neither_gevent_nor_requests() -> None:
+    code = "import sys, rtmpd.server.access.command; print({'gevent', 'requests', 'jwt'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "set()\n", done.stderr

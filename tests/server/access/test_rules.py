@@ -1,0 +1,193 @@
+"""Rules of applications: address lists, modes together, and the small parts around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rtmpd.errors import DeliveryError, LimitReached
+from rtmpd.server.access import tarpit
+from rtmpd.server.access.access import Access
+from rtmpd.server.access.address import AddressRules
+from rtmpd.server.access.lease import Lease, lease_of
+from rtmpd.server.access.question import ADMITTED, Verdict, token_of
+from rtmpd.server.access.quota import Quota
+from rtmpd.server.access.tarpit import Tarpit
+from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, TokenSettings
+from tests.server.access.asking import Endpoint, StandingClock, ask
+
+TOKENS = (TokenSettings("studio", "t"),)
+
+
+def access(default: dict[str, Any], named: dict[str, AppSettings] | None = None, **settings: Any) -> Access:
+    apps = AppsSettings(default=AppSettings(**default), named=tuple((named or {}).items()))
+    endpoint = Endpoint(DeliveryError("down"))
+    return Access(AccessSettings(**settings), apps, lambda url: endpoint, StandingClock())
+
+
+# --- modes together -------------------------------------------------------------------------------
+
+
+def test_everybody_may_by_default() -> None:
+    assert access({}).judge(ask()) == ADMITTED
+    assert not access({}).asks("live", "publish")
+
+
+def test_publish_and_play_have_rules_of_their_own() -> None:
+    rules = access({"publish_access": ("token",), "publish_tokens": TOKENS})
+    assert not rules.judge(ask()).allowed
+    assert rules.judge(ask(token="t")).identity == "studio"
+    assert rules.judge(ask(action="play")).allowed
+
+
+def test_an_application_can_have_rules_of_its_own() -> None:
+    strict = AppSettings(publish_access=("token",), publish_tokens=TOKENS)
+    rules = access({}, {"vod": strict})
+    assert rules.judge(ask("live/a")).allowed
+    assert not rules.judge(ask("vod/a")).allowed
+    assert rules.judge(ask("vod/a", "t")).allowed
+
+
+def test_one_of_several_modes_has_to_admit_and_without_one_each_says_why() -> None:
+    bob = TokenSettings("bob", "f", "live/b")
+    rules = access({"publish_access": ("token", "file"), "publish_tokens": TOKENS}, file_tokens=(bob,))
+    assert rules.judge(ask(token="t")).identity == "studio"
+    assert rules.judge(ask("live/b", "f")).identity == "bob"
+    assert rules.judge(ask(token="f")).reason == "token: invalid credentials; file: the token is for something else"
+
+
+def test_only_the_callback_takes_its_time() -> None:
+    rules = access({"publish_access": ("token", "callback"), "publish_tokens": TOKENS, "callback_url": "http://h/"})
+    assert rules.asks("live", "publish") and not rules.asks("live", "play")
+    assert rules.judge(ask(token="t")).identity == "studio"
+    assert rules.judge(ask()).reason == "token: token missing; callback: auth callback failed: down"
+
+
+def test_address_lists_come_first_whatever_the_modes_say() -> None:
+    rules = access({"publish_deny": ("192.0.2.0/24",), "play_allow": ("198.51.100.0/24",)})
+    assert rules.judge(ask()).reason == "the address is denied"
+    assert rules.judge(ask(address="198.51.100.1")).allowed
+    assert rules.judge(ask(action="play")).reason == "the address is not allowed"
+    assert rules.judge(ask(action="play", address="198.51.100.1")).allowed
+
+
+# --- addresses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "address", "allowed"),
+    [
+        ((), (), "192.0.2.1", True),
+        (("10.0.0.0/8",), (), "10.1.2.3", True),
+        (("10.0.0.0/8",), (), "11.1.2.3", False),
+        (("10.0.0.0/8",), ("10.1.0.0/16",), "10.1.2.3", False),
+        (("10.0.0.0/8",), (), "::ffff:10.1.2.3", True),
+        (("2001:db8::/32",), (), "2001:db8::1", True),
+        (("2001:db8::/32",), (), "10.0.0.1", False),
+        (("loopback",), (), "127.0.0.1", True),
+        (("loopback",), (), "::1", True),
+        (("private",), (), "127.0.0.1", False),
+        (("private",), (), "100.64.0.1", True),
+        (("private",), (), "fe80::1%eth0", True),
+        ((), ("public",), "8.8.8.8", False),
+        ((), ("public",), "192.168.0.1", True),
+        (("10.0.0.0/8",), (), "nonsense", False),
+    ],
+)
+def test_networks(allow: tuple[str, ...], deny: tuple[str, ...], address: str, allowed: bool) -> None:
+    assert (AddressRules(allow, deny).refusal(address) == "") is allowed
+
+
+# --- tokens in queries ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("queries", "token"),
+    [
+        (("token=abc",), "abc"),
+        (("a=1&token=abc&b=2",), "abc"),
+        (("", "token=abc"), "abc"),
+        (("token=first", "token=second"), "first"),
+        (("token=", "token=second"), "second"),
+        (("token=a+b%2Fc%3D",), "a+b/c="),
+        (("token=a=b",), "a=b"),
+        (("tokens=x", "Token=x"), ""),
+        (("token=" + "x" * 9000,), ""),
+        ((), ""),
+    ],
+)
+def test_the_token_of_a_query(queries: tuple[str, ...], token: str) -> None:
+    assert token_of(*queries) == token
+
+
+# --- refusals over and over -----------------------------------------------------------------------
+
+
+def test_refusals_of_one_address_wait_longer_each_time() -> None:
+    pit = Tarpit(1.0, 10.0, StandingClock())
+    assert [pit.refused("a") for _ in range(7)] == [0.0, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert pit.refused("b") == 0.0
+
+
+def test_a_delay_stays_bounded_however_often() -> None:
+    pit = Tarpit(1.0, 10.0, StandingClock())
+    assert {pit.refused("a") for _ in range(2000)} == {0.0, 1.0, 2.0, 4.0, 8.0, 10.0}
+    assert {Tarpit(0.0, 0.0, StandingClock()).refused("a")} == {0.0}
+
+
+def test_refusals_are_forgiven_after_a_while() -> None:
+    clock = StandingClock()
+    pit = Tarpit(1.0, 10.0, clock)
+    pit.refused("a")
+    clock.now += tarpit.FORGIVEN_AFTER_S + 1
+    assert pit.refused("a") == 0.0
+    assert pit.refused("a") == 1.0
+
+
+def test_the_table_of_refusals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tarpit, "ADDRESSES", 3)
+    pit = Tarpit(1.0, 10.0, StandingClock())
+    for address in "abcab":
+        pit.refused(address)
+    pit.refused("d")
+    assert len(pit) == 3
+    assert pit.refused("c") == 0.0, "the one without a refusal for longest was forgotten"
+    assert pit.refused("b") == 2.0
+
+
+# --- leases and quotas ----------------------------------------------------------------------------
+
+
+def test_a_lease_ends() -> None:
+    lease = Lease(Verdict(True, lease_s=60.0), 100.0)
+    assert lease.overdue(159.9, 10**12) == ""
+    assert lease.overdue(160.0, 0) == "lease_expired"
+
+
+def test_a_bitrate_is_taken_over_ten_seconds() -> None:
+    lease = Lease(Verdict(True, max_bps=8000.0), 100.0)
+    assert lease.overdue(101.0, 9_000) == "", "a burst"
+    assert lease.overdue(110.0, 10_000) == ""
+    assert lease.overdue(119.0, 90_000) == ""
+    assert lease.overdue(120.0, 20_001) == "bitrate_exceeded"
+
+
+def test_a_verdict_without_limits_has_no_lease() -> None:
+    assert lease_of(ADMITTED, 0.0) is None
+
+
+def test_a_quota_counts_what_is_held_and_what_is_asked_about() -> None:
+    quota = Quota()
+    publish = "publish", "live", "a"
+    quota.take(*publish)
+    with quota.held(*publish, 2), pytest.raises(LimitReached) as caught, quota.held(*publish, 2):
+        pass
+    assert caught.value.status == "NetStream.Publish.Failed"
+    for other in (("publish", "live", "b"), ("play", "live", "a"), ("publish", "vod", "a")):
+        with quota.held(*other, 1):
+            pass
+    with pytest.raises(KeyError), quota.held("play", "live", "a", 0):
+        raise KeyError
+    quota.give("publish", "live", "a")
+    assert not len(quota)
