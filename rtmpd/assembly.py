@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from . import __version__, log
@@ -22,6 +21,7 @@ from .http.tail import Offer, Tail, TailHook
 from .metrics.hooks import HookMetrics
 from .monitor.instruments import Instruments
 from .monitor.monitor import Sources
+from .output.outputs import Outputs
 from .server import facts
 from .server.access.access import Access
 from .server.context import Context
@@ -29,7 +29,7 @@ from .server.measure import ServerMetrics
 from .server.server import Server
 from .server.tokens import Tokens
 from .server.traffic import Traffic, known_apps
-from .settings import AccessSettings, Address, AppsSettings, Settings
+from .settings import AccessSettings, Address, ApiSettings, AppsSettings, Settings
 from .stream.registry import Registry
 
 
@@ -46,8 +46,10 @@ class House:
         self._clock = clock
         self.access = settings.access
         self.last_event_at: float | None = None
+        self.last_reload = ""
         self._started_at = clock.monotonic()
         self.instruments = Instruments(settings.metrics, settings.alerts, clock)
+        self._reloads = self.instruments.registry.counter("rtmp_config_reloads_total")
         self.hook_metrics = HookMetrics(self.instruments.registry, clock)
         counts = self.hook_metrics
         self.hooks = HookManager(settings.hooks, clock, witness=counts, generated=counts.generated)
@@ -58,6 +60,7 @@ class House:
             settings.server, settings.limits, settings.apps, self.registry, self._emit, clock, settings.quality,
             access=Access(settings.access, settings.apps, self._questioner.ask_for, clock),
         )
+        self.outputs = Outputs(settings.apps, self.registry, self._emit, clock, self.context.next_session_id)
         self._measure()
         self._server = Server(self.context)
         self._http: Front | None = None
@@ -75,6 +78,7 @@ class House:
         except BaseException:
             self.hooks.close(0.0)
             raise
+        self.outputs.start()
         self.instruments.start()
         self._started_at = self._clock.monotonic()
         self._emit("server_start", **self._identity())
@@ -90,6 +94,10 @@ class House:
         node = self._settings.hooks.node or socket.gethostname()
         return {"version": __version__, "node": node, "pid": os.getpid(), "listen": [str(a) for a in self.addresses]}
 
+    def in_short(self) -> str:
+        """What goes on, in a line. Never switches."""
+        return f"{len(self.context.connections)} connections, {len(self.registry)} streams"
+
     def stop(self, drain_s: float | None = None) -> None:
         """No new clients, ``drain_s`` for those that are here, then the events' deliveries.
 
@@ -97,8 +105,10 @@ class House:
         """
         self.instruments.stop_watching()
         self._tell_stop()
+        self.outputs.announce_stop()
         self._server.stop(self._settings.server.drain_s if drain_s is None else drain_s)
         self._questioner.close()
+        self.outputs.stop(self._settings.server.drain_s if drain_s is None else drain_s)
         self.registry.close()
         self.hooks.close(self._settings.hooks.drain_s if drain_s is None else drain_s)
         if self._http is not None:
@@ -139,6 +149,7 @@ class House:
         context.traffic = Traffic(known_apps(settings.apps), settings.metrics.max_apps, handshakes)
         self._server_metrics = ServerMetrics(context, settings.metrics)
         metrics.collect_from(self._server_metrics.read)
+        metrics.collect_from(self.outputs.read)
         sources = Sources(
             connections=lambda: len(context.connections),
             streams=lambda: len(self.registry),
@@ -170,7 +181,8 @@ class House:
         current = self._settings
         try:
             for name, prepare in self._parts(settings).items():
-                if any(getattr(settings, slice) != getattr(current, slice) for slice in name.split()):
+                differs = any(getattr(settings, slice) != getattr(current, slice) for slice in name.split())
+                if differs or (name == "server" and settings.server.has_tls):  # a certificate keeps its path
                     changes.append(_blamed(name, prepare))
         except BaseException:
             for change in changes:
@@ -193,25 +205,31 @@ class House:
         return Change(commit, retire, abort)
 
     def _parts(self, new: Settings) -> dict[str, Callable[[], Change]]:
-        """How each part is prepared, by the slices that it depends on."""
+        """How each part is prepared, by the slices that it depends on. The hooks come last: an event log that they have
+        opened stays open."""
         return {
             "log": lambda: log.prepare(new.log),
             "limits": lambda: Change(lambda: self.context.limit(new.limits)),
             "apps": lambda: self._prepare_apps(new.apps),
             "access apps": lambda: self._prepare_access(new.access, new.apps),
             "quality": lambda: Change(lambda: setattr(self.context, "quality", new.quality)),
-            "hooks": lambda: self.hooks.prepare(new.hooks),
             "metrics alerts limits": lambda: self._prepare_instruments(new),
             "server": lambda: self._server.prepare(new.server),
-            "http": lambda: self._prepare_http(new),
+            "http": lambda: self._prepare_http(new.http),
+            "hooks": lambda: self.hooks.prepare(new.hooks),
         }
 
     def _prepare_apps(self, apps: AppsSettings) -> Change:
+        outputs = self.outputs.prepare(apps)
+
         def commit() -> None:
             self.context.apps = apps
             self.registry.configure(apps)
+            outputs.commit()
+            for client in self.context.connections.values():
+                client.activity.gather()
 
-        return Change(commit)
+        return Change(commit, outputs.retire)
 
     def _prepare_access(self, access: AccessSettings, apps: AppsSettings) -> Change:
         """Whoever waits for a verdict gets it by the old rules, and sessions go on."""
@@ -235,15 +253,26 @@ class House:
 
         return Change(commit, change.retire, change.abort)
 
-    def _prepare_http(self, new: Settings) -> Change:
+    def _prepare_http(self, new: ApiSettings) -> Change:
         if self._http is None or self._api is None:
             return Change(lambda: None)
-        tail = Tail(self._api.tail.subscribe, new.http.event_listeners, new.http.event_queue)
-        self._api = replace(self._api, tail=tail)
-        return self._http.prepare(new.http, self._api)
+        change, tail = self._http.prepare(new, self._api), self._api.tail
+
+        def commit() -> None:
+            change.commit()
+            tail.limit(new.event_listeners, new.event_queue)
+
+        return Change(commit, change.retire, change.abort)
+
+    @property
+    def store_is_open(self) -> bool:
+        """Whether the event log has been opened."""
+        return self.hooks.events is not None
 
     def tell_reload(self, **facts: Any) -> None:
-        """Emit what became of a reload. Never switches."""
+        """Emit what became of a reload, count it and have it shown with the health. Never switches."""
+        self.last_reload = str(facts["result"])
+        self._reloads.add(self.last_reload)
         self._emit("config_reload", **facts)
 
 
@@ -252,7 +281,12 @@ def _blamed(slices: str, prepare: Callable[[], Change]) -> Change:
     try:
         return prepare()
     except (StartError, CredentialError, ValueError, OSError) as error:
-        raise ConfigError([Problem("", slices.partition(" ")[0], str(error))]) from error
+        key = getattr(error, "key", "") or _KEYS.get(slices, slices.partition(" ")[0])
+        raise ConfigError([Problem("", key, getattr(error, "strerror", None) or str(error))]) from error
+
+
+#: What to look at when a part can not be prepared and does not say why.
+_KEYS = {"log": "log.file", "http": "http.listen"}
 
 
 def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
@@ -275,14 +309,14 @@ def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
     return Api(
         server=lambda: facts.server(context, house.addresses),
         streams=lambda after, limit: Page(*facts.streams(context, after, limit)),
-        stream=lambda key: facts.stream_whole(context, key),
+        stream=lambda key: facts.stream_whole(context, key) | house.outputs.facts(key),
         connections=lambda after, limit: Page(*facts.connections(context, after, limit)),
         connection=lambda conn_id: facts.connection(context.connections[conn_id], context.clock.monotonic()),
         kick=lambda conn_id: facts.kick(context, conn_id),
         kick_stream=lambda key, role: facts.kick_stream(context, key, role),
         ready=unready,
         hub_lag_ms=lambda: round(house.instruments.lag.peak.value() * 1000, 3),
-        health=lambda: health(hooks.stats(), house.last_event_at),
+        health=lambda: health(hooks.stats(), house.last_event_at, house.last_reload),
         metrics=house.instruments.render,
         hooks=HookControl(hooks, context.clock),
         tokens=Tokens(lambda: house.access.signing_keys, context.clock),

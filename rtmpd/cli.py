@@ -1,13 +1,18 @@
-"""The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit`` are tools.
+"""The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit``, ``migrate`` are
+tools.
 
 ===========  ====================================================================
 exit status
 ===========  ====================================================================
-0            a clean stop, or what was asked for was printed
+0            a clean stop, or what was asked for was printed; with --daemon: the listeners are open
 2            a flag is wrong (what go-rtmp and argparse use)
-69           a listener can not be had
+67           the user or group to be does not exist
+69           a listener, a certificate or the event store can not be had
 70           an error of ours; the log has the traceback
-73           the log file can not be created
+71           the system refuses a limit or a directory
+73           the log file or the pid file can not be created
+75           another rtmpd has the pid file
+77           the user to be can not be taken
 78           a configuration file is wrong
 ===========  ====================================================================
 """
@@ -26,12 +31,16 @@ from gevent.util import format_run_info
 
 from . import __version__, accelerated, log
 from .config import flags, inspect, sample
+from .config.environment import environment
 from .config.flags import CommandLine
 from .config.loader import Loaded, load
-from .daemon import signals
+from .daemon import process, signals
+from .daemon.debug import Debug
 from .daemon.filewatch import FileWatch
+from .daemon.service import Service
 from .daemon.signals import SignalWords
 from .errors import ConfigError, StartError
+from .event import schema
 from .event.catalogue import EVENT_TYPES
 from .hook import condition
 from .http.api import Facts, Refused
@@ -104,12 +113,19 @@ def _audit(words: list[str]) -> int:
     return audit_check.verify(words)
 
 
+def _migrate(words: list[str]) -> int:
+    from .config.migrate import command
+
+    return command.main(words)
+
+
 _TOOLS: dict[str, Callable[[list[str]], int]] = {
     "publish": _publish,
     "play": _play,
     "token": _token,
     "verify": _verify,
     "audit": _audit,
+    "migrate": _migrate,
 }
 
 
@@ -118,6 +134,7 @@ def _printed(command_line: CommandLine) -> list[tuple[bool, Callable[[], str]]]:
         (command_line.help, lambda: flags.parser().format_help()),
         (command_line.version, _version),
         (command_line.print_defaults, sample.sample),
+        (command_line.print_schema, schema.text),
     ]
 
 
@@ -140,6 +157,7 @@ def _with_settings(command_line: CommandLine) -> int:
         return load(
             command_line,
             EVENT_TYPES,
+            environment(command_line.environment_file, os.environ),
             check_condition=condition.check,
             check_auth=check_auth,
             check_jwt_key=check_key,
@@ -157,7 +175,7 @@ def _with_settings(command_line: CommandLine) -> int:
             _complain([f"configuration {name} is not usable"])
         return EXIT_USAGE if _is_usage(command_line, error) else os.EX_CONFIG
     if not tests_only:
-        return Daemon(loaded, read, command_line.config).run()
+        return process.run(loaded.settings.daemon, Daemon(loaded, read, command_line.config).run)
     _complain(f"warning: {warning}" for warning in loaded.warnings)
     if command_line.dump:
         sys.stdout.write(sample.effective(loaded.checked))
@@ -183,14 +201,15 @@ class Daemon:
         self._warnings = loaded.warnings
         self._read = read
         self._control = Control(loaded, read)
+        self._file_watch: FileWatch | None = None
 
-    def run(self) -> int:
-        """Until a signal ends it; the result is the exit status. May switch greenlets."""
+    def run(self, service: Service) -> int:
+        """Until a signal ends it; the result is the exit status. ``service`` is told how it goes. Raises StartError if
+        there is no log to tell it in. May switch greenlets."""
         try:
             log.configure(self._settings.log)
         except OSError as error:
-            _complain([f"log file {self._settings.log.file}: {error.strerror}"])
-            return os.EX_CANTCREAT
+            raise StartError(f"log file {self._settings.log.file}: {error.strerror}", os.EX_CANTCREAT) from None
         for warning in self._warnings:
             _log.warning("configuration warning", problem=warning)
         from .assembly import House  # what only prints or tests does without the whole house
@@ -203,25 +222,37 @@ class Daemon:
                 _log.info("server listening", addr=address, tls=address.tls)
             for place in house.serve_http(self._control, log):
                 _log.info("http listening", addr=place)
+            debug = Debug(self._settings.debug, {"house": house})
+            debug.start()
             _log.info("server started", version=__version__, pid=os.getpid())
-            return self._follow(words, house)
+            service.ready(house.in_short)
+            status = self._follow(words, house, service)
+            debug.stop()
+            return status
         except StartError as error:
             _log.error("server can not start", error=error)
-            return os.EX_UNAVAILABLE
+            if self._settings.log.file:
+                _complain([str(error)])
+            return error.status
         except Exception:  # noqa: BLE001  the last place that can say why the daemon ended
             _log.exception("server ended by an error")
             return os.EX_SOFTWARE
         finally:
+            service.close()
             words.close()
 
-    def _follow(self, words: SignalWords, house: House) -> int:
+    def _follow(self, words: SignalWords, house: House, service: Service) -> int:
         self._control.open(words)
-        watch = self._watch(words)
+        watch = self._file_watch = self._watch(words)
         while (word := words.wait()) != signals.STOP:
-            self._obey(word, house)
+            if word == signals.RELOAD:
+                self._reload(house, service)
+            else:
+                self._obey(word, house)
         if watch is not None:
             watch.stop()
         self._control.close()
+        service.stopping()
         return self._stop(words, house)
 
     def _watch(self, words: SignalWords) -> FileWatch | None:
@@ -233,13 +264,18 @@ class Daemon:
         watch.start()
         return watch
 
+    def _reload(self, house: House, service: Service) -> None:
+        service.reloading()
+        if self._file_watch is not None:
+            self._file_watch.seen()
+        waiting = self._control.waiting()
+        outcome = reload(house, self._settings, self._read)
+        self._settings = outcome.settings
+        self._control.tell(waiting, outcome)
+        service.reloaded()
+
     def _obey(self, word: str, house: House) -> None:
-        if word == signals.RELOAD:
-            waiting = self._control.waiting()
-            outcome = reload(house, self._settings, self._read)
-            self._settings = outcome.settings
-            self._control.tell(waiting, outcome)
-        elif word == signals.REOPEN_LOGS:
+        if word == signals.REOPEN_LOGS:
             log.reopen()
             house.reopen_logs()
         elif word == signals.DUMP_GREENLETS:

@@ -302,7 +302,13 @@ class CredentialError(RtmpdError):
 
 
 class StartError(RtmpdError):
-    """The daemon can not start: an address in use, a certificate that does not load."""
+    """The daemon can not start: an address in use, a certificate that does not load. ``status`` is the exit status, one
+    of sysexits, ``key`` the option to look at, if it is one."""
+
+    def __init__(self, message: str, status: int = 69, key: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.key = key
 
 
 class MisuseError(RtmpdError):

@@ -267,7 +267,9 @@ def _open(path: str) -> TextIO:
 
 def configure(settings: LogSettings, clock: Clock | None = None) -> None:
     """Send everything where ``settings`` say, from now on. Raises OSError if the file can not be opened."""
-    prepare(settings, clock).commit()
+    change = prepare(settings, clock)
+    change.commit()
+    change.retire()
 
 
 def prepare(settings: LogSettings, clock: Clock | None = None) -> Change:
@@ -275,16 +277,21 @@ def prepare(settings: LogSettings, clock: Clock | None = None) -> Change:
     output = _Output(settings.file, Throttle(clock or Clock()))
     output.setFormatter(_FORMATTERS[settings.format]())
     root = logging.getLogger()
+    replaced: list[_Output] = []
 
     def commit() -> None:
-        for handler in [handler for handler in root.handlers if isinstance(handler, _Output)]:
+        replaced.extend(handler for handler in root.handlers if isinstance(handler, _Output))
+        for handler in replaced:
             root.removeHandler(handler)
-            handler.close()
         root.addHandler(output)
         root.setLevel(logging.WARNING)
         logging.getLogger(_ROOT).setLevel(_LEVELS[settings.level])
 
-    return Change(commit, abort=output.close)
+    def retire() -> None:
+        for handler in replaced:
+            handler.close()
+
+    return Change(commit, retire, output.close)
 
 
 def level() -> str:

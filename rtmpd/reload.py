@@ -13,14 +13,19 @@ from typing import Any, Protocol
 
 from .change import Change
 from .config.loader import Loaded
-from .errors import ConfigError
+from .config.options import spec
+from .errors import ConfigError, Problem
 from .log import logger
-from .settings import HooksSettings, Settings
+from .settings import Settings, StoreSettings
 
 _log = logger("reload")
 
 APPLIED = "applied"
 REJECTED = "rejected"
+
+#: Slices that are only read when the process starts.
+_OF_THE_PROCESS = ("daemon", "debug")
+_AUDIT = (("audit_file", "file"), ("audit_key", "key"), ("audit", "scope"))
 
 _OURS = "an error of rtmpd; its log has the traceback"
 
@@ -40,6 +45,10 @@ class Outcome:
 class Reloadable(Protocol):
     """A house whose settings can change while it runs."""
 
+    @property
+    def store_is_open(self) -> bool:
+        """Whether the event log has been opened; before that it can be anywhere."""
+
     def prepare(self, settings: Settings) -> Change:
         """Make what these settings need. Raises ConfigError."""
 
@@ -52,14 +61,16 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
 
     Never raises: problems are logged and leave everything as it is. May switch greenlets.
     """
+    loaded = None
     try:
         loaded = read()
-        new, restart = without_restart(current, loaded.settings)
+        new, restart = without_restart(current, loaded.settings, house.store_is_open)
         change = house.prepare(new)
     except ConfigError as error:
-        for problem in error.problems:
+        problems = [_placed(problem, loaded) for problem in error.problems]
+        for problem in problems:
             _log.error("configuration problem", problem=problem)
-        return _rejected(house, current, tuple(str(problem) for problem in error.problems))
+        return _rejected(house, current, tuple(str(problem) for problem in problems))
     except Exception:  # noqa: BLE001  whatever it is, the house still runs with what it had
         _log.exception("configuration not read")
         return _rejected(house, current, (_OURS,))
@@ -84,26 +95,40 @@ def _rejected(house: Reloadable, current: Settings, problems: tuple[str, ...]) -
     return Outcome(current, problems=problems)
 
 
+def _placed(problem: Problem, loaded: Loaded | None) -> Problem:
+    """What only showed when it was tried, with the line that asked for it."""
+    if loaded is None or problem.where or not problem.key:
+        return problem
+    return replace(problem, where=loaded.checked.where(tuple(problem.key.split("."))))
+
+
 def _slices() -> list[str]:
     return [slice.name for slice in fields(Settings)]
 
 
-def without_restart(current: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]]:
+def without_restart(current: Settings, new: Settings, store_is_open: bool) -> tuple[Settings, tuple[str, ...]]:
     """``new``, with what takes a restart as it is in ``current``, and the keys of that."""
-    hooks, keys = new.hooks, []
-    old = current.hooks
-    if _opens_a_file(old):
-        for key in ("path", "durability"):
-            if getattr(hooks.store, key) != getattr(old.store, key):
-                keys.append(f"store.{key}")
-                hooks = replace(hooks, store=replace(hooks.store, **{key: getattr(old.store, key)}))
-    for field, key in (("attempt_log", "hooks.attempt_log"), ("audit", "hooks.audit_file")):
-        if getattr(hooks, field) != getattr(old, field):
-            keys.append(key)
-            hooks = replace(hooks, **{field: getattr(old, field)})
-    return replace(new, hooks=hooks), tuple(keys)
+    keys = []
+    for name in _OF_THE_PROCESS:
+        before, after = getattr(current, name), getattr(new, name)
+        keys += [f"{name}.{key}" for key, field in _fields_of(name) if getattr(before, field) != getattr(after, field)]
+    old, hooks = current.hooks, new.hooks
+    if store_is_open:
+        keys += [f"store.{key}" for key in _moved(old.store, hooks.store)]
+        hooks = replace(hooks, store=replace(hooks.store, path=old.store.path, durability=old.store.durability))
+    if hooks.attempt_log != old.attempt_log:
+        keys.append("hooks.attempt_log")
+    keys += [f"hooks.{key}" for key, field in _AUDIT if getattr(hooks.audit, field) != getattr(old.audit, field)]
+    hooks = replace(hooks, attempt_log=old.attempt_log, audit=old.audit)
+    as_it_is = {name: getattr(current, name) for name in _OF_THE_PROCESS}
+    return replace(new, hooks=hooks, **as_it_is), tuple(keys)
 
 
-def _opens_a_file(hooks: HooksSettings) -> bool:
-    """Whether the store has been opened; before that it can be anywhere."""
-    return bool(hooks.store.path)
+def _fields_of(section: str) -> list[tuple[str, str]]:
+    return [(option.key, option.field) for option in spec().sections[section].options.values()]
+
+
+def _moved(old: StoreSettings, new: StoreSettings) -> list[str]:
+    """The keys of another event log. No path is no other one: nobody needs a log any more."""
+    keys = ["path"] if new.path not in ("", old.path) else []
+    return [*keys, "durability"] if new.durability != old.durability else keys

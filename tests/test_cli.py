@@ -15,6 +15,7 @@ import pytest
 
 from rtmpd import __version__, cli
 from rtmpd.config import sample
+from rtmpd.event import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 END_S = 30
@@ -70,6 +71,8 @@ def test_the_version_is_printed(word: str, capsys: pytest.CaptureFixture[str]) -
 def test_the_defaults_and_the_help_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--print-defaults"]) == 0
     assert capsys.readouterr().out == sample.sample()
+    assert cli.main(["--print-schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == schema.document()
     assert cli.main(["-help"]) == 0
     assert "--hook-script EVENT=PATH" in capsys.readouterr().out
 
@@ -78,7 +81,7 @@ def test_flag_errors_come_all_at_once_with_status_2(file: Path, capsys: pytest.C
     words = ["-c", str(file), "-record-all", "-hook-script", "x", "-chunk-size", "0", "-nope"]
     assert cli.main(words) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "rtmpd: -record-all: recording is not part of this version yet",
+        "rtmpd: -record-all: recording is set up in the configuration file, [apps]",
         "rtmpd: -nope: no such flag; see rtmpd --help",
         "rtmpd: -hook-script: is not an event and its hook (found 'x'); write EVENT=PATH",
         "rtmpd: -chunk-size: server.chunk_size: is too small (found '0'); the least is 1",
@@ -138,9 +141,9 @@ def test_the_daemon_follows_its_signals(daemon: Running, file: Path) -> None:
     daemon.process.send_signal(signal.SIGHUP)
     assert "invalid line" in str(daemon.until("configuration problem")["problem"])
     daemon.until("configuration not reloaded")
-    file.write_text(good + "[[out]]\ntype = stdio\n[limits]\namf_depth = 9\n")
+    file.write_text(good + "attempt_log = 5000\n[[out]]\ntype = stdio\n[limits]\namf_depth = 9\n")
     daemon.process.send_signal(signal.SIGHUP)
-    assert daemon.until("changed settings need a restart")["sections"] == "limits"
+    assert daemon.until("changed settings need a restart")["keys"] == "hooks.attempt_log"
     assert daemon.until("configuration reloaded")["changed"] == "limits,hooks"
     daemon.process.send_signal(signal.SIGUSR2)
     while "Greenlet" not in str(daemon.records[-1]["message"]):

@@ -1,10 +1,19 @@
 """The pages that are rendered from tables in the code."""
 
+import re
+import shutil
+import subprocess
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
+import pytest
+
+from rtmpd.config import manual, roff
+from rtmpd.ctl import manual as ctl_manual
+from rtmpd.ctl.parser import COMMANDS
 from rtmpd.event.catalogue import EVENT_TYPES
+from tests import proof
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +31,15 @@ def test_the_events_page_is_what_the_catalogue_says():
     assert page == gen_docs().events_page(), "run scripts/gen_docs"
 
 
+def test_the_schema_and_the_asyncapi_document_are_what_the_catalogue_says():
+    for path in ("docs/events.schema.json", "docs/asyncapi.json"):
+        assert gen_docs().is_current(path, gen_docs().PAGES[path]), f"{path}: run scripts/gen_docs"
+
+
+def test_the_events_page_tells_what_makes_every_type_happen():
+    assert list(EVENT_TYPES) == sorted(gen_docs().fired_by(), key=list(EVENT_TYPES).index)
+
+
 def test_the_configuration_page_and_the_shipped_file_are_what_the_table_of_options_says():
     for path in ("docs/configuration.md", "etc/rtmpd.ini"):
         assert gen_docs().is_current(path, gen_docs().PAGES[path]), "run scripts/gen_docs"
@@ -36,7 +54,72 @@ def test_the_events_page_tells_every_type_and_field():
 
 def test_the_metrics_page_the_dashboards_and_the_rules_are_what_the_catalogue_says():
     pages = gen_docs().PAGES
-    made = ["docs/metrics.md", *(path for path in pages if path.startswith(("etc/graphite", "etc/grafana", "etc/prom")))]
+    folders = ("etc/graphite", "etc/grafana", "etc/prom")
+    made = ["docs/metrics.md", *(path for path in pages if path.startswith(folders))]
     assert len(made) == 7
     for path in made:
         assert gen_docs().is_current(path, pages[path]), f"{path}: run scripts/gen_docs"
+
+
+def test_the_completions_are_what_the_flags_and_commands_say():
+    for path in ("etc/completion/rtmpd.bash", "etc/completion/_rtmpd"):
+        assert gen_docs().is_current(path, gen_docs().PAGES[path]), f"{path}: run scripts/gen_docs"
+
+
+def test_the_manual_pages_are_what_the_tables_say():
+    pages = gen_docs().PAGES
+    made = [path for path in pages if path.startswith("etc/man/")]
+    assert made == ["etc/man/rtmpctl.8", "etc/man/rtmpd.8", "etc/man/rtmpd.ini.5"]
+    for path in made:
+        assert gen_docs().is_current(path, pages[path]), f"{path}: run scripts/gen_docs"
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+@pytest.mark.parametrize("name", ["rtmpctl.8", "rtmpd.8", "rtmpd.ini.5"])
+def test_a_manual_page_has_nothing_for_mandoc_to_complain_about(name):
+    command = ["mandoc", "-T", "lint", str(ROOT / "etc" / "man" / name)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout.splitlines()
+    own = re.compile(r"STYLE: referenced manual not found: Xr (rtmpd|rtmpctl|rtmpd\.ini) [58]$")
+    assert [line for line in said if not own.search(line)] == []
+
+
+def test_the_manual_pages_tell_every_flag_option_signal_status_and_command():
+    daemon, file, control = (roff.daemon_page(), roff.file_page(), ctl_manual.page())
+    assert [name for name, flag in proof.flags() if f"Fl -{flag.name}" not in daemon] == []
+    assert [status for status in manual.STATUSES if f".It {status}\n" not in daemon] == []
+    assert [names for names in manual.SIGNALS if names.partition(",")[0] not in daemon] == []
+    assert [name for name, option in proof.options() if f"Ic {option.shown_key}" not in file] == []
+    assert [words for words in COMMANDS if f"Cm {' '.join(words)}" not in control] == []
+
+
+def test_the_page_of_proofs_is_what_the_table_says():
+    assert gen_docs().is_current("docs/options-proof.md", proof.page), "run scripts/gen_docs"
+
+
+def test_every_option_and_flag_has_a_test_that_uses_it():
+    known, reaches = proof.proofs(), proof.reaches()
+    asked = {**dict(proof.options()), **dict(proof.flags())}
+    assert sorted(set(asked) - set(known)) == [], "name their tests in tests/proofs.txt"
+    assert sorted(set(known) - set(asked)) == [], "there is no such option any more"
+    assert sorted({test for test in known.values() if test not in reaches}) == [], "there is no such test"
+    options, flags = dict(proof.options()), dict(proof.flags())
+    idle = [
+        name
+        for name, test in known.items()
+        if not proof.mentions(name, options.get(name), flags.get(name), reaches[test])
+    ]
+    assert idle == [], "their tests do not use them"
+
+
+def test_a_test_that_does_not_use_an_option_is_no_proof_of_it():
+    options, flags = dict(proof.options()), dict(proof.flags())
+    assert not proof.mentions("limits.connections", options["limits.connections"], None, "connections = 5")
+    assert proof.mentions("limits.connections", options["limits.connections"], None, "[limits]\nconnections = 5")
+    assert not proof.mentions("--listen", None, flags["--listen"], "-listening --tls-listen")
+    assert proof.mentions("--listen", None, flags["--listen"], 'run("-listen", ":1")')
+
+
+def test_the_pages_name_only_pages_that_exist():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} names {link}"

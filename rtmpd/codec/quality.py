@@ -84,6 +84,26 @@ class _Presence:
 class Monitor:
     """Judges one publish. Its memory is bounded by the window."""
 
+    __slots__ = (
+        "_alerts",
+        "_asked",
+        "_audio",
+        "_audio_window",
+        "_b_frames_ms",
+        "_bitrate",
+        "_drifts",
+        "_framerate",
+        "_jumped_ms",
+        "_last",
+        "_learn_ms",
+        "_moved_ms",
+        "_present",
+        "_raised",
+        "_video",
+        "_video_window",
+        "_window_ms",
+    )
+
     def __init__(self) -> None:
         self._video_window = Window()
         self._audio_window = Window()
@@ -92,8 +112,12 @@ class Monitor:
         self._video = _Presence()
         self._audio = _Presence()
         self._present: tuple[bool, bool] | None = None
-        self._alerts = {metric: Alert() for metric in _RULES}
+        self._alerts: dict[str, Alert] = {}  # of what was ever bad
+        self._raised = 0  # how many of them are
         self._last: Sample | None = None
+        self._asked: Thresholds | None = None
+        self._window_ms = 0
+        self._learn_ms = 0
         self._moved_ms = 0
         self._jumped_ms = 0
         self._b_frames_ms = 0
@@ -101,56 +125,69 @@ class Monitor:
 
     def judge(self, sample: Sample, asked: Thresholds) -> list[Finding]:
         """What the sample shows, changes before alerts."""
-        state = self._observe(sample, asked)
+        if asked is not self._asked:
+            self._asked = asked
+            self._window_ms, self._learn_ms = int(asked.window_s * 1000), int(asked.warm_up_s * 1000)
+        state = self._observe(sample)
         findings = self._changes(state, asked)
-        alerts = self._alerts
-        for metric, (severity, rule) in _RULES.items():
-            measured = rule(state, asked)
-            alert = alerts[metric]
-            if measured is None or not (measured.is_bad or alert.is_raised):
-                continue
-            turned = alert.judge(sample.clock_ms, measured.is_bad, measured.is_good, int(asked.cool_down_s * 1000))
-            if turned:
-                findings.append(_alert(metric, measured, severity, turned))
         self._last = sample
+        if self._raised or not _is_calm(state, asked):
+            findings += self._turns(state, asked)
         return findings
 
-    def _observe(self, sample: Sample, asked: Thresholds) -> _State:
-        clock_ms = sample.clock_ms
-        window_ms = int(asked.window_s * 1000)
-        video_absent_ms = self._video.absent_ms(sample.video, clock_ms)
-        audio_absent_ms = self._audio.absent_ms(sample.audio, clock_ms)
-        video, audio = _is_present(sample.video, video_absent_ms), _is_present(sample.audio, audio_absent_ms)
-        if (video, audio) != self._present:
+    def _turns(self, state: _State, asked: Thresholds) -> list[Finding]:
+        """Alerts that are raised or cleared."""
+        found = []
+        for metric, (severity, rule) in _RULES.items():
+            measured = rule(state, asked)
+            alert = self._alerts.get(metric)
+            if measured is None or not (measured.is_bad or (alert and alert.is_raised)):
+                continue
+            if alert is None:
+                alert = self._alerts[metric] = Alert()
+            cool_down_ms = int(asked.cool_down_s * 1000)
+            turned = alert.judge(state.sample.clock_ms, measured.is_bad, measured.is_good, cool_down_ms)
+            if turned:
+                self._raised += 1 if alert.is_raised else -1
+                found.append(_alert(metric, measured, severity, turned))
+        return found
+
+    def _observe(self, sample: Sample) -> _State:
+        clock_ms, audio, video, jump_ms, drift_ms = sample
+        video_absent_ms = self._video.absent_ms(video, clock_ms)
+        audio_absent_ms = self._audio.absent_ms(audio, clock_ms)
+        has_video, has_audio = _is_present(video, video_absent_ms), _is_present(audio, audio_absent_ms)
+        if (has_video, has_audio) != self._present:
             # what is lost or won with a whole track is no change of a rate
-            self._present = (video, audio)
+            self._present = (has_video, has_audio)
             self._bitrate.restart()
-        video_rates = _rates(self._video_window, sample.video, video, window_ms)
-        audio_rates = _rates(self._audio_window, sample.audio, audio, window_ms)
-        framerate = video_rates[0] if video_rates and video else None
-        if not video:
+        video_rates = _rates(self._video_window, video, has_video, self._window_ms)
+        audio_rates = _rates(self._audio_window, audio, has_audio, self._window_ms)
+        framerate = video_rates[0] if video_rates and has_video else None
+        if not has_video:
             self._framerate.restart()
         bitrate = 8 * (video_rates[1] + audio_rates[1]) if video_rates and audio_rates else None
-        last = self._last
-        if last is None or _moves(last.video, sample.video):
+        before = self._last.video if self._last else None
+        if _moves(before, video):
             self._moved_ms = clock_ms
-        if sample.jump_ms:
+        if jump_ms:
             self._jumped_ms = clock_ms
-        b_frames = sample.video.b_frames - (last.video.b_frames if last and last.video else 0) if sample.video else 0
+        b_frames = video.b_frames - (before.b_frames if before else 0) if video else 0
         if b_frames:
             self._b_frames_ms = clock_ms
-        if video and audio and sample.drift_ms is not None:
-            self._drifts.append(abs(sample.drift_ms))
-        drift_ms = min(self._drifts) if len(self._drifts) == _DRIFT_SAMPLES else None
+        drifts = self._drifts
+        if drift_ms is not None and has_video and has_audio:
+            drifts.append(abs(drift_ms))
+        lasting_ms = min(drifts) if len(drifts) == _DRIFT_SAMPLES else None
         return _State(
             sample, video_absent_ms, audio_absent_ms, bitrate, framerate, clock_ms - self._moved_ms,
-            clock_ms - self._jumped_ms, drift_ms, b_frames, clock_ms - self._b_frames_ms,
+            clock_ms - self._jumped_ms, lasting_ms, b_frames, clock_ms - self._b_frames_ms,
         )  # fmt: skip
 
     def _changes(self, state: _State, asked: Thresholds) -> list[Finding]:
         found = []
         clock_ms = state.sample.clock_ms
-        window_ms, learn_ms = int(asked.window_s * 1000), int(asked.warm_up_s * 1000)
+        window_ms, learn_ms = self._window_ms, self._learn_ms
         if state.still_ms:
             self._bitrate.hold()  # a still picture needs few bits
         elif state.bitrate is not None:
@@ -188,9 +225,7 @@ def _keyframe_interval(state: _State, asked: Thresholds) -> _Measured | None:
     video = state.sample.video
     if video is None or video.at_ms is None or not _is_present(video, state.video_absent_ms):
         return None
-    open_ms = video.at_ms - (video.key_at_ms or 0)
-    interval_s = max(open_ms, video.key_interval_ms) / 1000
-    return _at_most(interval_s, asked.max_keyframe_interval_s)
+    return _at_most(_keyframe_interval_ms(video) / 1000, asked.max_keyframe_interval_s)
 
 
 def _low_bitrate(state: _State, asked: Thresholds) -> _Measured | None:
@@ -256,6 +291,21 @@ _RULES: Final[dict[str, tuple[str, Callable[[_State, Thresholds], _Measured | No
 METRICS: Final = tuple(_RULES)
 
 
+def _is_calm(state: _State, asked: Thresholds) -> bool:
+    """Whether no rule can find anything bad, so that none needs to be asked: they cost more than all the rest."""
+    sample, video_absent_ms, audio_absent_ms, bitrate, framerate, still_ms, _, drift_ms, b_frames, _ = state
+    if video_absent_ms or audio_absent_ms or sample.jump_ms or still_ms or b_frames:
+        return False
+    if bitrate is not None and bitrate < asked.min_bitrate:
+        return False
+    if framerate is not None and framerate < asked.min_framerate:
+        return False
+    if drift_ms is not None and 0 < asked.max_av_drift_s * 1000 < drift_ms:
+        return False
+    video = sample.video
+    return video is None or not 0 < asked.max_keyframe_interval_s * 1000 < _keyframe_interval_ms(video)
+
+
 # --- parts of them --------------------------------------------------------------------------------
 
 
@@ -269,8 +319,14 @@ def _at_least(value: float | None, limit: float, digits: int) -> _Measured | Non
     return _Measured(round(value, digits), limit, value < limit, not limit or value >= limit * (1 + _MARGIN))
 
 
+def _keyframe_interval_ms(video: Reading) -> int:
+    """Between the last two keyframes, or since the last if that is longer."""
+    open_ms = (video.at_ms or 0) - (video.key_at_ms or 0)
+    return open_ms if open_ms > video.key_interval_ms else video.key_interval_ms
+
+
 def _is_present(track: Reading | None, absent_ms: int | None) -> bool:
-    return track is not None and track.at_ms is not None and absent_ms is not None and absent_ms < ABSENT_MS
+    return absent_ms is not None and absent_ms < ABSENT_MS and track is not None and track.at_ms is not None
 
 
 def _moves(before: Reading | None, now: Reading | None) -> bool:
@@ -289,8 +345,7 @@ def _rates(window: Window, track: Reading | None, is_present: bool, window_ms: i
     if track is None or track.at_ms is None or not is_present:
         window.clear()
         return _NO_RATES
-    window.add(track.at_ms, track.frames, track.bytes, window_ms)
-    return window.rates(window_ms)
+    return window.rates(track.at_ms, track.frames, track.bytes, window_ms)
 
 
 def _change(metric: str, drop: Drop, threshold: int, digits: int) -> Finding:

@@ -28,6 +28,8 @@ _ALWAYS: Final = -1
 _WRAP: Final = 1 << 32  # RTMP timestamps have 32 bits
 _HALF: Final = 1 << 31
 _EXCUSE_MS: Final = 5000
+_NO_FRAME: Final = HEADER | NOT_CACHED
+_new: Final = tuple.__new__  # for named tuples it saves the call of a function in Python
 KEY_BITS: Final = 0x10  #: of a video message's first byte: the frame type says keyframe
 TYPE_BITS: Final = 0x70
 
@@ -64,7 +66,6 @@ class Track:
     to just below ``due`` is in order and not due. Until ``Meter.turn`` has seen one, none is."""
 
     __slots__ = (
-        "_offset",
         "_shown_ms",
         "b_frames",
         "bytes",
@@ -76,6 +77,7 @@ class Track:
         "key_interval_ms",
         "keyframes",
         "last",
+        "offset",
         "packets",
         "seen",
         "started",
@@ -101,13 +103,13 @@ class Track:
         self.is_watched = False  # every frame is due
         self.last = _NEVER  # timestamp of the last frame, as sent
         self.due = _NEVER  # timestamp at which the next sample is due
-        self._offset = 0  # what makes the media clock of a timestamp
+        self.offset = 0  # what makes the media clock of a timestamp
         self._shown_ms = 0  # time of presentation of the latest frame
 
     @property
     def at_ms(self) -> int:
         """Time of the last frame on the media clock."""
-        return self.last + self._offset
+        return self.last + self.offset
 
     def step_ms(self, timestamp: int) -> int:
         """From the last frame to this one, whichever way round the timestamps have wrapped."""
@@ -116,13 +118,13 @@ class Track:
     def place(self, timestamp: int, at_ms: int) -> None:
         """The last frame has this timestamp, and this time on the media clock."""
         self.last = timestamp
-        self._offset = at_ms - timestamp
+        self.offset = at_ms - timestamp
         self.started = self.seen = True
 
     def wait_until(self, clock_ms: int) -> None:
         """The next sample is due at this time."""
         if self.started:
-            self.due = _ALWAYS if self.is_watched else clock_ms - self._offset
+            self.due = _ALWAYS if self.is_watched else clock_ms - self.offset
 
     def ahead_of(self, other: Track) -> int:
         """By how much the timestamps as sent are ahead of the other track's."""
@@ -170,7 +172,17 @@ class Track:
 class Meter:
     """The clock of both tracks of a publish, which are counted elsewhere."""
 
-    __slots__ = ("_clock_ms", "_excuse_ms", "_excuse_until_ms", "_jump_ms", "_largest_ms", "_next_ms", "audio", "video")
+    __slots__ = (
+        "_clock_ms",
+        "_excuse_ms",
+        "_excuse_until_ms",
+        "_jump_ms",
+        "_largest_ms",
+        "_next_ms",
+        "_smooth_ms",
+        "audio",
+        "video",
+    )
 
     def __init__(self, audio: Track, video: Track) -> None:
         self.audio = audio
@@ -178,6 +190,7 @@ class Meter:
         audio.reset()
         video.reset()
         self._jump_ms = JUMP_MS
+        self._smooth_ms = min(JUMP_MS, ABSENT_MS)  # a step of up to this is neither a jump nor a pause
         self._clock_ms = 0
         self._next_ms = PERIOD_MS
         self._largest_ms = 0
@@ -188,6 +201,7 @@ class Meter:
         """``jump_ms`` is by how much timestamps may be off before that counts as a jump, 0 for ``JUMP_MS``; with
         ``finds_b_frames`` every video message is looked at, which costs more."""
         self._jump_ms = jump_ms or JUMP_MS
+        self._smooth_ms = min(self._jump_ms, ABSENT_MS)
         self.video.is_watched = finds_b_frames
         self.video.wait_until(self._next_ms)
 
@@ -197,9 +211,59 @@ class Meter:
         self._excuse_until_ms = max(self._clock(), self._clock_ms) + _EXCUSE_MS
 
     def turn(self, track: Track, timestamp: int, payload: bytes) -> Sample | None:
-        """A message, counted already, that does not just go on; the sample, if one is due."""
+        """A message, counted already, that does not just go on; the sample, if one is due.
+
+        What comes every two seconds, a keyframe or a period that is over, finds nothing of this in the processor's
+        caches, and that is its cost. So it is done here in one piece, as far as both tracks just go on."""
+        audio, video = self.audio, self.video
         flags = classify(track.type_id, payload)
-        if flags & (HEADER | NOT_CACHED):
+        step_ms = timestamp - track.last
+        if step_ms < 0 or step_ms > self._smooth_ms or flags & _NO_FRAME or not (audio.started and video.started):
+            return self._turn_with_care(track, timestamp, payload, flags)
+        track.last = timestamp
+        at_ms = timestamp + track.offset
+        if flags & KEYFRAME:
+            if track.key_at_ms is not None:
+                track.key_interval_ms = max(0, at_ms - track.key_at_ms)
+            track.key_at_ms = at_ms
+            track.keyframes += 1
+            track.key_bytes += len(payload)
+        if track.is_watched:
+            track.order(payload)
+        if at_ms < self._next_ms:
+            return None
+        self._clock_ms = at_ms
+        self._next_ms = next_ms = at_ms + PERIOD_MS
+        audio.due = next_ms - audio.offset
+        video.due = _ALWAYS if video.is_watched else next_ms - video.offset
+        jump_ms, self._largest_ms = self._largest_ms, 0
+        return _new(
+            Sample,
+            (
+                at_ms,
+                _new(
+                    Reading, (audio.last + audio.offset, audio.packets - audio.headers, audio.bytes, 0, 0, None, 0, 0)
+                ),
+                _new(
+                    Reading,
+                    (
+                        video.last + video.offset,
+                        video.packets - video.headers,
+                        video.bytes,
+                        video.keyframes,
+                        video.key_bytes,
+                        video.key_at_ms,
+                        video.key_interval_ms,
+                        video.b_frames,
+                    ),
+                ),
+                jump_ms,
+                (audio.last - video.last + _HALF) % _WRAP - _HALF,
+            ),
+        )
+
+    def _turn_with_care(self, track: Track, timestamp: int, payload: bytes, flags: int) -> Sample | None:
+        if flags & _NO_FRAME:
             track.headers += 1
             track.seen = True  # its timestamp says nothing: many encoders write 0
             return None

@@ -24,29 +24,25 @@ class Window:
     def __init__(self) -> None:
         self._entries: deque[tuple[int, int, int]] = deque()
 
-    def add(self, at_ms: int, frames: int, bytes: int, window_ms: int) -> None:
-        """The counts at a time; times that stand still or run back are left out."""
+    def rates(self, at_ms: int, frames: int, bytes: int, window_ms: int) -> tuple[float, float] | None:
+        """The counts at a time; frames and bytes per second, None until the window is full. Times that stand still
+        or run back are left out."""
         entries = self._entries
-        if entries and at_ms <= entries[-1][0]:
-            return
-        entries.append((at_ms, frames, bytes))
-        begin_ms = at_ms - window_ms
-        while len(entries) > 2 and entries[1][0] <= begin_ms:
-            entries.popleft()
+        if not entries or at_ms > entries[-1][0]:
+            entries.append((at_ms, frames, bytes))
+            begin_ms = at_ms - window_ms
+            while len(entries) > 2 and entries[1][0] <= begin_ms:
+                entries.popleft()
+        from_ms, from_frames, from_bytes = entries[0]
+        to_ms, to_frames, to_bytes = entries[-1]
+        span_ms = to_ms - from_ms
+        if span_ms < window_ms * _FULL or not span_ms:
+            return None
+        return (to_frames - from_frames) * 1000 / span_ms, (to_bytes - from_bytes) * 1000 / span_ms
 
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
-
-    def rates(self, window_ms: int) -> tuple[float, float] | None:
-        """Frames and bytes per second; None until the window is full."""
-        if len(self._entries) < 2:
-            return None
-        (from_ms, from_frames, from_bytes), (to_ms, to_frames, to_bytes) = self._entries[0], self._entries[-1]
-        span_ms = to_ms - from_ms
-        if span_ms < window_ms * _FULL:
-            return None
-        return (to_frames - from_frames) * 1000 / span_ms, (to_bytes - from_bytes) * 1000 / span_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from ..errors import MediaError
@@ -29,6 +30,7 @@ PATIENCE_MESSAGES: Final = 50
 
 _LOOKED_AT_BYTES: Final = 1 << 16
 _MOST_BEGINNINGS: Final = 8
+_SHORT_BYTES: Final = 512
 
 _FOURCCS: Final = {**VIDEO_FOURCCS, **AUDIO_FOURCCS}
 _FRAMES: Final = {
@@ -169,14 +171,13 @@ class MediaTrack:
         return lowest
 
     def _hear_config(self, header: TagHeader, codec: str, body: bytes) -> Detection | None:
-        reader = _CONFIG_READERS.get(codec)
-        if reader is None or not body or (codec == self._config_codec and body == self._config):
+        if codec not in _CONFIG_READERS or not body or (codec == self._config_codec and body == self._config):
             return None
         self._config_codec, self._config, self._config_facts = codec, body, NOTHING
         self.headers_read += 1
         error = None
         try:
-            self._config_facts = reader(body)
+            self._config_facts = _read_config(codec, body)
         except MediaError as unreadable:
             error = unreadable
         if not error and codec in _KEYFRAME_READERS and not self._config_facts.resolution:
@@ -247,6 +248,16 @@ class MediaTrack:
         if beginning and beginning not in self.ordinary:
             kept = self.ordinary if len(self.ordinary) < _MOST_BEGINNINGS else ()
             self.ordinary = (*kept, beginning)
+
+
+def _read_config(codec: str, body: bytes) -> Facts:
+    """The facts of a sequence header. An encoder that comes back says the same again, and many say the same."""
+    return _read_config_again(codec, body) if len(body) <= _SHORT_BYTES else _CONFIG_READERS[codec](body)
+
+
+@lru_cache(maxsize=64)
+def _read_config_again(codec: str, body: bytes) -> Facts:
+    return _CONFIG_READERS[codec](body)
 
 
 def _beginning_bytes(header: TagHeader, payload: bytes) -> int:

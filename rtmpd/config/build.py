@@ -13,6 +13,7 @@ from ..settings import (
     AlertSettings,
     AppSettings,
     AppsSettings,
+    DebugSettings,
     HookSettings,
     HooksSettings,
     Levels,
@@ -24,7 +25,7 @@ from ..settings import (
     Settings,
     TlsSettings,
 )
-from . import access, api, body, delivery, sinks
+from . import access, api, body, delivery, outputs, process, sinks
 from .auth import CheckAuth, CommandLineAuth, auth_of_section, http_of_section
 from .body import CheckTemplate
 from .check import Checked, Values
@@ -60,6 +61,7 @@ def build(
     auth = CommandLineAuth(checked, auth_flags, check_auth)
     hooks = _Hooks(checked, hook_options, event_types, check_condition, auth, check_template, check_plugin)
     apps = _apps(checked)
+    outputs.check(checked, apps)
     settings = Settings(
         server=_server(checked),
         limits=LimitSettings(**checked.fields("limits")),
@@ -68,9 +70,11 @@ def build(
         quality=QualitySettings(**checked.fields("quality")),
         hooks=hooks.build(hook_flags),
         log=LogSettings(**checked.fields("log")),
+        debug=DebugSettings(**checked.fields("debug")),
         metrics=MetricsSettings(**checked.fields("metrics")),
         alerts=_alerts(checked),
         http=api.of_section(checked),
+        daemon=process.of_section(checked),
     )
     limits = settings.limits
     if limits.reassembly_bytes < limits.message_bytes:
@@ -87,6 +91,7 @@ def _server(checked: Checked) -> ServerSettings:
     tls = TlsSettings(cert=checked.value("server", "tls_cert"), key=checked.value("server", "tls_key"))
     _check_tls(checked, secure, tls)
     _check_listeners(checked, (*plain, *secure))
+    process.check_reconnect_url(checked)
     others = checked.fields("server", "listen", "tls_listen", "tls_cert", "tls_key")
     return ServerSettings(listen=(*plain, *secure), tls=tls, **others)
 

@@ -49,6 +49,12 @@ class Checked:
         found = {inner: given for inner, given in self.given.items() if len(inner) == 3 and inner[:2] == path}
         return {inner: given for inner, given in found.items() if kind in ("", inner[-1].partition("-")[0])}
 
+    def where(self, path: Path) -> str:
+        """Where the key or section at ``path`` stands, or else the section that it belongs to; "" if nowhere."""
+        while path and not self._origin(path).where:
+            path = path[:-1]
+        return self._origin(path).where if path else ""
+
     def problem(self, path: Path, message: str, hint: str = "") -> None:
         """Something is wrong with the key or section at ``path``."""
         self.problems.append(self._origin(path).problem(path, message, hint))

@@ -16,6 +16,7 @@ _RETRY = frozenset(field.name for field in fields(RetrySettings))
 _DELIVERY = frozenset(field.name for field in fields(DeliverySettings))
 
 _GUARANTEE = "guarantee_level"
+_DURABLE_ATTEMPTS = 1000
 _AT_ONCE_HINT = "what is written to standard output is gone at once"
 _NOT_AGAIN_HINT = "an event that could not be written is not tried again"
 
@@ -32,7 +33,14 @@ def applied(hook: HookSettings, checked: Checked, path: Path, values: Values) ->
     if "retry_delays_s" in retry and "max_attempts" not in retry:
         retry["max_attempts"] = len(retry["retry_delays_s"]) + 1
     delivery = _fields(checked.spec, _DELIVERY, values)
+    _keep_trying(retry, delivery)
     return replace(hook, retry=RetrySettings(**retry), delivery=DeliverySettings(**delivery))
+
+
+def _keep_trying(retry: Values, delivery: Values) -> None:
+    """Who counts on events and says nothing of attempts does not mean that one is enough."""
+    if delivery.get(_GUARANTEE, GUARANTEE_NONE) != GUARANTEE_NONE:
+        retry.setdefault("max_attempts", _DURABLE_ATTEMPTS)
 
 
 def is_about_delivery(spec: Spec, flag: HookOptionFlag) -> bool:
@@ -50,8 +58,10 @@ class CommandLineDelivery:
         values: Values = {}
         for flag in flags:
             self._take(flag, values)
-        self._retry = RetrySettings(**_fields(checked.spec, _RETRY, values))
-        self._delivery = DeliverySettings(**_fields(checked.spec, _DELIVERY, values))
+        retry, delivery = _fields(checked.spec, _RETRY, values), _fields(checked.spec, _DELIVERY, values)
+        _keep_trying(retry, delivery)
+        self._retry = RetrySettings(**retry)
+        self._delivery = DeliverySettings(**delivery)
 
     def applied(self, hook: HookSettings) -> HookSettings:
         """A hook of the command line with what the flags add to it."""

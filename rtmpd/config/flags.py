@@ -82,7 +82,9 @@ GENERAL = (
     Flag("test", "", "Test the configuration and exit.", "t"),
     Flag("dump", "", "Test the configuration, print what is in effect and exit.", "T"),
     Flag("print-defaults", "", "Print a configuration file with every option at its default and exit."),
-    Flag("foreground", "", "Stay in the foreground, which is the default.", "f"),
+    Flag("print-schema", "", "Print the JSON Schema of the events and exit."),
+    Flag("foreground", "", "Stay in the foreground, which is the default.", "f", option=("daemon", "background")),
+    Flag("environment-file", "FILE", "Variables for ${VAR}, one NAME=VALUE a line."),
     Flag("version", "", "Print the version and exit.", "V"),
     Flag("help", "", "Print this help and exit.", "h"),
 )
@@ -92,7 +94,13 @@ OPTIONS = (
     _sets("tls-listen", "ADDRESS", "server", "tls_listen"),
     _sets("tls-cert", "FILE", "server", "tls_cert"),
     _sets("tls-key", "FILE", "server", "tls_key"),
+    _sets("reconnect-url", "URL", "server", "reconnect_url"),
     _sets("log-level", "LEVEL", "log", "level"),
+    _sets("log-file", "FILE", "log", "file"),
+    Flag("daemon", "", "Leave the terminal once the listeners are open.", "d", option=("daemon", "background")),
+    _sets("pid-file", "FILE", "daemon", "pid_file"),
+    _sets("user", "NAME", "daemon", "user"),
+    _sets("group", "NAME", "daemon", "group"),
 )
 HOOKS = (
     Flag("hook-script", "EVENT=PATH", "Run a program for an event; may be repeated.", repeats=True),
@@ -158,27 +166,28 @@ GROUPS = {
 FLAGS = {name: flag for group in GROUPS.values() for flag in group for name in (flag.name, flag.short) if name}
 
 _LATER = "is not part of this version yet"
+_OUTPUTS = "is set up in the configuration file, [apps]"
 _NEVER = "is not offered by rtmpd"
 # Flags of go-rtmp that have no part here: whether they take a value, and what to say.
 _ABSENT = {
-    "record-all": (False, f"recording {_LATER}"),
-    "record-dir": (True, f"recording {_LATER}"),
-    "segment-duration": (True, f"recording {_LATER}"),
-    "segment-pattern": (True, f"recording {_LATER}"),
-    "relay-to": (True, f"relaying {_LATER}"),
+    "record-all": (False, f"recording {_OUTPUTS}"),
+    "record-dir": (True, f"recording {_OUTPUTS}"),
+    "segment-duration": (True, f"recording {_OUTPUTS}"),
+    "segment-pattern": (True, f"recording {_OUTPUTS}"),
+    "relay-to": (True, f"relaying {_OUTPUTS}"),
     "auth-mode": (True, f"authentication {_LATER}"),
     "auth-token": (True, f"authentication {_LATER}"),
     "auth-file": (True, f"authentication {_LATER}"),
     "auth-callback": (True, f"authentication {_LATER}"),
     "auth-callback-timeout": (True, f"authentication {_LATER}"),
     "metrics-addr": (True, f"the metrics endpoint {_LATER}"),
-    "reconnect-url": (True, f"asking clients to reconnect {_LATER}"),
     "srt-listen": (True, f"SRT {_NEVER}"),
     "srt-latency": (True, f"SRT {_NEVER}"),
     "srt-passphrase": (True, f"SRT {_NEVER}"),
     "srt-passphrase-file": (True, f"SRT {_NEVER}"),
     "srt-pbkeylen": (True, f"SRT {_NEVER}"),
 }
+_SWITCHES = {"daemon": "yes", "foreground": "no"}
 _TRUE = ("1", "t", "true")
 _FALSE = ("0", "f", "false")
 
@@ -197,9 +206,11 @@ class CommandLine:
     """What was asked for, and every problem with how. ``config`` None means no file was named."""
 
     config: str | None = None
+    environment_file: str | None = None
     test: bool = False
     dump: bool = False
     print_defaults: bool = False
+    print_schema: bool = False
     version: bool = False
     help: bool = False
     overrides: tuple[Override, ...] = ()
@@ -228,7 +239,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
     overrides = []
     for flag, spelling, value in words.given:
         if flag.option:
-            text = _compatible(flag.name, spelling, value, words)
+            text = _compatible(flag.name, spelling, value if flag.metavar else _SWITCHES[flag.name], words)
             if text is not None:
                 overrides.append(Override(*flag.option, Entry(text, Origin(spelling, value))))
     hook_options = [
@@ -238,9 +249,11 @@ def parse(argv: Sequence[str]) -> CommandLine:
     ]
     return CommandLine(
         config=arguments.config,
+        environment_file=arguments.environment_file,
         test=arguments.test,
         dump=arguments.dump,
         print_defaults=arguments.print_defaults,
+        print_schema=arguments.print_schema,
         version=arguments.version,
         help=arguments.help,
         overrides=tuple(overrides),
@@ -255,7 +268,8 @@ def parser() -> argparse.ArgumentParser:
     """The flags as argparse knows them; also what manual page and completion are made of."""
     made = argparse.ArgumentParser(
         prog="rtmpd",
-        usage="rtmpd [flags]\n       rtmpd publish FILE URL\n       rtmpd play URL",
+        usage="rtmpd [flags]\n       rtmpd publish FILE URL\n       rtmpd play URL\n"
+        "       rtmpd migrate SOURCE FILE",
         description="RTMP live-streaming daemon whose events can be trusted.",
         epilog="Each flag takes one or two dashes and its value after a space or =. Flags win over the file; "
         "hooks of both are used. Signals: HUP reads the hooks of the configuration again, TERM drains and stops "

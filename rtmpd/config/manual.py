@@ -18,6 +18,7 @@ _KIND = {
     "latencies": "durations WARNING, CRITICAL",
     "levels": "numbers WARNING, CRITICAL",
     "milliseconds": "duration",
+    "octal": "octal number",
     "modes": "`open`, `token`, `file`, `signed`, `jwt`, `callback`, ...",
     "rate": "events/window",
     "seconds": "duration",
@@ -27,28 +28,50 @@ _KIND = {
 }
 _RELOAD = {"yes": "on reload", "restart": "after a restart"}
 
-_PROCESS = """
-## Signals
+#: What each signal does.
+SIGNALS = {
+    "HUP": "read the configuration again, and the certificates and files that it names",
+    "TERM, INT": "take no new connections, wait for `drain`, stop; a second one stops at once",
+    "USR1": "open the log file anew, after it was renamed",
+    "USR2": "log what every greenlet is doing",
+}
+#: What each exit status means.
+STATUSES = {
+    0: "stopped by a signal, or what was asked for was printed",
+    2: "a flag is wrong",
+    67: "the user or group to be does not exist",
+    69: "an address can not be listened on, a certificate does not load, the event store can not be used",
+    70: "an error in rtmpd; the log has the traceback",
+    71: "the system refuses a limit or a directory",
+    73: "the log file or the pid file can not be created",
+    75: "another rtmpd has the pid file",
+    77: "the user to be can not be taken",
+    78: "a configuration file is wrong",
+}
+A_BAD_FILE = "A configuration with a problem changes nothing when it is read again; the log names every problem."
 
-| signal | effect |
-| --- | --- |
-| `HUP` | read the configuration again: hooks are replaced, other changes wait for a restart |
-| `TERM`, `INT` | take no new connections, wait for `drain`, stop; a second one stops at once |
-| `USR1` | open the log file anew, after it was renamed |
-| `USR2` | log what every greenlet is doing |
+RELOAD = """\
+## Reload
 
-A configuration with a problem changes nothing when it is read again; the log names every problem.
+`SIGHUP`, `rtmpctl reload` and a changed file, which is seen within twice `watch_config` (0 switches that off), all do the
+same: the whole configuration is read again, everything new is made beside the old, and then it takes its place in one step.
+No session is closed and no event is lost, also if the listener that a client came through or its hook is removed.
 
-## Exit statuses
+If anything is wrong nothing is changed at all: a value that can not be used, a port that somebody else has, a
+certificate that does not load. The log names each problem with its file, line and key; `config_reload` is emitted with
+`result = rejected`, `rtmp_config_reloads_total` counts it and `last_reload` of `/health` shows it.
 
-| status | meaning |
-| --- | --- |
-| 0 | stopped by a signal, or what was asked for was printed |
-| 2 | a flag is wrong |
-| 69 | an address can not be listened on, or a certificate does not load |
-| 70 | an error in rtmpd; the log has the traceback |
-| 73 | the log file can not be created |
-| 78 | a configuration file is wrong |
+- Options that are in effect "after a restart" stay as they are; the log and `config_reload` name those that were changed.
+- Limits on what one peer may send, the chunk size and the window are for new connections; those on the numbers of connections,
+  players and publishers, and access rules, are for who comes next. Everything else is for connections and streams that
+  are there, too. Questions that wait for an answer get it by the old rules.
+- A certificate that was replaced under its path is used from the next reload on: send `SIGHUP` after a renewal. The same
+  holds for what stands in files of its own (`token_file` of `[access]`, `${file:...}`). Only the configuration files
+  themselves are watched.
+- A removed address is given back at once; who came through it stays. `:1935` and `127.0.0.1:1935` exclude each other: from one
+  to the other takes a restart, or a reload with another port between.
+- A removed hook delivers what it has queued and ends. So does one of which more than its filter was changed, while its
+  successor takes what comes from then on.
 """
 
 
@@ -66,8 +89,17 @@ def manual() -> str:
             for inner in section.many.inner.values():
                 rows += ["", f"### [{name}] [[NAME]] [[[{inner.example}]]]", "", *_prose(inner.help), ""]
                 rows += _table(inner)
-    rows += ["", *_command_line(), _PROCESS]
+    rows += ["", *_command_line(), "", *_process()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(rows)).rstrip("\n") + "\n"
+
+
+def _process() -> Iterator[str]:
+    yield from ("## Signals", "", "| signal | effect |", "| --- | --- |")
+    for names, effect in SIGNALS.items():
+        yield f"| `{names.replace(', ', '`, `')}` | {effect} |"
+    yield from ("", A_BAD_FILE, "", *RELOAD.splitlines(), "", "## Exit statuses", "", "| status | meaning |", "| --- | --- |")
+    for status, meaning in STATUSES.items():
+        yield f"| {status} | {meaning} |"
 
 
 def _command_line() -> Iterator[str]:
@@ -110,10 +142,10 @@ def _table(section: SectionSpec) -> Iterator[str]:
     for option in section.options.values():
         default = "required" if option.default is None else f"`{option.default}`" if option.default else ""
         text = _cell(" ".join(option.help))
-        yield f"| `{option.shown_key}` | {_values(option)} | {default} | {_RELOAD[option.reload]} | {text} |"
+        yield f"| `{option.shown_key}` | {values_of(option)} | {default} | {_RELOAD[option.reload]} | {text} |"
 
 
-def _values(option: Option) -> str:
+def values_of(option: Option) -> str:
     """The kind of value and its bounds in words."""
     arguments = [part.strip() for part in option.arguments.split(",") if part.strip()]
     bounds = dict(part.split("=", 1) for part in arguments if "=" in part)

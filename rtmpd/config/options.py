@@ -29,7 +29,7 @@ from typing import Any
 from configobj import ConfigObj
 from configobj.validate import Validator
 
-from . import grants, http_values, values
+from . import grants, http_values, octal, output_values, values
 from .entries import Path as SectionPath
 
 SPEC_FILE = Path(__file__).with_name("rtmpd.spec")
@@ -37,7 +37,8 @@ MANY = "__many__"
 
 _CHECK = re.compile(r"(?P<kind>\w+)\((?P<arguments>.*?)(?:,\s*)?(?:default=\"(?P<default>[^\"]*)\")?\)")
 _UNIT_SUFFIX = {"seconds": "_s", "milliseconds": "_ms"}
-_VALIDATOR = Validator({**values.CHECKS, **grants.CHECKS, **http_values.CHECKS})
+_ROOMS = (values, grants, http_values, octal, output_values)
+_VALIDATOR = Validator({name: check for room in _ROOMS for name, check in room.CHECKS.items()})
 
 
 @dataclass(frozen=True, slots=True)

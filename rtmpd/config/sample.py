@@ -13,6 +13,8 @@ from .options import MANY, Option, SectionSpec, spec
 # What the file that comes with rtmpd sets, so that a first run shows its events.
 SHIPPED = {("hooks", "stdio_format"): "json"}
 
+RESTART = "Takes a restart."
+
 _NEEDS_QUOTES = re.compile(r"^$|^\s|\s$|[,#'\"]")
 
 
@@ -41,6 +43,8 @@ def _sample_options(section: SectionSpec, active: Mapping[tuple[str, str], str])
         if not section.inherits:
             yield ""
             yield from (_comment(line) for line in option.help)
+            if option.reload == "restart":
+                yield _comment(RESTART)
         if (section.path[0], key) in active:
             yield f"{key} = {active[section.path[0], key]}"
         else:

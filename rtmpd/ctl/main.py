@@ -23,6 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from . import token  # with a library that nothing else here needs
 
             return token.main(words[1:])
+        if words[:1] == ["verify"]:
+            from ..hook import verify_command
+
+            return verify_command.main(words[1:], program="rtmpctl verify")
         asked = parser().parse_args(words)
         client = Client(asked.socket or existing(), asked.url, asked.token_file, asked.timeout)
         told = asked.run(client, asked)

@@ -181,6 +181,8 @@ def parser() -> Parser:
         command.set_defaults(run=run)
     text = "Make and check signed keys of publishers and players, without a running rtmpd: issue or check --help."
     top_level.add_parser("token", help=text, description=text)
+    text = "Check the signature of a received request and name the mistake, without a running rtmpd: verify --help."
+    top_level.add_parser("verify", help=text, description=text)
     return whole
 
 

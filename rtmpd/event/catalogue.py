@@ -178,7 +178,7 @@ _STREAMS = Group(
         EventType(
             "stream_error",
             ERROR,
-            "Invalid stream key, access refused, codec mismatch, unreadable media, publish conflict or a limit reached.",
+            "Invalid stream key, access refused, codec mismatch, unreadable media, publish conflict, limit reached.",
             fields(
                 "error_type string! `invalid_stream_key`, `auth_failed`, `codec_mismatch`, `media_error`, "
                 "`publish_conflict` or `limit_reached`",

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
@@ -128,17 +129,31 @@ class Event:
 
 
 _COPIED = tuple(Event.__dataclass_fields__)
+_values_of = attrgetter(*_COPIED)
+_put = object.__setattr__
 
 
 def copied(event: Event, kind: type[Kind], seq: int | None = None) -> Kind:
     """The same event as an object of the class ``kind``, by default with the same ``seq``; the body is shared, fields
     that only that class has are not set yet."""
     copy = object.__new__(kind)
-    for name in _COPIED:
-        object.__setattr__(copy, name, getattr(event, name))
+    for name, value in zip(_COPIED, _values_of(event), strict=True):
+        _put(copy, name, value)
     if seq is not None:
-        object.__setattr__(copy, "seq", seq)
+        _put(copy, "seq", seq)
     return copy
+
+
+def restored(
+    type: str, timestamp: int, conn_id: str, stream_key: str, id: str, seq: int, severity: str, body: bytes
+) -> Event:
+    """The event whose ``json()`` was ``body`` and is so again. What JSON holds needs no second look."""
+    event = object.__new__(Event)
+    data = MappingProxyType(json.loads(body)["data"])
+    values = (type, timestamp, conn_id, stream_key, data, id, seq, severity, body)
+    for name, value in zip(_COPIED, values, strict=True):
+        _put(event, name, value)
+    return event
 
 
 def _plain(value: object, depth: int) -> object:

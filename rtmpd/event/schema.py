@@ -6,6 +6,7 @@ is one type. Both schemas of the body fit: the five keys of schema 1, and those 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from .catalogue import EVENT_TYPES
@@ -20,7 +21,7 @@ SCHEMA_2 = ("id", "seq", "severity", "time", "node")
 
 _SHARED: dict[str, Schema] = {
     "timestamp": {"type": "integer", "minimum": 0, "description": "Unix time in seconds at which it happened"},
-    "conn_id": {"type": "string", "pattern": "^(c[0-9]{6,})?$", "description": "the connection, empty if there is none"},
+    "conn_id": {"type": "string", "pattern": "^(c[0-9]{6,})?$", "description": "connection, empty if none"},
     "stream_key": {"type": "string", "description": "app/name without a query, empty if there is none"},
     "id": {"type": "string", "pattern": "^evt_[0-9A-HJKMNP-TV-Z]{26}$", "description": "unique, sorts by time"},
     "seq": {"type": "integer", "minimum": 1, "description": "counts the events of the stream, else of the connection"},
@@ -43,6 +44,11 @@ def document() -> Schema:
         "allOf": [_for_its_type(name) for name in EVENT_TYPES],
         "$defs": {**{name: _event(kind) for name, kind in EVENT_TYPES.items()}, **_shared()},
     }
+
+
+def text() -> str:
+    """The same as JSON with a newline behind it. Never switches."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
 def schema_of(type: str) -> Schema:

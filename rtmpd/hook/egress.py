@@ -157,6 +157,15 @@ class EgressAdapter(HTTPAdapter):
             self.check_literal(urlsplit(request.url or "").hostname or "")
         return self.send(request, stream=True, verify=self._verify, cert=self._cert, proxies=self._proxies)
 
+    def close(self) -> None:
+        """Close the kept connections, now: urllib3 leaves it to the garbage collector, and whoever has a route keeps its
+        pool. What is under way ends as it would."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()  # type: ignore[no-untyped-call]
+
     def pool_of(self, request: requests.PreparedRequest) -> HTTPConnectionPool:
         """The connections that ``exchange`` takes one of. Never switches."""
         pool = self.get_connection_with_tls_context(request, self._verify, proxies=self._proxies, cert=self._cert)
@@ -167,7 +176,7 @@ class EgressAdapter(HTTPAdapter):
         """What requests finds out anew for each request, for those that go to the URL of this one. Raises what
         ``exchange`` raises. Never switches."""
         pool = self.pool_of(request)
-        self.cert_verify(pool, request.url, self._verify, self._cert)
+        self.cert_verify(pool, request.url, self._verify, self._cert)  # type: ignore[no-untyped-call]
         target = self.request_url(request, self._proxies)
         literal = urlsplit(request.url or "").hostname or "" if self._proxies else ""
         return Route(self, pool, target, literal)

@@ -31,6 +31,7 @@ from ..settings import (
     HookSettings,
     HooksSettings,
     RetrySettings,
+    StoreSettings,
 )
 from .build import build_hook
 from .deadletter import DeadLetter
@@ -86,6 +87,7 @@ class HookManager:
         self._index: dict[str, tuple[Lane, ...]] = {}
         self._retiring: dict[Lane, Greenlet[[Lane], None]] = {}
         self._closed = False
+        self._store = settings.store
         self.replace(settings)
 
     def emit(self, type: str, /, *, conn_id: str = "", stream_key: str = "", **data: object) -> None:
@@ -139,7 +141,7 @@ class HookManager:
             delivery=delivery,
         )
         filters = self._compiled([settings])
-        self._open_log([settings])
+        self._open_log([settings], self._store)
         lane = self._lane_builder.lane(hook, settings, self._cap(settings), False, self.events)
         self._install({**self._lanes, hook.id: lane}, filters)
 
@@ -165,20 +167,13 @@ class HookManager:
         if self._closed:
             raise MisuseError("the hooks are closed")
         filters = self._compiled(settings.hooks)
-        self._store = settings.store
-        self._open_log(settings.hooks)
-        built: list[Hook] = []
-        lanes = {id: lane for id, lane in self._lanes.items() if not lane.configured}
-        for wanted in settings.hooks:
-            lane = self._lanes.get(wanted.id)
-            if lane is None or not _same_but_filter(lane.settings, wanted):
-                hook = self._build(wanted, self._clock)
-                built.append(hook)
-                lane = self._lane_builder.lane(hook, wanted, self._cap(wanted), True, self.events)
-            lanes[wanted.id] = lane
+        fresh = self._fresh_lanes(settings)
 
         def commit() -> None:
+            self._bound_log(settings.store)
+            lanes = {id: lane for id, lane in self._lanes.items() if not lane.configured}
             for wanted in settings.hooks:
+                lanes[wanted.id] = fresh.get(wanted.id) or self._lanes[wanted.id]
                 lanes[wanted.id].settings = wanted
             self._concurrency = settings.concurrency
             for lane in lanes.values():
@@ -186,10 +181,26 @@ class HookManager:
             self._install(lanes, filters)
 
         def abort() -> None:
-            for hook in built:
-                hook.close()
+            _close(each.hook for lane in fresh.values() for each in lane.with_follower())
 
         return Change(commit, abort=abort)
+
+    def _fresh_lanes(self, settings: HooksSettings) -> dict[str, Lane]:
+        """Lanes, not started, for those hooks that can not go on with the lane they have. An event log that is needed
+        is opened when nothing else can fail: it stays open."""
+        built: dict[str, Hook] = {}
+        try:
+            for wanted in settings.hooks:
+                lane = self._lanes.get(wanted.id)
+                if lane is None or not lane.configured or not _same_but_filter(lane.settings, wanted):
+                    built[wanted.id] = self._build(wanted, self._clock)
+            self._open_log(settings.hooks, settings.store)
+            fresh = [(built[wanted.id], wanted) for wanted in settings.hooks if wanted.id in built]
+            lane_of, log = self._lane_builder.lane, self.events
+            return {wanted.id: lane_of(hook, wanted, self._cap(wanted), True, log) for hook, wanted in fresh}
+        except BaseException:
+            _close(built.values())
+            raise
 
     def stats(self) -> dict[str, object]:
         """Counts for status pages; ``hooks`` holds those of each hook by its id."""
@@ -265,21 +276,23 @@ class HookManager:
                 return
             gevent.sleep(_POLL_S)
 
-    def _open_log(self, hooks: Iterable[HookSettings]) -> None:
+    def _open_log(self, hooks: Iterable[HookSettings], store: StoreSettings) -> None:
         """Have the log if one of the hooks needs it. Raises StartError at the first time, ConfigError later."""
-        if self.events is not None:
-            if not self.events.reconfigure(self._store):
-                _log.warning("another event store needs a restart", store=self._store.path)
-            return
-        if all(hook.delivery.guarantee_level == GUARANTEE_NONE for hook in hooks):
+        if self.events is not None or all(hook.delivery.guarantee_level == GUARANTEE_NONE for hook in hooks):
             return
         try:
-            self.events = EventLog(self._store, self._clock, self._tell_dropped)
+            self.events = EventLog(store, self._clock, self._tell_dropped)
         except StartError as error:
             if self._lanes:
                 raise ConfigError([Problem("", "store.path", str(error))]) from error
             raise
-        _log.info("event store opened", store=self._store.path, durability=self._store.durability)
+        _log.info("event store opened", store=store.path, durability=store.durability)
+
+    def _bound_log(self, store: StoreSettings) -> None:
+        """Have these bounds of the log, if there is one, from now on."""
+        self._store = store
+        if self.events is not None and not self.events.reconfigure(store):
+            _log.warning("another event store needs a restart", store=store.path)
 
     def recover(self) -> int:
         """Tell the ends of what a crash has cut short; how many. To be called once, before anything else begins.
@@ -374,6 +387,11 @@ class HookManager:
         successor = self._lanes.get(lane.hook.id)
         if successor is not None and successor.feed is lane.feed is not None:
             self._start(successor)
+
+
+def _close(hooks: Iterable[Hook]) -> None:
+    for hook in hooks:
+        hook.close()
 
 
 def _same_but_filter(one: HookSettings, other: HookSettings) -> bool:

@@ -104,7 +104,7 @@ class Outcomes:
         verdict = fault.fault_of(error, self._retryable)
         is_patient = self._health.is_patient and not self.last_call
         delivery.attempts += not (is_patient and verdict == fault.AUTH)
-        if self.last_call and self._feed and delivery.seq and verdict != fault.EVENT:
+        if (self.last_call or self.disabled_by) and self._feed and delivery.seq and verdict != fault.EVENT:
             return False  # unsettled it is left to the log
         if self.disabled_by and not self._feed:  # by another one, while this was under way
             self.bury(delivery, deadletter.DISABLED, str(error))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..event.event import Event
@@ -74,5 +75,9 @@ def time_of(event: Event) -> str:
     digits = event.id[4:14]
     ms = int(digits.translate(_TO_BASE_32), 32) if len(digits) == 10 and _OF_CROCKFORD.issuperset(digits) else -1
     fraction = ms % 1000 if ms // 1000 == event.timestamp else 0
-    moment = datetime.fromtimestamp(min(max(event.timestamp, 0), _LAST_MOMENT_S), UTC)
-    return f"{moment.isoformat()[:19]}.{fraction:03}Z"
+    return f"{_second(event.timestamp)}.{fraction:03}Z"
+
+
+@lru_cache(maxsize=64)  # events come by the thousand in one second
+def _second(timestamp: int) -> str:
+    return datetime.fromtimestamp(min(max(timestamp, 0), _LAST_MOMENT_S), UTC).isoformat()[:19]

@@ -53,6 +53,24 @@ PLAYER = obj(
     "backlog_frames i frames that wait for it",
     "paused b whether it paused",
 )
+RECORDING = obj(
+    "session_id s the session, as in recording_start",
+    "path s the first file, empty before it is open",
+    "open s the name of the file that is open",
+    "age_s n seconds since the recording began",
+    "bytes_written i bytes of all its files",
+    "queued_bytes i bytes that wait for the disk",
+)
+RELAY = obj(
+    "session_id s the session, as in relay_start",
+    "destination s URL without what may be secret",
+    "state s connecting, connected or waiting (to try again)",
+    "age_s n seconds since it was connected, 0 if it is not",
+    "bytes_sent i bytes of media",
+    "frames_dropped i frames that the destination was too slow for",
+    "attempts i attempts that failed in a row",
+    "last_error s what went wrong last, empty if nothing did",
+)
 _STREAM_ROWS = (
     "key s the stream key, app/name",
     "app s application",
@@ -66,6 +84,8 @@ STREAM_WHOLE = obj(
     *_STREAM_ROWS,
     publisher={"oneOf": [PUBLISHER, {"type": "null"}]},
     playing=array(PLAYER, "the first 1000 players"),
+    recordings=array(RECORDING, "what is recorded of it now"),
+    relays=array(RELAY, "where copies of it go now"),
 )
 CONNECTION = obj(
     "conn_id s connection id",

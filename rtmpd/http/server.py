@@ -32,12 +32,19 @@ _log = logger("http")
 _BACKLOG: Final = 64
 _RETRY_S: Final = 0.2
 _LINGER_S: Final = 1.0
+_DRAIN_S: Final = 5.0
 _LINGER_BYTES: Final = 256 * 1024
 _PROBE_S: Final = 1.0
 _PIECE_BYTES: Final = 65536
 _ROOT: Final = 0
 
 Handle = Callable[[Request, Peer], Response]
+
+
+class NoSocket(OSError):
+    """The control socket can not be made. ``key`` is the option to look at."""
+
+    key = "http.socket"
 
 
 class HttpServer:
@@ -49,6 +56,7 @@ class HttpServer:
         self._socket_path = socket_path
         self._handle = handle
         self._listeners: dict[Address | str, _Listener] = {}  # by the address as it is written, or the path
+        self._leaving: set[Greenlet[[], None]] = set()
 
     def start(self) -> list[str]:
         """Listen; the addresses with their real ports, then the path. Raises OSError, with nothing left bound.
@@ -78,8 +86,17 @@ class HttpServer:
                 listener.serve(settings, handle)
             for listener in added.values():
                 listener.start()
+            for listener in removed:
+                listener.close()
 
-        return Change(commit, lambda: _stop(removed), lambda: _stop(added.values()))
+        def retire() -> None:
+            for listener in removed:
+                leaving = gevent.spawn(listener.drain)
+                leaving.name = f"http end {listener.name}"
+                leaving.link(self._leaving.discard)
+                self._leaving.add(leaving)
+
+        return Change(commit, retire, lambda: _stop(added.values()))
 
     @property
     def socket_path(self) -> str:
@@ -88,6 +105,7 @@ class HttpServer:
 
     def stop(self) -> None:
         """Close the listeners and end what is under way. May switch greenlets."""
+        gevent.killall(list(self._leaving))
         _stop(self._listeners.values())
         self._listeners = {}
 
@@ -115,12 +133,23 @@ class _Listener:
         self._greenlet.name = f"http {self.name}"
         self._greenlet.start()
 
+    def drain(self) -> None:
+        """``close`` has been called: let the requests that are under way have their answers, but not for ever."""
+        try:
+            gevent.joinall(list(self._connections), timeout=_DRAIN_S)
+        finally:
+            gevent.killall(list(self._connections))
+
     def stop(self) -> None:
-        """A path is removed only if it is still ours: another daemon may have taken it."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-        self._sock.close()
+        self.close()
         gevent.killall(list(self._connections))
+
+    def close(self) -> None:
+        """Accept no more. A path is removed only if it is still ours: another daemon may have taken it. Never
+        switches."""
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
+        self._sock.close()
         try:
             if self._path and os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
@@ -308,7 +337,7 @@ def _bound_path(path: str) -> Any:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, f"can not make the control socket {path}: {error.strerror or error}") from None
+        raise NoSocket(error.errno, f"can not make the control socket {path}: {error.strerror or error}") from None
     return sock
 
 

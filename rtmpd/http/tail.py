@@ -62,11 +62,16 @@ class Tail:
     def __init__(
         self, subscribe: Callable[[Offer], Callable[[], None]], most_listeners: int, queue_events: int
     ) -> None:
-        self.subscribe = subscribe
+        self._subscribe = subscribe
         self._most = most_listeners
         self._queue_events = queue_events
         self._listeners: list[Listener] = []
         self._unsubscribe: Callable[[], None] | None = None
+
+    def limit(self, most_listeners: int, queue_events: int) -> None:
+        """Have these bounds from now on; whoever listens keeps the queue that it has. Never switches."""
+        self._most = most_listeners
+        self._queue_events = queue_events
 
     def listen(self, types: list[str], streams: list[str], count: int, wait_s: float) -> Iterator[bytes]:
         """The events from now on in the form of ``text/event-stream``: ``count`` of them (0: no end), for ``wait_s``
@@ -76,7 +81,7 @@ class Tail:
         listener = Listener(types, streams, self._queue_events)
         self._listeners.append(listener)
         if self._unsubscribe is None:
-            self._unsubscribe = self.subscribe(self._offer)
+            self._unsubscribe = self._subscribe(self._offer)
         return _Pieces(self, listener, count, wait_s)
 
     def forget(self, listener: Listener) -> None:

@@ -46,6 +46,8 @@ _SERVER = Group("Server", (
     gauge("rtmp_publishers", "Streams that have a publisher", "publishers"),
     gauge("rtmp_players", "Players, those that wait for a publisher included", "players"),
     gauge("rtmp_streams", "Streams, with a publisher or without", "streams"),
+    counter("rtmp_config_reloads_total", "Reloads of the configuration, applied or rejected",
+            "config_reloads.{result}", "result"),
     counter("rtmp_connections_accepted_total", "Connections since the start", "connections_accepted"),
     counter("rtmp_received_bytes_total", "Bytes received from clients", "bytes_in"),
     counter("rtmp_sent_bytes_total", "Bytes sent to clients", "bytes_out"),
@@ -78,6 +80,14 @@ _STREAMS = Group("Streams (with per_stream = yes)", (
             "stream.{stream_key}.bytes_in", "stream_key"),
 ))  # fmt: skip
 
+_OUTPUTS = Group("Outputs", (
+    gauge("rtmp_recordings", "Streams that are recorded", "outputs.recordings"),
+    counter("rtmp_recorded_bytes_total", "Bytes of recordings that were written", "outputs.recorded_bytes"),
+    gauge("rtmp_relays", "Copies of streams for other servers, those that wait to try again too", "outputs.relays"),
+    gauge("rtmp_relays_connected", "Those of them that are connected", "outputs.relays_connected"),
+    counter("rtmp_relayed_bytes_total", "Bytes of media sent to other servers", "outputs.relayed_bytes"),
+))  # fmt: skip
+
 _PROCESS = Group("Process", (
     counter("process_cpu_seconds_total", "CPU time of the process", "process.cpu_seconds"),
     gauge("rtmp_process_cpu_percent", "CPU of the process in percent of one processor", "process.cpu_percent"),
@@ -96,7 +106,7 @@ _PROCESS = Group("Process", (
     counter("rtmp_metrics_failures_total", "Readings of metrics that failed, which is an error of ours", ""),
 ))  # fmt: skip
 
-GROUPS = (_EVENTS, _LANES, _SERVER, _APPS, _STREAMS, _PROCESS)
+GROUPS = (_EVENTS, _LANES, _SERVER, _APPS, _STREAMS, _OUTPUTS, _PROCESS)
 
 #: Every metric by its name, in the order of the documentation.
 METRICS: Mapping[str, Metric] = MappingProxyType(

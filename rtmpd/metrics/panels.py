@@ -48,6 +48,10 @@ ROWS = (
         Panel("Streams that are published", "short", ("rtmp_app_publishers",), "app"),
         Panel("Bytes sent", "Bps", ("rtmp_app_sent_bytes_total",), "app"),
     )),
+    Row("Outputs", (
+        Panel("Recordings and relays", "short", ("rtmp_recordings", "rtmp_relays", "rtmp_relays_connected")),
+        Panel("Bytes recorded and relayed", "Bps", ("rtmp_recorded_bytes_total", "rtmp_relayed_bytes_total")),
+    )),
     Row("Events and hooks", (
         Panel("Events", "cps", ("rtmp_events_generated_total",), "event_type"),
         Panel("Executions by status", "cps", ("rtmp_hook_executions_total",), "status"),

@@ -83,11 +83,23 @@ def _added(total: float, before: float) -> float:
     return round(added, 6)
 
 
+def totals(registry: Registry) -> Mapping[str, float]:
+    """What the counters have counted, by path."""
+    return Payload(registry, {}).totals
+
+
 class StatsdPusher:
-    """Sends what ``registry`` has every ``statsd_interval_s``. ``start`` and ``stop`` once each."""
+    """Sends what ``registry`` has every ``statsd_interval_s``. ``start`` and ``stop`` once each. Of the totals ``sent``
+    only what comes on top is sent."""
 
     def __init__(
-        self, settings: MetricsSettings, registry: Registry, clock: Clock, log: Log, hostname: str | None = None
+        self,
+        settings: MetricsSettings,
+        registry: Registry,
+        clock: Clock,
+        log: Log,
+        hostname: str | None = None,
+        sent: Mapping[str, float] | None = None,
     ) -> None:
         assert settings.statsd is not None
         self._address = settings.statsd
@@ -99,7 +111,7 @@ class StatsdPusher:
         self._flushes = registry.counter("rtmp_statsd_flushes_total")
         self._client: StatsClient | TCPStatsClient | None = None
         self._resolved_at = 0.0
-        self._sent: dict[str, float] = {}
+        self.sent = sent or {}
         self._greenlet: Greenlet[[], None] | None = None
 
     def start(self) -> None:
@@ -133,7 +145,7 @@ class StatsdPusher:
     def push(self) -> bool:
         """Send one reading; false if it was not possible, and then what its counters have counted is in the next one;
         its timings are gone. May switch greenlets."""
-        payload = Payload(self._registry, self._sent)
+        payload = Payload(self._registry, self.sent)
         try:
             self._send(payload)
         except (OSError, UnicodeError) as error:  # the latter is what a name that no DNS can have raises
@@ -142,7 +154,7 @@ class StatsdPusher:
             protocol = self._settings.statsd_protocol
             self._log.warning("metrics not sent", statsd=self._address, protocol=protocol, error=error)
             return False
-        self._sent = payload.totals
+        self.sent = payload.totals
         self._flushes.add("ok")
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from .. import __version__
@@ -11,7 +12,7 @@ from ..event.event import Emit
 from ..log import logger
 from ..metrics import prometheus
 from ..metrics.registry import Reading, Registry
-from ..metrics.statsd import StatsdPusher
+from ..metrics.statsd import StatsdPusher, totals
 from ..metrics.window import Peak
 from ..settings import AlertSettings, Levels, MetricsSettings
 from .lag import LagMeter
@@ -61,14 +62,12 @@ class Instruments:
 
         def retire() -> None:
             if metrics_differ:
-                self._stop_pushing()
-                self._start_pushing()
+                self._push_elsewhere()
             assert self._monitor is not None
+            self._monitor.stop()
             self._monitor.configure(_with_limits(alerts, most_connections))
             if alerts.enabled:
                 self._monitor.start()
-            else:
-                self._monitor.stop()
 
         return Change(commit, retire)
 
@@ -79,10 +78,16 @@ class Instruments:
         if self._monitor is not None and self._alerts.enabled:
             self._monitor.start()
 
-    def _start_pushing(self) -> None:
+    def _start_pushing(self, sent: Mapping[str, float] | None = None) -> None:
         if self._metrics.statsd is not None:
-            self._pusher = StatsdPusher(self._metrics, self.registry, self._clock, logger("metrics"))
+            self._pusher = StatsdPusher(self._metrics, self.registry, self._clock, logger("metrics"), sent=sent)
             self._pusher.start()
+
+    def _push_elsewhere(self) -> None:
+        """Go on where the last pusher has ended, so that nothing is counted twice; without one from now on."""
+        old = self._pusher
+        self._stop_pushing()
+        self._start_pushing(totals(self.registry) if old is None else old.sent)
 
     def _stop_pushing(self) -> None:
         if self._pusher is not None:

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import gevent
 from gevent import Greenlet
+from gevent.event import Event
 
 from ..clock import Clock
 from ..event.event import Emit
@@ -67,7 +67,7 @@ def peak_window_s(settings: AlertSettings) -> float:
 
 
 class Monitor:
-    """``start`` and ``stop`` once each."""
+    """Watches from ``start`` to ``stop``, which may follow each other more than once."""
 
     def __init__(self, settings: AlertSettings, sources: Sources, system: System, emit: Emit, clock: Clock) -> None:
         self._settings = settings
@@ -81,35 +81,35 @@ class Monitor:
         self._hooks: dict[str, Peak] = {}
         self._alerts: dict[tuple[str, str], Alert] = {}
         self._greenlet: Greenlet[[], None] | None = None
+        self._ends = Event()
 
     def configure(self, settings: AlertSettings) -> None:
-        """Go on with these settings; alerts that are raised stay so until their value is under the new threshold. May
-        switch greenlets."""
-        self._disks.stop()
+        """Have these settings from the next ``start``; alerts that are raised stay so until their value is under the
+        new threshold. Never switches."""
         self._settings = settings
         self._timing = Timing.of(settings)
         self._disks = Disks(settings.disk_paths, settings.interval_s)
-        self._disks.start()
 
     def start(self) -> None:
         """Begin to watch. Never switches."""
         if self._greenlet is not None:
             return
         self._disks.start()
+        self._ends.clear()
         self._greenlet = Greenlet(self._run)
         self._greenlet.name = "monitor"
         self._greenlet.start()
 
     def stop(self) -> None:
-        """Watch no more; alerts that are raised stay so. May switch greenlets."""
+        """Watch no more; alerts that are raised stay so, and what a look has found is told. May switch greenlets."""
         self._disks.stop()
         if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
+            greenlet, self._greenlet = self._greenlet, None
+            self._ends.set()
+            greenlet.join()
 
     def _run(self) -> None:
-        while True:
-            gevent.sleep(self._settings.interval_s)
+        while not self._ends.wait(self._settings.interval_s):
             try:
                 self.look()
             except Exception:  # noqa: BLE001  a bug here must not end all alerts

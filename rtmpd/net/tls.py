@@ -23,7 +23,8 @@ def server_context(cert: str, key: str) -> ssl.SSLContext:
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(f"the certificate {cert} with the key {key} can not be used: {error}") from None
+        text = f"the certificate {cert} with the key {key} can not be used: {error}"
+        raise StartError(text, key="server.tls_cert") from None
     return context
 
 

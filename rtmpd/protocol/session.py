@@ -88,13 +88,14 @@ class ServerSession:
     ``message_streams`` bounds how many the client may create.
     """
 
-    __slots__ = ("_limits", "_message_streams", "_next_msid", "_streams", "connected")
+    __slots__ = ("_limits", "_message_streams", "_next_msid", "_reconnects", "_streams", "connected")
 
     def __init__(self, limits: AmfLimits, message_streams: int) -> None:
         self._limits = limits
         self._message_streams = message_streams
         self._streams: dict[int, _MessageStream] = {}
         self._next_msid = 1
+        self._reconnects = False
         self.connected = False
 
     def receive(self, message: Message) -> list[Notice]:
@@ -131,6 +132,7 @@ class ServerSession:
         """The client gets what it asked for."""
         if isinstance(asked, ConnectAsked):
             self.connected = True
+            self._reconnects = asked.request.capabilities.can_reconnect
             answer = status.connect_result(asked.transaction, asked.request.capabilities)
             return [Reply(CSID_COMMAND, answer)]
         begin = Reply(CSID_CONTROL, user_control(STREAM_BEGIN, asked.msid))
@@ -180,6 +182,15 @@ class ServerSession:
             Reply(CSID_CONTROL, user_control(STREAM_EOF, msid)),
             Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.UnpublishNotify", text, details=name)),
         ]
+
+    def ask_to_reconnect(self, tc_url: str, description: str) -> list[Reply]:
+        """Ask the client to come back, to ``tc_url`` or, if that is "", to where it is; nothing if it never said that
+        it can. Source: Enhanced RTMP v2, Reconnect Request."""
+        if not self._reconnects:
+            return []
+        where = {"tcUrl": tc_url} if tc_url else {}
+        code = "NetConnection.Connect.ReconnectRequest"
+        return [Reply(CSID_COMMAND, status.on_status(0, "status", code, description, **where))]
 
     # --- NetConnection --------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Activity:
         self.players[asked.msid] = Playing(self._connection, self._context, asked)
         self._begun(PLAY, asked.msid, verdict)
         self.role = self.role or "subscriber"
-        self._gather()
+        self.gather()
 
     def stop_publishing(self, msid: int, reason: str, clean: bool) -> None:
         """End the publish of a message stream, if there is one."""
@@ -136,10 +136,11 @@ class Activity:
         if len(self.publishers) == 1:
             (publishing,) = self.publishers.values()
             peer.before_wait = publishing.stream.idle
-        self._gather()
+        self.gather()
 
-    def _gather(self) -> None:
-        """Read a publisher no more often than its stream is sent on: each wake-up costs."""
+    def gather(self) -> None:
+        """Read a publisher no more often than its stream is sent on: each wake-up costs. To be called too when the
+        streams have got another flush policy."""
         streams = [publishing.stream for publishing in self.publishers.values()]
         gather_s = streams[0].gather_s if len(streams) == 1 and not self.players else 0.0
         self._connection.peer.transport.gather_s = gather_s

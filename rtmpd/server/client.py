@@ -46,6 +46,9 @@ class Moving(Protocol):
     def moved(self) -> tuple[int, int, int]:
         """Bytes received, bytes sent and frames dropped since the last call."""
 
+    def gather(self) -> None:
+        """Follow the flush policies of the streams that are published."""
+
 
 class Client(Protocol):
     """``address`` and ``port`` are the client's, ``app`` and ``flash_ver`` what it said in connect,

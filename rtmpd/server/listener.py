@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from dataclasses import replace
 from typing import Any, Final
 
 from gevent.hub import get_hub
@@ -43,10 +44,16 @@ class Listener:
             self._sock = _bound(host, port, backlog)
         except OSError as error:
             hint = "; another server may be using it" if error.errno == errno.EADDRINUSE else ""
-            raise StartError(f"can not listen on {self.address}: {error.strerror or error}{hint}") from None
+            key = "server.tls_listen" if self.address.tls else "server.listen"
+            raise StartError(f"can not listen on {self.address}: {error.strerror or error}{hint}", key=key) from None
         self._sock.setblocking(False)
         self.address = Address(host, self._sock.getsockname()[1], self.address.tls)
         return self.address
+
+    def secure(self, tls_context: ssl.SSLContext | None) -> None:
+        """Have clients speak TLS, or not, from now on, with this certificate. Never switches."""
+        self.tls_context = tls_context
+        self.address = replace(self.address, tls=tls_context is not None)
 
     def resize(self, backlog: int) -> None:
         """Have the kernel queue so many clients from now on. Never switches."""

@@ -77,7 +77,7 @@ class Publishing:
         self.report = MediaReport(context, self.conn_id, self.stream)
         self._audio = self.report.audio
         self._video = self.report.video
-        self._vitals = PublishVitals(context, self.conn_id, self.session_id, self.stream, self._started_at)
+        self._vitals: PublishVitals | None = None
         self._quality: Quality | None = None
         self._watch_quality()
 
@@ -105,24 +105,25 @@ class Publishing:
     def media(self, message: Message) -> None:
         """One audio, video or data message."""
         payload = message.payload
+        timestamp = message.timestamp
         if message.type_id == VIDEO:
             track = self._video_track
             track.packets += 1
             track.bytes += len(payload)
-            if track.last <= message.timestamp < track.due and payload and payload[0] & TYPE_BITS != KEY_BITS:
-                track.last = message.timestamp
+            if track.last <= timestamp < track.due and payload and payload[0] & TYPE_BITS != KEY_BITS:
+                track.last = timestamp
             elif self._quality is not None:
-                self._quality.turn(track, message.timestamp, payload)
+                self._quality.turn(track, timestamp, payload)
             if not payload.startswith(self._video.ordinary):
                 self._look_at_video(payload)
         elif message.type_id == AUDIO:
             track = self._audio_track
             track.packets += 1
             track.bytes += len(payload)
-            if track.last <= message.timestamp < track.due:
-                track.last = message.timestamp
+            if track.last <= timestamp < track.due:
+                track.last = timestamp
             elif self._quality is not None:
-                self._quality.turn(track, message.timestamp, payload)
+                self._quality.turn(track, timestamp, payload)
             if not payload.startswith(self._audio.ordinary):
                 self._look_at_audio(payload)
         else:
@@ -152,6 +153,8 @@ class Publishing:
         if self._quality is not None:
             self._quality.judge()
             self._quality.silent(int((now - self._last_media_at) * 1000))
+        if self._vitals is None:
+            self._vitals = PublishVitals(self._context, self.conn_id, self.session_id, self.stream, self._started_at)
         self._vitals.look(now, self._last_media_at, self.total_bytes, self.audio_packets + self.video_packets)
 
     def _watch_quality(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import lru_cache
 from typing import Final
 
 from ..codec.quality import Monitor, Thresholds
@@ -12,9 +13,10 @@ from .context import Context
 
 _ASKED: Final = tuple(field.name for field in fields(Thresholds))
 _SILENT_MS: Final = 1000
-_BATCH: Final = 16  # samples, which only a stream faster than real time brings within a second
+_BATCH: Final = 32  # samples, which only a stream faster than real time brings within a second
 
 
+@lru_cache(maxsize=4)
 def _thresholds(settings: QualitySettings) -> Thresholds:
     return Thresholds(**{name: getattr(settings, name) for name in _ASKED})
 
@@ -30,13 +32,13 @@ class Quality:
         self._conn_id = conn_id
         self._stream_key = stream_key
         self._meter = Meter(audio, video)
-        self._monitor = Monitor()
+        self._monitor: Monitor | None = None  # from the first sample on: many a publish is over before
         self._samples: list[Sample] = []
         self._follow(context.quality)
 
     def _follow(self, settings: QualitySettings) -> None:
         self._settings = settings
-        self._asked = _thresholds(settings)
+        self._asked: Thresholds | None = None
         self._meter.tune(int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
 
     def turn(self, track: Track, timestamp: int, payload: bytes) -> None:
@@ -51,6 +53,12 @@ class Quality:
         """Tell what there is to tell. Called about once a second."""
         if self._settings is not self._context.quality:
             self._follow(self._context.quality)
+        if not self._samples:
+            return
+        if self._monitor is None:
+            self._monitor = Monitor()
+        if self._asked is None:
+            self._asked = _thresholds(self._settings)
         for sample in self._samples:
             for finding in self._monitor.judge(sample, self._asked):
                 self._context.emit(finding.type, conn_id=self._conn_id, stream_key=self._stream_key, **finding.data)
@@ -59,8 +67,6 @@ class Quality:
     def stop(self) -> None:
         """Judge what has come, and no more."""
         self.judge()
-        self._meter.audio.reset()
-        self._meter.video.reset()
 
     def silent(self, silent_ms: int) -> None:
         """Nothing has come for this long."""

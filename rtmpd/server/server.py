@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import gevent
 
@@ -26,7 +27,7 @@ class Server:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._listeners: dict[Address, Listener] = {}  # by the address as it is written
+        self._listeners: dict[Address, Listener] = {}  # by ``_place``
         self._watch = Watch(context)
 
     def start(self) -> list[Address]:
@@ -48,25 +49,26 @@ class Server:
         addresses go on until then. Connections stay, whatever they came through. Raises StartError. Never
         switches."""
         tls: ssl.SSLContext | None = None
-        if any(address.tls for address in settings.listen):
+        if settings.has_tls:
             tls = server_context(settings.tls.cert, settings.tls.key)
-        kept = {address: self._listeners[address] for address in settings.listen if address in self._listeners}
+        wanted = {_place(address): address for address in settings.listen}
+        kept = {place: self._listeners[place] for place in wanted if place in self._listeners}
         added: dict[Address, Listener] = {}
         try:
-            for address in settings.listen:
-                if address not in kept:
-                    added[address] = Listener(address, self._context, tls if address.tls else None)
-                    added[address].bind(settings.backlog)
+            for place, address in wanted.items():
+                if place not in kept:
+                    added[place] = Listener(address, self._context, tls if address.tls else None)
+                    added[place].bind(settings.backlog)
         except BaseException:
             _stop(added.values())
             raise
 
         def commit() -> None:
             self._context.server = settings
-            removed = [listener for address, listener in self._listeners.items() if address not in kept]
-            self._listeners = {address: kept.get(address) or added[address] for address in settings.listen}
-            for address, listener in kept.items():
-                listener.tls_context = tls if address.tls else None
+            removed = [listener for place, listener in self._listeners.items() if place not in kept]
+            self._listeners = {place: kept.get(place) or added[place] for place in wanted}
+            for place, listener in kept.items():
+                listener.secure(tls if wanted[place].tls else None)
                 listener.resize(settings.backlog)
             for listener in added.values():
                 listener.start()
@@ -77,6 +79,8 @@ class Server:
     def stop(self, drain_s: float) -> None:
         """Accept no more, let clients leave by themselves for ``drain_s``, then end the rest:
         publishers first, so that players are told. May switch greenlets."""
+        if not self._context.draining:
+            self._ask_to_reconnect()
         self._context.draining = True
         _stop(self._listeners.values())
         self._listeners = {}
@@ -89,6 +93,19 @@ class Server:
         self._watch.stop()
         self._context.crew.close()
 
+    def _ask_to_reconnect(self) -> None:
+        """Have clients that can move leave by themselves, so that the drain ends soon and they lose little."""
+        settings = self._context.server
+        if not settings.ask_to_reconnect:
+            return
+        asked = 0
+        for client in list(self._context.connections.values()):
+            replies = client.session.ask_to_reconnect(settings.reconnect_url, "The server is stopping.")
+            client.send(replies)
+            asked += bool(replies)
+        if asked:
+            _log.info("clients asked to reconnect", connections=asked, url=settings.reconnect_url or None)
+
     def _end(self, connections: list[Client]) -> None:
         """Have these end, and wait a moment until they have."""
         for connection in connections:
@@ -99,6 +116,12 @@ class Server:
         deadline = self._context.clock.monotonic() + seconds
         while not condition() and self._context.clock.monotonic() < deadline:
             gevent.sleep(_POLL_S)
+
+
+def _place(address: Address) -> Address:
+    """What a listener is known by: its address as it is written. A port that begins or ceases to be one for TLS is the
+    same; free ports are not."""
+    return replace(address, tls=False) if address.port else address
 
 
 def _stop(listeners: Iterable[Listener]) -> None:

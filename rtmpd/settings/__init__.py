@@ -27,6 +27,8 @@ from .access import (
     TokenSettings,
 )
 from .alerts import AlertSettings, Levels
+from .daemon import CORE_AS_IS, CORE_NO, CORE_YES, DaemonSettings
+from .debug import DebugSettings
 from .hooks import (
     AUDIT_ALL,
     AUDIT_FAILURES,
@@ -90,6 +92,9 @@ __all__ = [
     "AUDIT_FAILURES",
     "CONFLICT_REJECT",
     "CONFLICT_REPLACE",
+    "CORE_AS_IS",
+    "CORE_NO",
+    "CORE_YES",
     "DURABILITY_FULL",
     "DURABILITY_NORMAL",
     "DURABILITY_OFF",
@@ -136,6 +141,8 @@ __all__ = [
     "AuditSettings",
     "AuthSettings",
     "BodySettings",
+    "DaemonSettings",
+    "DebugSettings",
     "DeliverySettings",
     "FilterSettings",
     "HookSettings",
@@ -181,3 +188,5 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     http: ApiSettings = field(default_factory=ApiSettings)
+    debug: DebugSettings = field(default_factory=DebugSettings)
+    daemon: DaemonSettings = field(default_factory=DaemonSettings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .access import MODE_OPEN, TokenSettings
+from .output import OutputSettings
 
 FLUSH_IMMEDIATE = "immediate"
 FLUSH_AUDIO_WAITS = "audio-waits"
@@ -61,7 +62,7 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AppSettings:
+class AppSettings(OutputSettings):
     """One application (the ``app`` of connect), or the defaults of all.
 
     ``flush`` is a ``FLUSH_*`` word, ``flush_window_ms`` the window of ``window`` and the cap of
@@ -125,7 +126,9 @@ class AppsSettings:
 class ServerSettings:
     """Listeners and what every connection is told. ``chunk_size_bytes`` is the one we send with.
     ``park_idle_players`` ends the greenlet of a player that only listens (less memory, same
-    behaviour). The configuration files are looked at every ``watch_config_s``. ``drain_s`` is how long a stop waits for connections to end by themselves."""
+    behaviour). The configuration files are looked at every ``watch_config_s``. ``drain_s`` is how long a stop waits for
+    connections to end by themselves; with ``ask_to_reconnect`` clients that can are asked to reconnect then, to
+    ``reconnect_url`` ("": to where they are)."""
 
     listen: tuple[Address, ...] = (Address(),)
     tls: TlsSettings = field(default_factory=TlsSettings)
@@ -135,3 +138,10 @@ class ServerSettings:
     park_idle_players: bool = True
     watch_config_s: float = 5.0
     drain_s: float = 5.0
+    ask_to_reconnect: bool = True
+    reconnect_url: str = ""
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether there is an address for RTMPS."""
+        return any(address.tls for address in self.listen)

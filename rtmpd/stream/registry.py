@@ -18,6 +18,7 @@ from ..settings import CONFLICT_REPLACE, AppsSettings
 from .flush import Load
 from .stream import Publisher, Stream
 from .subscriber import Subscriber
+from .tap import Tap
 
 
 class _Reservation(NamedTuple):
@@ -138,8 +139,8 @@ class Registry:
         stream.attach(subscriber)
         return stream
 
-    def part(self, stream: Stream, subscriber: Subscriber) -> None:
-        """Detach a player."""
+    def part(self, stream: Stream, subscriber: Subscriber | Tap) -> None:
+        """Detach a player or an output."""
         stream.detach(subscriber)
 
     def close(self) -> None:

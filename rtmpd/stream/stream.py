@@ -23,6 +23,7 @@ from .flush import FlushPolicy, Load
 from .frame import Frame
 from .gop import GopCache
 from .subscriber import Subscriber
+from .tap import Tap
 
 _MASK32 = 0xFFFFFFFF
 _RESUME_GAP_MS = 40
@@ -59,6 +60,7 @@ class Stream:
         self.created_at = clock.monotonic()
         self.publisher: Publisher | None = None
         self.subscribers: set[Subscriber] = set()
+        self.outputs: set[Tap] = set()
         self._clock = clock
         self._load = load
         self._on_empty = on_empty
@@ -89,8 +91,12 @@ class Stream:
 
     @property
     def is_empty(self) -> bool:
-        """Neither publisher nor player, nor a publisher that may yet come back."""
-        return not self.live and not self.subscribers
+        """Neither publisher nor player nor output, nor a publisher that may yet come back."""
+        return not self.live and not self._attached
+
+    @property
+    def _attached(self) -> bool:
+        return bool(self.subscribers or self.outputs)
 
     @property
     def live(self) -> bool:
@@ -107,7 +113,7 @@ class Stream:
         self.publisher = publisher
         self.flush()
         self._gop.clear()
-        self._resuming = resumes and bool(self.subscribers) and self._last_frame_at > 0
+        self._resuming = resumes and self._attached and self._last_frame_at > 0
         self._shift = 0
         if not resumes:
             for subscriber in tuple(self.subscribers):
@@ -120,7 +126,7 @@ class Stream:
         self.flush()
         self.publisher = None
         grace_s = self.settings.publisher_grace_s
-        if clean or not grace_s or not self.subscribers:
+        if clean or not grace_s or not self._attached:
             self._end()
         else:
             self._grace_timer = get_hub().loop.timer(grace_s)
@@ -135,8 +141,9 @@ class Stream:
         self._stop_grace()
         self._gop.clear()
         self._last_frame_at = 0.0
-        for subscriber in tuple(self.subscribers):
-            subscriber.watcher.unpublished()
+        watchers = [one.watcher for one in self.subscribers] + [one.watcher for one in self.outputs]
+        for watcher in watchers:
+            watcher.unpublished()
         if self.is_empty:
             self._on_empty(self)
 
@@ -230,6 +237,17 @@ class Stream:
     def attach(self, subscriber: Subscriber) -> None:
         """A player joins, beginning with what the GOP cache holds."""
         self.subscribers.add(subscriber)
+        self._join(subscriber)
+
+    def open_output(self, tap: Tap) -> None:
+        """An output hears from now on what becomes of the stream; media follows with ``feed``."""
+        self.outputs.add(tap)
+
+    def feed(self, tap: Tap) -> None:
+        """Media for an output, beginning with what the GOP cache holds; ``pause`` ends it."""
+        self._join(tap)
+
+    def _join(self, subscriber: Subscriber | Tap) -> None:
         self.flush()
         burst = self._gop.joining(self._last_timestamp) if self.live else []
         wait = self.live and self._gop.has_video and not self._gop.frames
@@ -245,23 +263,26 @@ class Stream:
         burst = [f for f in self._gop.joining(self._last_timestamp) if f.flags & HEADER and f.flags & subscriber.wants]
         subscriber.join(self._group_for(subscriber), burst, wait and self._gop.has_video)
 
-    def pause(self, subscriber: Subscriber) -> None:
-        """Send nothing more until ``rejoin``; the player stays."""
+    def pause(self, subscriber: Subscriber | Tap) -> None:
+        """Send nothing more until ``rejoin``; the player or output stays."""
         self.flush()
         subscriber.leave()
         self._drop_empty_groups()
 
-    def detach(self, subscriber: Subscriber) -> None:
-        """A player leaves."""
-        self.subscribers.discard(subscriber)
+    def detach(self, subscriber: Subscriber | Tap) -> None:
+        """A player or an output leaves."""
+        if isinstance(subscriber, Tap):
+            self.outputs.discard(subscriber)
+        else:
+            self.subscribers.discard(subscriber)
         subscriber.leave()
         self._drop_empty_groups()
-        if not self.subscribers:
+        if not self._attached:
             self.give_up()  # nobody is left to be kept for a publisher that may return
         if self.is_empty:
             self._on_empty(self)
 
-    def _group_for(self, subscriber: Subscriber) -> Group:
+    def _group_for(self, subscriber: Subscriber | Tap) -> Group:
         key = (subscriber.chunk_size, subscriber.msid, subscriber.wants)
         for group in self._groups:
             if (group.chunk_size, group.msid, group.wants) == key:

@@ -16,6 +16,7 @@ from ..clock import Clock
 from ..codec.frame import AUDIO, HEADER, NOT_CACHED, VIDEO, classify, codec_name
 from ..codec.metadata import strip_set_data_frame
 from ..errors import EndedByServer, UrlError
+from ..net.link import Link
 from ..protocol.command import amf0_body
 from ..protocol.constants import AUDIO as AUDIO_MESSAGE
 from ..protocol.constants import DATA_AMF0, DATA_AMF3
@@ -23,7 +24,7 @@ from ..protocol.constants import VIDEO as VIDEO_MESSAGE
 from ..protocol.flv import file_header, tag
 from ..protocol.message import Message
 from ..protocol.url import RtmpUrl, parse_url
-from .link import Link, report_every_second, run, seconds
+from .link import report_every_second, run, seconds
 
 _FLAGS_OFFSET: Final = 4
 

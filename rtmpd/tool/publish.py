@@ -20,6 +20,7 @@ from ..clock import Clock
 from ..codec.frame import AUDIO, HEADER, NOT_CACHED, VIDEO, classify
 from ..codec.metadata import ON_METADATA, SET_DATA_FRAME, data_name
 from ..errors import MediaError, RtmpdError, UrlError
+from ..net.link import Link
 from ..protocol.amf0 import encode
 from ..protocol.chunk import append_chunks
 from ..protocol.constants import AUDIO as AUDIO_MESSAGE
@@ -29,7 +30,7 @@ from ..protocol.flv import FlvReader
 from ..protocol.message import Message
 from ..protocol.source import Buffer
 from ..protocol.url import RtmpUrl, parse_url
-from .link import Link, report_every_second, run, seconds
+from .link import report_every_second, run, seconds
 from .timeline import Pacer, Timeline
 
 _WRITE_BYTES: Final = 65536

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtmpd.codec import quality
 from rtmpd.codec.quality import METRICS, Finding, Monitor, Thresholds
 from rtmpd.codec.quality_meter import PERIOD_MS, Meter, Sample, Track
 from rtmpd.codec.quality_window import CLEARED, RAISED, Alert, Level, Window
@@ -284,6 +285,24 @@ def test_headers_are_not_frames() -> None:
     assert (last.video.frames, last.video.keyframes) == (last.video.at_ms // 40 + 1 if last.video.at_ms else 0, 5)
 
 
+# --- short cuts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("metric", "parts", "asked"), ALERTS, ids=[case[0] for case in ALERTS])
+def test_short_cuts_change_nothing(
+    metric: str, parts: list[Part], asked: Thresholds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of tracks that just go on, and not to ask the rules of a calm sample."""
+    asked = replace(asked, warm_up_s=0.0, window_s=4.0)
+    stream = list(messages(*parts))
+    taken, found = list(samples(stream)), watch(stream, asked)
+    careful = new_meter()
+    careful._smooth_ms = -1
+    assert list(samples(stream, careful)) == taken
+    monkeypatch.setattr(quality, "_is_calm", lambda state, asked: False)
+    assert watch(stream, asked) == found != []
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 
@@ -291,8 +310,8 @@ def test_a_window_has_no_rate_until_it_is_full_and_then_that_of_its_length_alone
     window = Window()
     rates: list[tuple[float, float] | None] = []
     for second in range(30):
-        window.add(second * 1000, 25 * second, 100 * min(second, 15) + 10 * max(0, second - 15), 10_000)
-        rates.append(window.rates(10_000))
+        total_bytes = 100 * min(second, 15) + 10 * max(0, second - 15)
+        rates.append(window.rates(second * 1000, 25 * second, total_bytes, 10_000))
     assert rates[:9] + rates[10::10] + rates[-1:] == [None] * 9 + [(25, 100), (25, 55), (25, 10)]
 
 

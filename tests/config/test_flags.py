@@ -41,17 +41,28 @@ def test_the_last_of_two_equal_flags_wins(read: Read) -> None:
     [
         (("-t",), "test"), (("--test",), "test"), (("-T",), "dump"), (("-V",), "version"), (("-version",), "version"),
         (("--version",), "version"), (("-version=true",), "version"), (("--print-defaults",), "print_defaults"),
+        (("--print-schema",), "print_schema"),
         (("-h",), "help"), (("-help",), "help"), (("--help",), "help"),
     ],
 )  # fmt: skip
 def test_what_is_asked_for_is_known_by_each_of_its_names(words: tuple[str, ...], name: str) -> None:
     command_line = flags.parse(words)
-    asked = {n for n in ("test", "dump", "version", "print_defaults", "help") if getattr(command_line, n)}
+    switches = ("test", "dump", "version", "print_defaults", "print_schema", "help")
+    asked = {switch for switch in switches if getattr(command_line, switch)}
     assert asked == {name} and not command_line.problems
 
 
 def test_a_switch_can_be_switched_off() -> None:
-    assert flags.parse(["-version=false", "-f"]) == flags.CommandLine()
+    assert flags.parse(["-version=false", "-daemon=false"]) == flags.CommandLine()
+
+
+@pytest.mark.parametrize(
+    ("words", "background"),
+    [([], False), (["-d"], True), (["--daemon"], True), (["--daemon", "-f"], False), (["-foreground"], False)],
+)
+def test_the_last_word_on_the_background_wins(read: Read, words: list[str], background: bool) -> None:
+    assert read("", *words).settings.daemon.background is background
+    assert read("[daemon]\nbackground = yes", *words).settings.daemon.background is (background or not words)
 
 
 def test_the_configuration_file_is_named_by_c_or_config() -> None:
@@ -59,7 +70,7 @@ def test_the_configuration_file_is_named_by_c_or_config() -> None:
     assert flags.parse(["--config=b.ini"]).config == "b.ini"
 
 
-@pytest.mark.parametrize("word", ["-tls-lsten", "-list", "-ca.ini", "-tT", "--daemon", "-x", "---listen"])
+@pytest.mark.parametrize("word", ["-tls-lsten", "-list", "-ca.ini", "-tT", "--demon", "-x", "---listen"])
 def test_there_are_no_abbreviations_and_no_bundles(word: str) -> None:
     (complaint,) = complaints(word)
     assert complaint.startswith(f"{word}: no such flag; ")
@@ -82,9 +93,9 @@ def test_a_value_may_begin_with_a_dash() -> None:
 
 def test_parts_that_do_not_exist_yet_say_so() -> None:
     assert complaints("-record-all", "-record-dir", "x", "--relay-to=rtmp://h/a", "-srt-listen", ":1") == [
-        "-record-all: recording is not part of this version yet",
-        "-record-dir: recording is not part of this version yet",
-        "--relay-to: relaying is not part of this version yet",
+        "-record-all: recording is set up in the configuration file, [apps]",
+        "-record-dir: recording is set up in the configuration file, [apps]",
+        "--relay-to: relaying is set up in the configuration file, [apps]",
         "-srt-listen: SRT is not offered by rtmpd",
     ]
 

@@ -17,6 +17,7 @@ from rtmpd.settings import (
     Address,
     AlertSettings,
     ApiSettings,
+    DaemonSettings,
     AppSettings,
     AuthSettings,
     BodySettings,
@@ -61,6 +62,7 @@ def test_every_field_of_the_settings_has_its_option() -> None:
     assert {f.name for f in fields(MetricsSettings)} == fields_set_by(sections["metrics"])
     assert {f.name for f in fields(AlertSettings)} == fields_set_by(sections["alerts"])
     assert {f.name for f in fields(ApiSettings)} == fields_set_by(sections["http"])
+    assert {f.name for f in fields(DaemonSettings)} == fields_set_by(sections["daemon"])
     assert {f.name for f in fields(HooksSettings)} - {"hooks", "store", "audit"} <= fields_set_by(sections["hooks"])
     for_tests = {"staged_events", "staged_bytes", "pages"}
     assert {f.name for f in fields(StoreSettings)} - for_tests == fields_set_by(sections["store"])
@@ -89,9 +91,16 @@ def test_the_printed_defaults_are_the_defaults(read: Read) -> None:
 
 
 def set_defaults(text: str) -> str:
-    """The file with the keys of its sections set, its commented subsections left out."""
+    """The file with the keys of its sections set, its commented subsections left out; an example is no default."""
     without_subsections = re.sub(r"(?ms)^#\[\[.*?(?=^\[|\Z)", "", text)
-    return re.sub(r"(?m)^#(?=\w+ =)", "", without_subsections)
+    rows, section = [], ""
+    for row in without_subsections.splitlines():
+        if header := re.fullmatch(r"\[(\w+)\]", row):
+            section = header[1]
+        if (key := re.match(r"#(\w+) = ", row)) and spec().option(section, key[1]).example:
+            row = f"#{key[1]} = " + (spec().option(section, key[1]).default or '""')
+        rows.append(re.sub(r"^#(?=\w+ =)", "", row))
+    return "\n".join(rows) + "\n"
 
 
 def test_the_printed_defaults_can_be_set(read: Read) -> None:
@@ -134,4 +143,10 @@ def test_the_manual_has_a_row_for_every_key_of_every_section() -> None:
     rows = re.findall(r"^\| `(\w+)` \|.*\| (?:on reload|after a restart) \|", manual(), re.MULTILINE)
     inherits = sum(len(s.many.options) for s in spec().sections.values() if s.many and s.many.inherits)
     assert len(rows) == len(every_option()) - inherits
-    assert "| `flush_window` | duration, 1ms to 2s | `50ms` | after a restart |" in manual()
+    assert "| `flush_window` | duration, 1ms to 2s | `50ms` | on reload |" in manual()
+    assert "| `attempt_log` | number, 100 to 10000000 | `100000` | after a restart |" in manual()
+
+
+def test_the_sample_says_what_takes_a_restart() -> None:
+    marked = set(re.findall(rf"(?m)^# {sample.RESTART}\n#(\w+) = ", sample.sample()))
+    assert marked == {option.key for _, option in every_option() if option.reload == "restart"}

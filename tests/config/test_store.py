@@ -40,7 +40,9 @@ def test_the_flags_are_enough(read: Read, tmp_path: Path) -> None:
     words = ("--hook-webhook", "publish_start=http://a/", "--hook-delivery-guarantee", "at-least-once")
     loaded = read("", *words, "--hook-store", f"{tmp_path}/log.db")
     assert loaded.settings.hooks.store.path == f"{tmp_path}/log.db"
-    assert loaded.settings.hooks.hooks[0].delivery.guarantee_level == "at-least-once"
+    (hook,) = loaded.settings.hooks.hooks
+    assert (hook.delivery.guarantee_level, hook.retry.max_attempts) == ("at-least-once", 1000)
+    assert read("", *words, "--hook-retry-max-attempts", "3").settings.hooks.hooks[0].retry.max_attempts == 3
 
 
 def test_without_such_a_hook_nothing_is_made(read: Read, tmp_path: Path) -> None:

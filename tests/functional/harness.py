@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests import contract
 from tests.functional import ledger
 from tests.functional.child import Child, ErrorType, free_port, is_listening, rtmpd, wait_until
 
@@ -24,7 +25,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 class Daemon:
     """``rtmpd`` on a free port, until the context ends: then it must stop with status 0 on SIGTERM, and
-    its events must balance (see ``ledger.py``).
+    its events must balance (see ``ledger.py``) and be what the catalogue says (``contract.py``).
 
     ``ini`` is written to a file and given with ``-c``; ``arguments`` are appended to the command line;
     ``env`` is added to its environment.
@@ -70,6 +71,8 @@ class Daemon:
                 assert "Traceback" not in self.log(), f"an error escaped: {self.child.describe()}"
                 faults = ledger.faults(self.events)
                 assert not faults, "the events do not balance:\n" + "\n".join(faults)
+                faults = contract.faults(self.events)
+                assert not faults, "events are not what the catalogue says:\n" + "\n".join(faults)
         finally:
             self.child.close()
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
+from tests import contract
 from tests.functional.child import ErrorType
+
+JSON_TYPES = ("application/json", "application/json; charset=utf-8")
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,11 @@ class Post:
 
 @dataclass
 class Receiver:
-    """Keeps every POST and answers it with ``status``; with ``hang`` it answers none until the end."""
+    """Keeps every POST and answers it with ``status``; with ``hang`` it answers none until the end. ``port`` 0 is any."""
 
     status: int = 200
     hang: bool = False
+    port: int = 0
     posts: list[Post] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,7 +54,7 @@ class Receiver:
                 """Nothing on stderr."""
 
         self._released = released
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -62,3 +68,11 @@ class Receiver:
         self._released.set()
         self._server.shutdown()
         self._server.server_close()
+        if kind is None:
+            faults = contract.faults(self.events())
+            assert not faults, "\n".join(faults)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Of every POST that is an event as rtmpd writes it (schema 1 or 2, alone or in a batch)."""
+        bodies = [json.loads(post.body) for post in self.posts if post.headers.get("content-type") in JSON_TYPES]
+        return [event for body in bodies for event in body.get("events", [body]) if "type" in event]

@@ -10,7 +10,9 @@ import pytest
 
 from rtmpd.clock import Clock, FakeClock
 from rtmpd.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
+from rtmpd.event.event import Event
 from rtmpd.hook.manager import HookManager
+from rtmpd.hook.redelivery import again
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
 
 from .waiting import until
@@ -568,3 +570,10 @@ def test_unknown_errors_of_the_family_are_the_events(managed):
     manager.register(hook, retry=QUICK)
     manager.emit("publish_start")
     until(lambda: about(manager)["dead"] == {"refused": 1})
+
+
+def test_a_second_try_says_so_in_the_environment_of_a_script():
+    event = Event("publish_start", 0, stream_key="live/a", id="evt_1")
+    first, second = event.as_env(), again(event, 2, "timeout").as_env()
+    assert second == {**first, "RTMP_ATTEMPT": "2", "RTMP_REDELIVERED": "timeout"}
+    assert "RTMP_REDELIVERED" not in again(event, 2, "").as_env()

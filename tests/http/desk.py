@@ -245,7 +245,7 @@ class Desk:
     def _stream(self, key: str) -> Facts:
         if key != "live/a":
             raise KeyError(key)
-        return {**STREAM, "playing": [PLAYER]}
+        return {**STREAM, "playing": [PLAYER], "recordings": [], "relays": []}
 
     def _connections(self, after: str, limit: int) -> Page:
         numbers = range(int(after[1:]) + 1 if after[1:].isdecimal() else 1, self.connections + 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -31,9 +33,27 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
         house.finish()
 
 
+@pytest.fixture
+def logs() -> Iterator[None]:
+    """The log as it was, whatever was set."""
+    root, ours = logging.getLogger(), logging.getLogger("rtmpd")
+    before, levels = list(root.handlers), (root.level, ours.level)
+    yield
+    for handler in [handler for handler in root.handlers if handler not in before]:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> TlsSettings:
     """A certificate for localhost, made for this run."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(home: Path) -> TlsSettings:
+    """A new certificate for localhost, and its key, as files in ``home``."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -48,7 +68,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> TlsSettings:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    home = tmp_path_factory.mktemp("tls")
     (home / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     (home / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))

@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import gevent
@@ -21,6 +22,7 @@ from rtmpd.settings import (
     AccessSettings,
     Address,
     AlertSettings,
+    ApiSettings,
     AppSettings,
     AppsSettings,
     LimitSettings,
@@ -28,6 +30,7 @@ from rtmpd.settings import (
     ServerSettings,
     Settings,
 )
+from tests import contract
 from tests.functional import ledger
 from tests.integration.client import Client, Raw, audio, keyframe
 
@@ -90,7 +93,7 @@ class LogKeeper(logging.Handler):
 
 class Running:
     """A started house. ``limits``, ``app`` (the defaults of every application), ``named`` and
-    ``server`` override the settings; ``client`` and ``raw`` make clients that ``finish`` closes."""
+    ``server`` override the settings, or ``settings`` are all of them; ``client`` and ``raw`` make clients that ``finish`` closes."""
 
     def __init__(
         self,
@@ -103,6 +106,8 @@ class Running:
         metrics: dict[str, Any] | None = None,
         alerts: dict[str, Any] | None = None,
         listen: tuple[Address, ...] = (Address("127.0.0.1", 0),),
+        http: dict[str, Any] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self._baseline = descriptors(), greenlets()
         self._clients: list[Client | Raw] = []
@@ -112,13 +117,14 @@ class Running:
         self._log_level = logger.level
         logger.setLevel(logging.INFO)
         logger.addHandler(self._log)
-        settings = Settings(
+        settings = settings or Settings(
             server=ServerSettings(listen=listen, **(server or {})),
             limits=LimitSettings(**(limits or {})),
             apps=AppsSettings(default=AppSettings(**(app or {})), **(apps or {})),
             metrics=MetricsSettings(**(metrics or {})),
             alerts=AlertSettings(**({"enabled": False} if alerts is None else alerts)),
             access=AccessSettings(**(access or {})),
+            http=ApiSettings(**({"socket": ""} | (http or {}))),
         )
         self.house = House(settings)
         self.house.context.watch_period_s = WATCH_PERIOD_S
@@ -126,6 +132,12 @@ class Running:
         self.addresses = self.house.start()
         self.address = self.addresses[0]
         self.expected_tracebacks = 0
+
+    def change(self, **slices: Any) -> None:
+        """Have these slices of the settings instead, as a reload does."""
+        change = self.house.prepare(replace(self.house.settings, **slices))
+        change.commit()
+        change.retire()
 
     # --- clients --------------------------------------------------------------------------------
 
@@ -254,7 +266,8 @@ class Running:
             logger = logging.getLogger("rtmpd")
             logger.removeHandler(self._log)
             logger.setLevel(self._log_level)
-        faults = ledger.faults([json.loads(event.json()) for event in self._recorder.events])
+        told = [json.loads(event.json()) for event in self._recorder.events]
+        faults = ledger.faults(told) + contract.faults(told)
         assert not faults, "\n".join(faults)
         tracebacks = [record for record in self._log.records if record.exc_info]
         assert len(tracebacks) == self.expected_tracebacks, [str(record.exc_info) for record in tracebacks]

@@ -418,7 +418,7 @@ def test_rules_can_be_replaced_while_sessions_go_on_and_questions_are_pending(st
         pending = house.client()
         msid = ask(pending, "publish", "a")
         waits_for(house, pending)
-        house.house.replace_access(AccessSettings(), AppsSettings(default=AppSettings(**BY_TOKEN)))
+        house.change(access=AccessSettings(), apps=AppsSettings(default=AppSettings(**BY_TOKEN)))
         refused = house.client()
         asked = ask(refused, "publish", "b")
         refused.wait_end()

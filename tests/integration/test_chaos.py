@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 
 import gevent
 import pytest
 
 from rtmpd.errors import ConnectionLost
+from rtmpd.event.event import Event
+from rtmpd.event.pairing import STOP_TYPES, begins, ends
 from rtmpd.protocol import constants
 from rtmpd.protocol.control import user_control
 from rtmpd.protocol.message import Message
@@ -115,6 +118,18 @@ class Monkey:
         client.transport.shutdown_writing()
 
 
+def assert_every_beginning_has_its_one_end(events: list[Event]) -> None:
+    """By the table that finds what a crash has cut short. Only the server goes on."""
+    parts = [(event.type, event.conn_id, event.stream_key, event.data) for event in events]
+    begun = Counter(key for part in parts if (key := begins(*part)))
+    ended = Counter(key for part in parts if (key := ends(*part)))
+    assert [key.partition(" ")[0] for key in (begun - ended).elements()] == ["server_start"]
+    assert not ended - begun
+    once = {key: count for key, count in begun.items() if not key.startswith("stream_create")}
+    assert set(once.values()) == {1}
+    assert all(event.data["reason"] for event in events if event.type in STOP_TYPES - {"stream_delete"})
+
+
 @pytest.mark.parametrize("park", [True, False], ids=["parked", "unparked"])
 @pytest.mark.parametrize("policy", ["reject", "replace"])
 @pytest.mark.parametrize("flush", ["audio-waits", "adaptive"])
@@ -136,4 +151,5 @@ def test_whatever_clients_do_the_events_balance_and_nothing_is_left(
     house.close_clients()
     assert house.of("publish_start")
     assert house.of("play_start")
+    assert_every_beginning_has_its_one_end(house.events)
     house.check_service()

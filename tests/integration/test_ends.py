@@ -167,7 +167,8 @@ def test_a_stop_of_the_server_tells_players_and_ends_everybody(start: Start) -> 
     publisher.wait_end()
     assert "NetStream.Play.UnpublishNotify" in player.codes()
     reasons = {e.type: e.data["reason"] for e in house._recorder.events if "reason" in e.data}
-    assert reasons == dict.fromkeys(("publish_stop", "play_stop", "connection_close"), "server_stop")
+    ended = dict.fromkeys(("publish_stop", "play_stop", "connection_close"), "server_stop")
+    assert reasons == {**ended, "server_stop": "stop"}
 
 
 def test_media_behind_the_end_of_its_publish_is_a_violation_and_nothing_more(start: Start) -> None:

@@ -138,18 +138,18 @@ def test_the_monitor_tells_of_a_publish_and_is_silent_behind_its_end(start: Star
 
 def test_the_monitor_follows_settings_that_change_under_a_publish(start: Start) -> None:
     house = start()
-    house.house.replace_quality(QualitySettings(enabled=False))
+    house.change(quality=QualitySettings(enabled=False))
     publisher, msid = published(house)
     send_seconds(publisher, msid, range(13), sound=False)
     publishing = next(iter(house.connection(publisher).publishers))
     wait_until(lambda: publishing.video_packets > 13 * 25, "all of it has come")
     assert not house.of("quality_alert")
-    house.house.replace_quality(QualitySettings(missing_after_s=3.0))
+    house.change(quality=QualitySettings(missing_after_s=3.0))
     wait_until(lambda: publishing._quality is not None, "the watch has seen it")
     publisher.headers(msid)
     send_seconds(publisher, msid, range(13, 18), sound=False)
     assert house.wait_event("quality_alert", metric="missing_audio").data["threshold"] == 3.0
-    house.house.replace_quality(QualitySettings(missing_after_s=0.0))
+    house.change(quality=QualitySettings(missing_after_s=0.0))
     send_seconds(publisher, msid, range(18, 20), sound=False)
     assert house.wait_event("quality_alert", metric="missing_audio", state="cleared").data["severity"] == "warning"
 

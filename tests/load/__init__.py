@@ -30,4 +30,18 @@ module         holds
 ``report``     medians, tables, JSON, Markdown
 ``cli``        the command line
 =============  ==============================================================================
+
+``scripts/bench hooks`` measures how events are accepted and delivered. There the daemon's half runs in a driver of our
+own, which calls ``HookManager.emit`` as the server does; the receivers share no code with it.
+
+================  ===========================================================================
+module            holds
+================  ===========================================================================
+``hooks``         the trials and their command line
+``hook_job``      what the driver is asked to do
+``hook_driver``   a HookManager with one hook, and an emitter
+``hook_sink``     an HTTP receiver that checks every event
+``hook_worker``   a worker that checks every event
+``hook_check``    the checker of both: loss, duplicates, order, delay
+================  ===========================================================================
 """

@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import report
+from . import events, hooks, report
 from .report import Group
 from .rig import Rig, TrialFailed, raise_descriptor_limit
 from .servers import NGINX, NGINX_PACKAGES, RTMPD, RTMPD_FLUSH, Contender, Server, ServerFailed, nginx_module
-from .trials import TRIALS, Options
+from .trials import TRIALS, Options, Trial
 
 EX_PROBLEMS = 1
 EX_USAGE = 2
@@ -28,6 +28,7 @@ class Step:
     """One trial of one contender; it is repeated in every round."""
 
     group: Group
+    trial: Trial
     contender: Contender
     options: Options
 
@@ -37,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     parsed = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Measures rtmpd against Debian's nginx-rtmp on this machine and prints tables.",
-        epilog="trials: " + "; ".join(f"{trial.name}: {trial.title}" for trial in TRIALS.values()),
+        epilog="trials: "
+        + "; ".join(f"{trial.name}: {trial.title}" for trial in TRIALS.values())
+        + ". Events and their hooks: scripts/bench hooks --help",
     )
     parsed.add_argument("trial", nargs="*", type=_trial, metavar="TRIAL", help="what to measure; default all")
     parsed.add_argument("--only", choices=("rtmpd", "nginx"), help="measure just one of the two")
@@ -102,7 +105,7 @@ def plan(arguments: argparse.Namespace) -> tuple[list[Group], list[Step]]:
             usual = [NGINX, *(arguments.policies if trial.policies else [RTMPD])]
             rivals = list(trial.contenders) or usual
             wanted = [each for each in rivals if arguments.only in (None, each.program)]
-            steps += [Step(group, each, replace(base, players=size)) for each in wanted]
+            steps += [Step(group, trial, each, replace(base, players=size)) for each in wanted]
     return groups, steps
 
 
@@ -134,13 +137,17 @@ def _carry_out(step: Step, cpu: int) -> dict[str, float]:
         gc.collect()
         gc.disable()
         try:
-            return step.group.trial.run(rig, step.options)
+            return step.trial.run(rig, step.options)
         finally:
             gc.enable()
 
 
 def main() -> int:
     """Exit status 0: everything measured and verified; 1: something failed, or was lost or corrupt."""
+    if sys.argv[1:2] == ["hooks"]:
+        return hooks.main(sys.argv[2:])
+    if sys.argv[1:2] == ["events"]:
+        return events.main(sys.argv[2:])
     arguments = parser().parse_args()
     if arguments.only != "rtmpd" and nginx_module() is None:
         print(

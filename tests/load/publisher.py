@@ -18,6 +18,9 @@ FLAT_OUT_BATCH = 16
 FLAT_OUT_BATCHES = 8
 """Calls in a row before the generator looks at its players again."""
 
+GIVE_UP_S = 10.0
+"""How much longer than asked it may take until that counts as stuck."""
+
 MAX_PENDING = PHASES - FLAT_OUT_BATCH
 """Messages that may wait for room in the socket; their bytes are used again PHASES messages later."""
 
@@ -155,6 +158,16 @@ class Publisher:
             self._write([memoryview(self._flat_message()) for _ in range(count)])
         if not self._pending:
             self._watch_writable(True)
+
+    def pump_for(self, seconds: float) -> None:
+        """Send flat out for a time."""
+        deadline = time.monotonic() + seconds
+
+        def over() -> bool:
+            self.pump()
+            return time.monotonic() >= deadline or bool(self.client.failure)
+
+        self._loop.run(over, seconds + GIVE_UP_S)
 
     def _mixed_message(self) -> bytearray:
         profile = self._profile

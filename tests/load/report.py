@@ -9,13 +9,30 @@ import statistics
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from .audience import Figures
 from .servers import NGINX
-from .trials import PROBLEMS, Trial
+from .trials import PROBLEMS
 
 BEGIN = "<!-- bench: begin -->"
 END = "<!-- bench: end -->"
+
+
+class Trial(Protocol):
+    """What a table has to know of a trial (``trials.Trial``)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def compared(self) -> tuple[str, ...]: ...
+
+    @property
+    def subject(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -65,7 +82,7 @@ def cell(values: list[float]) -> str:
 def rows(group: Group) -> list[list[str]]:
     """The table of one group, its heading first."""
     compare = NGINX.name in group.rounds and len(group.rounds) > 1
-    heading = ["server"]
+    heading = [group.trial.subject]
     for column in group.trial.columns:
         heading.append(column)
         if compare and column in group.trial.compared:
@@ -106,24 +123,29 @@ def markdown(groups: list[Group], about: str) -> str:
     return "\n\n".join(blocks)
 
 
-def rewrite(page: Path, text: str) -> None:
+def rewrite(page: Path, text: str, begin_mark: str = BEGIN, end_mark: str = END) -> None:
     """Put ``text`` between the two marks of a page; raises ValueError if they are not there."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.read_text().partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise ValueError(f"{page} has no {BEGIN} ... {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        raise ValueError(f"{page} has no {begin_mark} ... {end_mark}")
+    page.write_text(f"{before}{begin_mark}\n\n{text}\n\n{end_mark}{after}")
 
 
 def about(rounds: int, seconds: float, servers: str) -> str:
     """When, where and how, in a sentence or two."""
+    return (
+        f"{where(servers)} Median (least-greatest) of {rounds} interleaved round{'s' if rounds > 1 else ''} with "
+        f"windows of {seconds:g} s; MB is 10^6 bytes."
+    )
+
+
+def where(servers: str) -> str:
+    """The day and the machine."""
     day = time.strftime("%Y-%m-%d")
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return (
-        f"Measured on {day}: {os.cpu_count()} processors ({_processor()}), Linux {platform.release()}, {python}, "
-        f"{servers}. Median (least-greatest) of {rounds} interleaved round{'s' if rounds > 1 else ''} with windows "
-        f"of {seconds:g} s; MB is 10^6 bytes."
-    )
+    machine = f"{os.cpu_count()} processors ({_processor()}), Linux {platform.release()}, {python}"
+    return f"Measured on {day}: {machine}, {servers}."
 
 
 def _processor() -> str:

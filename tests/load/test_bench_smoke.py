@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .events import SINKS
 from .report import BEGIN, END
 from .servers import ROOT, RTMPD, RTMPD_FLUSH
 from .trials import PROBLEMS
@@ -46,10 +47,20 @@ def test_no_message_is_lost_reordered_or_corrupt_with_any_flush_policy(tmp_path:
         assert {name: figures[name] for name in PROBLEMS} == dict.fromkeys(PROBLEMS, 0)
 
 
+def test_the_delay_of_events_is_measured_at_every_sink(tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "tests.load", "events", "--players", "3", "--seconds", "1", "--json", str(output)]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    figures = json.loads(output.read_text())
+    assert figures["events"] > 50
+    assert all(figures[f"{sink} p50 ms"] > -1 and not figures[f"{sink} missing"] for sink in SINKS)
+
+
 def test_every_other_trial_measures_something_and_writes_its_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    trials = ("ingest", "maxrate", "churn", "handshakes", "idle")
+    trials = ("ingest", "maxrate", "churn", "handshakes", "idle", "monitor", "monitor-live")
     small = ("--seconds", "0.3", "--idle-players", "5", "--markdown", str(page))
     measured = bench(tmp_path, *trials, *small)
     assert tuple(measured) == trials

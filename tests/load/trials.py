@@ -5,7 +5,6 @@ A figure that is named in ``PROBLEMS`` has to be 0; everything else is only repo
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ from functools import partial
 
 from .audience import Audience, Figures, percentile_ms
 from .client import Client, Role
+from .monitor import PUBLISHERS, flat_out, in_real_time
 from .process import server_has_closed
-from .publisher import Publisher
+from .publisher import GIVE_UP_S, Publisher
 from .rig import INFLIGHT, Rig, Used
-from .servers import RTMPD, RTMPD_UNWATCHED, Contender, Server
+from .servers import RTMPD, Contender
 
 MAXRATE_PLAYERS = 10
 MAXRATE_AHEAD = 128
@@ -25,8 +25,6 @@ CHURN_PER_S = 100
 CHURN_CLOSE_S = 0.05
 SLOW_RECEIVE_BUFFER_BYTES = 4096
 SLOW_TIMEOUT_S = 45.0
-MONITOR_TURN_S = 0.1
-GIVE_UP_S = 10.0
 
 PROBLEMS = ("lost", "duplicated", "reordered", "corrupt", "wrong timestamp", "without header", "miscounted", "failed")
 
@@ -43,7 +41,8 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """``columns`` are the figures shown, ``compared`` those of them whose ratio to nginx is shown too.
-    ``policies`` says whether every flush policy is tried, ``contenders`` who takes part instead of the usual ones."""
+    ``policies`` says whether every flush policy is tried, ``contenders`` who takes part instead of the usual ones,
+    ``subject`` what is compared."""
 
     name: str
     title: str
@@ -52,6 +51,7 @@ class Trial:
     compared: tuple[str, ...]
     policies: bool = False
     contenders: tuple[Contender, ...] = ()
+    subject: str = "server"
 
 
 def _generator(used: Used) -> Figures:
@@ -110,9 +110,9 @@ def ingest(rig: Rig, options: Options) -> Figures:
     """One publisher flat out, nobody plays."""
     publisher = rig.publisher()
     publisher.start_flat_out(FLAT_OUT_BYTES)
-    _pump_for(rig, publisher, options.seconds / 4)
+    publisher.pump_for(options.seconds / 4)
     used, sent = rig.meter(), publisher.sent_bytes
-    _pump_for(rig, publisher, options.seconds)
+    publisher.pump_for(options.seconds)
     spent = used()
     sent_mb = (publisher.sent_bytes - sent) / 1e6
     return {
@@ -125,29 +125,13 @@ def ingest(rig: Rig, options: Options) -> Figures:
 
 
 def monitor(rig: Rig, options: Options) -> Figures:
-    """The usual live stream flat out, nobody plays, by turns to this server and to one with the quality monitor off:
-    what the monitor costs. Turns are short, so that both see the same noise of the machine."""
-    with Server(RTMPD_UNWATCHED, min(os.sched_getaffinity(rig.server.pid))) as server, Rig(server) as unwatched:
-        sides = [(each, each.publisher()) for each in (rig, unwatched)]
-        for side, publisher in sides:
-            publisher.start_mixed_flat_out()
-            _pump_for(side, publisher, options.seconds / 8)
-        meters = [(side.meter(), publisher.media_s) for side, publisher in sides]
-        for turn in range(max(2, int(options.seconds / MONITOR_TURN_S))):
-            for side, publisher in sides if turn % 2 else sides[::-1]:
-                _pump_for(side, publisher, MONITOR_TURN_S)
-        watched_ms, unwatched_ms = (
-            used().server_cpu_s * 1000 / max(1e-9, publisher.media_s - before_s)
-            for (used, before_s), (_, publisher) in zip(meters, sides, strict=True)
-        )
-        failed = any(publisher.client.failure for _, publisher in sides)
-    return {
-        "CPU ms/media s": watched_ms,
-        "CPU ms/media s, off": unwatched_ms,
-        "cost %": (watched_ms / max(1e-9, unwatched_ms) - 1) * 100,
-        "failed": float(failed),
-        **_generator(meters[0][0]()),
-    }
+    """The quality monitor on and off, flat out."""
+    return flat_out(rig, options.seconds)
+
+
+def monitor_live(rig: Rig, options: Options) -> Figures:
+    """The quality monitor on and off, in real time: longer, as there is less to measure."""
+    return in_real_time(rig, 3 * options.seconds)
 
 
 def maxrate(rig: Rig, options: Options) -> Figures:
@@ -161,7 +145,7 @@ def maxrate(rig: Rig, options: Options) -> Figures:
         return MAXRATE_AHEAD - (publisher.sequence - first - audience.slowest_messages(FLAT_OUT_BYTES))
 
     publisher.start_flat_out(FLAT_OUT_BYTES, allowed)
-    _pump_for(rig, publisher, options.seconds)
+    publisher.pump_for(options.seconds)
     sending = used()
     publisher.stop()
     rig.settle(audience.players)
@@ -175,16 +159,6 @@ def maxrate(rig: Rig, options: Options) -> Figures:
         **audience.faults(publisher.sequence),
         **_generator(sending),
     }
-
-
-def _pump_for(rig: Rig, publisher: Publisher, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-
-    def over() -> bool:
-        publisher.pump()
-        return time.monotonic() >= deadline or bool(publisher.client.failure)
-
-    rig.loop.run(over, seconds + GIVE_UP_S)
 
 
 def slow(rig: Rig, options: Options) -> Figures:
@@ -334,6 +308,7 @@ FANOUT_COLUMNS = (
     "generator cores", "generator late ms",
 )  # fmt: skip
 SESSION_COLUMNS = ("set-up p50 ms", "set-up p99 ms", "sessions/s", "generator cores")
+MONITOR_COLUMNS = ("CPU ms/media s", "CPU ms/media s, off", "cost %", "generator cores")
 SLOW_COLUMNS = (
     "video p99 ms without", "video p99 ms with", "dropped", "after s", "RSS growth MB", "generator cores",
     "generator late ms",
@@ -354,7 +329,15 @@ TRIALS = {
             "monitor",
             "the quality monitor on and off, a usual stream flat out",
             monitor,
-            ("CPU ms/media s", "CPU ms/media s, off", "cost %", "generator cores"),
+            MONITOR_COLUMNS,
+            (),
+            contenders=(RTMPD,),
+        ),
+        Trial(
+            "monitor-live",
+            f"the quality monitor on and off, {PUBLISHERS} usual streams in real time",
+            monitor_live,
+            MONITOR_COLUMNS,
             (),
             contenders=(RTMPD,),
         ),

@@ -10,6 +10,7 @@ import pytest
 from rtmpd.errors import CommandError, LimitReached, StreamBusy, StreamNotFound
 from rtmpd.protocol import notice, status
 from rtmpd.protocol.amf0 import DEFAULT_LIMITS, UNDEFINED, EcmaArray, decode_all, encode
+from rtmpd.protocol.client import ClientSession, ReconnectAsked
 from rtmpd.protocol.command import Capabilities
 from rtmpd.protocol.constants import (
     AGGREGATE,
@@ -32,6 +33,7 @@ from rtmpd.protocol.control import read_user_control
 from rtmpd.protocol.message import Message
 from rtmpd.protocol.notice import ConnectAsked, MediaArrived, PlayAsked, PublishAsked, Reply, Violation
 from rtmpd.protocol.session import ServerSession
+from rtmpd.protocol.url import parse_url
 
 
 class Client:
@@ -563,3 +565,22 @@ def test_no_message_stream_number_is_too_hostile(hostile: float) -> None:
     client = publishing()
     assert client.says("deleteStream", None, hostile) == []
     assert isinstance(client.hears(Message(AUDIO, b"x", 0, 1))[0], MediaArrived)
+
+
+@pytest.mark.parametrize("tc_url", ["", "rtmp://other.example/live"])
+def test_our_own_client_follows_a_reconnect_request(tc_url: str) -> None:
+    client, server = ClientSession(), ServerSession(DEFAULT_LIMITS, 4)
+    assert server.ask_to_reconnect(tc_url, "why") == []
+    [connect] = client.connect(parse_url("rtmp://localhost/live/a"), reconnects=True)
+    [connect_asked] = server.receive(connect.message)
+    assert isinstance(connect_asked, ConnectAsked)
+    for reply in server.accept(connect_asked):
+        client.receive(reply.message)
+    [request] = server.ask_to_reconnect(tc_url, "why")
+    assert client.receive(request.message) == [ReconnectAsked(tc_url, "why")]
+
+
+def test_a_client_that_can_not_reconnect_is_not_asked() -> None:
+    client = Client()
+    client.says("connect", {"app": "live", "capsEx": 14.0})
+    assert client.session.ask_to_reconnect("", "why") == []

@@ -13,6 +13,7 @@ import gevent.event
 import pytest
 
 from rtmpd.clock import Clock, FakeClock
+from rtmpd.net import link
 from rtmpd.net.peer import Peer
 from rtmpd.net.transport import RawSocket, Transport
 from rtmpd.protocol.amf0 import DEFAULT_LIMITS, encode
@@ -21,7 +22,7 @@ from rtmpd.protocol.message import Message
 from rtmpd.protocol.notice import ConnectAsked, MediaArrived, PublishAsked, PublishEnded, Reply
 from rtmpd.protocol.session import ServerSession
 from rtmpd.protocol.url import parse_url
-from rtmpd.tool import link, play, publish
+from rtmpd.tool import play, publish
 from rtmpd.tool.play import Tally
 
 from .conftest import AUDIO, VIDEO, clip, tags_of, until

@@ -53,6 +53,7 @@ from ..fault import EVENT, fault_of, retry_after_s
 from ..format import BatchEncoder, Form, Terms, terms_of
 from ..negotiation import Ask, FixedTerms
 from ..oauth2 import OAuth2Signer
+from ..redelivery import ERROR
 from ..schema import Body, tries_of
 from ..signing import Signer
 
@@ -90,7 +91,7 @@ class _Request(NamedTuple):
     """What goes out, to the hook's URL."""
 
     method: str
-    headers: Mapping[str, str]
+    headers: MutableMapping[str, str]
     content: bytes | None
 
 
@@ -303,7 +304,7 @@ class WebhookHook:
 
     def _post(self, request: _Request, most_bytes: int) -> _Answer:
         """The answer. Sent once more, at once, when a kept connection turned out to be closed by the
-        receiver without a byte of an answer: that is no failure of theirs."""
+        receiver without a byte of an answer: that is no failure of theirs, but it may have read the request."""
         route = self._route
         if route is None:
             route = self._route = self._adapter.route_of(self._template)
@@ -314,6 +315,7 @@ class WebhookHook:
             reused = route.pool.num_connections == opened
             if not (reused and isinstance(root_of(error), _STALE)):
                 raise
+        request.headers.setdefault("X-RTMP-Redelivered", ERROR)
         return self._exchange(route, request, most_bytes)
 
     def _exchange(self, route: Route, request: _Request, most_bytes: int) -> _Answer:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from ...errors import StartError, StoreFault, StoreFull
-from .schema import TABLES, VERSION, Batch, DeadRow, LaneRow, Loaded, Page, Row, SessionRow
+from .schema import TABLES, UNSAVED, VERSION, Batch, DeadRow, GapRow, LaneRow, Loaded, Page, Row, SessionRow
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "off": "OFF"}
 _PAGE_BYTES = 1 << 20
 _SCAN_ROWS = 50_000  # a page looks at no more than these, so that no call takes long
 _COLLECT_ROWS = 1000
+
+_R = TypeVar("_R", Row, DeadRow, SessionRow)
 
 
 class Database:
@@ -30,6 +35,7 @@ class Database:
         self.path = path
         self._durability = durability
         self._pages = pages
+        self.is_sound = True  # false after a fault, until all has been written once more
         self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -74,22 +80,33 @@ class Database:
         with _Reported(self._connection):
             query = self._connection.execute
             meta = dict(query("SELECT key, value FROM meta").fetchall())
+            if not meta.get("clean", 1):
+                query("UPDATE lane SET suspects = ?", (UNSAVED,))
             last = query("SELECT max(seq) FROM event").fetchone()[0] or 0
-            lanes = [LaneRow(*row) for row in query("SELECT id, read, numbered, settled, pending FROM lane")]
+            lanes = [LaneRow(*row) for row in query("SELECT * FROM lane")]
             sessions = [SessionRow(*row) for row in query("SELECT * FROM session ORDER BY id DESC")]
             query("INSERT OR REPLACE INTO meta VALUES ('clean', 0)")
         last = max([last, meta.get("last_seq", 0), *(lane.read for lane in lanes)])
-        return Loaded(last, lanes, sessions, meta.get("alive_at", 0.0), bool(meta.get("clean", 1)))
+        return Loaded(last, lanes, sessions, meta.get("alive_at", 0.0))
 
     def commit(self, batch: Batch) -> None:
         """Write it all or nothing."""
-        with _Transaction(self._connection):
+        try:
+            self._write(batch)
+        except UnicodeEncodeError:  # a name with half a character in it; it must not stop all the others
+            self._write(_encodable(batch))
+
+    def _write(self, batch: Batch) -> None:
+        with _Transaction(self):
             write = self._connection.executemany
+            if batch.may_be_written:
+                write("DELETE FROM dead WHERE lane = ? AND seq = ?", [(row.lane, row.seq) for row in batch.dead])
+                gaps = [(row.lane, row.from_seq, row.to_seq) for row in batch.gaps]
+                write("DELETE FROM gap WHERE lane = ? AND from_seq = ? AND to_seq = ?", gaps)
             write("INSERT OR REPLACE INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?)", batch.events)
             write("INSERT INTO dead VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", batch.dead)
             write("DELETE FROM dead WHERE number = ?", [(number,) for number in batch.risen])
-            write("INSERT INTO gap (lane, at, from_seq, to_seq, lost, reason) VALUES (?,?,?,?,?,?)", batch.gaps)
-            write("INSERT OR REPLACE INTO lane VALUES (?,?,?,?,?)", batch.lanes)
+            self._write_lanes(batch.lanes, batch.gaps)
             for key, row in batch.sessions.items():
                 if row is None:
                     self._connection.execute("DELETE FROM session WHERE key = ?", (key,))
@@ -98,6 +115,11 @@ class Database:
             if batch.events:
                 meta = [("last_seq", batch.events[-1].seq), ("alive_at", batch.alive_at)]
                 write("INSERT OR REPLACE INTO meta VALUES (?,?)", meta)
+
+    def _write_lanes(self, lanes: list[LaneRow], gaps: list[GapRow]) -> None:
+        write = self._connection.executemany
+        write("INSERT INTO gap (lane, at, from_seq, to_seq, lost, reason) VALUES (?,?,?,?,?,?)", gaps)
+        write("INSERT OR REPLACE INTO lane VALUES (?,?,?,?,?,?,?)", lanes)
 
     def page(self, lane: str, after: int, limit: int) -> Page:
         """Up to ``limit`` events of the lane above ``after``, and not more than about a megabyte."""
@@ -117,15 +139,12 @@ class Database:
                     return Page(rows, rows[-1].seq)
             return Page(rows, top)
 
-    def numbers(self, lane: str, after: int, upto: int) -> list[str]:
-        """The ``routes`` of the lane's first and last event in that range of seqs, none if it has none there."""
+    def last_routes(self, lane: str, after: int, upto: int) -> str:
+        """The ``routes`` of the lane's last event in that range of seqs, "" if it has none there."""
         with _Reported(self._connection):
-            query = "SELECT routes FROM event WHERE seq > ? AND seq <= ? AND instr(routes, ?) ORDER BY seq "
-            found = []
-            for order in ("ASC", "DESC"):
-                row = self._connection.execute(f"{query} {order} LIMIT 1", (after, upto, f'"{lane}":')).fetchone()
-                found += [row[0]] if row else []
-            return found
+            query = "SELECT routes FROM event WHERE seq > ? AND seq <= ? AND instr(routes, ?) ORDER BY seq DESC LIMIT 1"
+            row = self._connection.execute(query, (after, upto, f'"{lane}":')).fetchone()
+            return row[0] if row else ""
 
     # --- room -----------------------------------------------------------------------------------
 
@@ -138,24 +157,33 @@ class Database:
             )
             return int((pages - free) * size)
 
-    def collect(self, upto: int, pinned: list[int], before_id: str) -> int:
+    def collect(
+        self, upto: int, pinned: list[int], before_id: str, lanes: list[LaneRow], gaps: list[GapRow]
+    ) -> int:
         """Delete some of the oldest events up to that seq, not those ``pinned`` and none with an id from
-        ``before_id`` on ("" is no limit); how many."""
-        with _Transaction(self._connection):
+        ``before_id`` on ("" is no limit); how many. ``lanes`` and ``gaps`` say why nobody needs them any more, and are
+        written if anything is deleted."""
+        with _Transaction(self):
             execute = self._connection.execute
             execute("CREATE TEMP TABLE IF NOT EXISTS pinned (seq INTEGER PRIMARY KEY)")
             execute("DELETE FROM pinned")
             self._connection.executemany("INSERT OR IGNORE INTO pinned VALUES (?)", [(seq,) for seq in pinned])
+            if before_id:  # from the index, so that what is to be kept is not looked at each time
+                last = "SELECT seq FROM event WHERE id < ? AND doubt <> 'replay' ORDER BY id DESC LIMIT 1"
+                found = execute(last, (before_id,)).fetchone()
+                upto = min(upto, found[0]) if found else 0
             done = execute(
-                "DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE seq <= ? AND (? = '' OR id < ?) "
+                "DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE seq <= ? "
                 "AND seq NOT IN (SELECT seq FROM pinned) ORDER BY seq LIMIT ?)",
-                (upto, before_id, before_id, _COLLECT_ROWS),
+                (upto, _COLLECT_ROWS),
             )
+            if done.rowcount:
+                self._write_lanes(lanes, gaps)  # now there is room for them
             return done.rowcount
 
     def trim_dead(self, most: int) -> int:
         """Have no more than so many dead letters, the latest; how many were deleted."""
-        with _Transaction(self._connection):
+        with _Transaction(self):
             extra = self._connection.execute("SELECT count(*) FROM dead").fetchone()[0] - most
             if extra <= 0:
                 return 0
@@ -221,9 +249,11 @@ class Database:
 
     # --- ends -----------------------------------------------------------------------------------
 
-    def reopen(self) -> None:
-        """After a fault of the disk: what the system believes to be written may not be, so everything is
-        written once more. Only when that has worked can the file be trusted again."""
+    def sound(self) -> sqlite3.Connection:
+        """The connection to write with. After a fault of the disk what the system believes to be written may not be, so
+        everything is written once more: what is committed behind a hole would be lost with it."""
+        if self.is_sound:
+            return self._connection
         self._connection.close()
         try:
             self._connection = self._open()
@@ -231,6 +261,8 @@ class Database:
             raise StoreFault(str(error)) from error
         with _Reported(self._connection):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.is_sound = True
+        return self._connection
 
     def close(self, clean: bool) -> None:
         """Write that the end was in order, if it was, and let go of the file."""
@@ -255,28 +287,48 @@ class _Reported:
             raise _ours(error) from error
 
 
-class _Transaction(_Reported):
-    """All or nothing."""
+class _Transaction:
+    """All or nothing, in a file that is sound."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def __enter__(self) -> None:
+        self._connection = self._database.sound()
         with _Reported(self._connection):
             self._connection.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        with _Reported(self._connection):
+        try:
             if error is None:
-                try:
-                    self._connection.execute("COMMIT")
-                    return
-                except sqlite3.Error:
-                    self._roll_back()
-                    raise
+                self._connection.execute("COMMIT")
+                return
             self._roll_back()
-        super().__exit__(kind, error, trace)
+        except sqlite3.Error as failure:
+            error = failure
+            self._roll_back()
+        if isinstance(error, sqlite3.Error):
+            fault = _ours(error)
+            self._database.is_sound = isinstance(fault, StoreFull)
+            raise fault from error
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # a full disk has SQLite do it by itself
             self._connection.execute("ROLLBACK")
+
+
+def _encodable(batch: Batch) -> Batch:
+    """The same, with a question mark for every half of a character."""
+
+    def clean(rows: Iterable[_R]) -> list[_R]:
+        return [type(row)(*[_utf8(value) for value in row]) for row in rows]
+
+    sessions = {_utf8(key): row and clean([row])[0] for key, row in batch.sessions.items()}
+    return replace(batch, events=clean(batch.events), dead=clean(batch.dead), sessions=sessions)
+
+
+def _utf8(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _ours(error: sqlite3.Error) -> StoreFault:

@@ -7,17 +7,19 @@ window, and reads on from the file as it settles: what waits costs it no memory.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from ...event.event import Event, copied
+from ...event.event import Event, copied, restored
 from ..redelivery import RECOVERY
-from .schema import DeadRow, LaneRow, Page, Row
+from .schema import UNSAVED, DeadRow, LaneRow, Page, Row
 
 #: Takes an event: its seq in the log, the Unix time of its birth, tries made, and why it may be known already.
 Take = Callable[[Event, int, int, int, str], None]
 
-_UNSAVED = 2048  # so many may be sent twice after a crash: what was settled since the lane was last written down
+
+_WIDEST = 1024
 
 
 class Keeper(Protocol):
@@ -38,8 +40,12 @@ class Keeper(Protocol):
 
 
 class Feed:
-    """The feed of the lane ``row`` names. ``window`` events are handed out at once at most; after a crash (``suspect``)
-    the first ones may have been delivered by the process that died.
+    """The feed of the lane ``row`` names. ``window`` events are handed out at once at most; after a crash the first
+    ones may have been delivered by the process that died (``LaneRow.suspects``).
+
+    While a lane settles half of its window from one commit to the next the window is widened, up to ``_WIDEST``: else
+    it would be full at each commit, and what the lane could have from memory would be read from the file. It narrows
+    again with a lane that settles nothing.
 
     ``numbered`` is the last number given to an event of this lane: they are gap-free. ``backlog`` counts what is not
     settled. No method switches.
@@ -53,10 +59,14 @@ class Feed:
         "_loaded",
         "_newest",
         "_paging",
+        "_passed",
         "_read",
-                "_suspects",
+        "_settled_lately",
+        "_shed",
+        "_suspects",
         "_take",
         "_unsaved",
+        "_widened",
         "_window",
         "id",
         "numbered",
@@ -64,19 +74,23 @@ class Feed:
         "window",
     )
 
-    def __init__(self, row: LaneRow, window: int, keeper: Keeper, newest: int, suspect: bool) -> None:
+    def __init__(self, row: LaneRow, window: int, keeper: Keeper, newest: int) -> None:
         self.id = row.id
         self.window = window
         self.numbered = row.numbered
         self.settled = row.settled
         self._keeper = keeper
         self._read = row.read  # everything up to here has been handed out
+        self._widened = 1  # times
+        self._settled_lately = 0  # since the last commit
         self._window: dict[int, int] = {}  # seq: tries, of what is handed out and not settled
         self._again: dict[int, int] = {int(seq): tries for seq, tries in json.loads(row.pending).items()}
+        self._shed: deque[list[int]] = deque(json.loads(row.shed))
+        self._passed = self.settled + len(self._again) - sum(last - first + 1 for first, last in self._shed)
         self._at = self._start()
         self._newest = newest
         self._caught_up = self._at >= newest
-        self._suspects = _UNSAVED if suspect else 0
+        self._suspects = row.suspects
         self._loaded = (newest, row.numbered)  # the last seq there was at the start, and the last number
         self._unsaved = 0
         self._paging = False
@@ -132,6 +146,7 @@ class Feed:
             return  # a page has brought it
         if self._caught_up and self._has_room():
             self._at = self._read = seq
+            self._pass(number)
             self._hand(copied(event, Event, number), seq, 0, doubt)
         else:
             if self._caught_up:
@@ -144,6 +159,7 @@ class Feed:
         if self._window.pop(seq, None) is None and self._again.pop(seq, None) is None:
             return
         self.settled += 1
+        self._settled_lately += 1
         self._keeper.has_settled(self)
         if not self._caught_up:
             self._fill()
@@ -154,22 +170,38 @@ class Feed:
             self._window[seq] = tries
             self._keeper.has_settled(self)
 
-    def skip(self, upto: int, count: int) -> None:
-        """Give up what has not been handed out up to that seq: so many events."""
+    def shed(self, count: int) -> int:
+        """Give so many numbers to events that nobody will get; the first of them."""
+        first = self.numbered + 1
+        self.numbered += count
         self.settled += count
+        if self._shed and self._shed[-1][1] == first - 1:
+            self._shed[-1][1] = self.numbered
+        else:
+            self._shed.append([first, self.numbered])
+        return first
+
+    def skip(self, upto: int, number: int) -> None:
+        """Give up what has not been handed out up to that seq, which has that number (0 if there is none)."""
+        self._miss(number, "store_full")
         self._read = max(self._read, upto)
         self._at = max(self._at, self._read) if not self._again else self._at
         self._caught_up = self._at >= self._newest
         self._keeper.has_settled(self)
         self._fill()
 
+    @property
+    def _most(self) -> int:
+        """How many may be handed out now."""
+        return self.window if self._widened == 1 else max(self.window, min(self.window * self._widened, _WIDEST))
+
     # --- reading --------------------------------------------------------------------------------
 
     def _has_room(self) -> bool:
-        return self._take is not None and len(self._window) < self.window and self._unsaved < _UNSAVED
+        return self._take is not None and len(self._window) < self._most and self._unsaved < UNSAVED
 
     def _fill(self) -> None:
-        if self._caught_up or self._paging or not self._has_room() or len(self._window) > self.window // 2:
+        if self._caught_up or self._paging or not self._has_room() or len(self._window) > self._most // 2:
             return
         self._paging = True
         self._keeper.wants_page(self)
@@ -177,12 +209,12 @@ class Feed:
     @property
     def wish(self) -> tuple[int, int]:
         """What to read for ``paged``: from above which seq, and how many."""
-        return self._at, self.window - len(self._window)
+        return self._at, self._most - len(self._window)
 
     def paged(self, page: Page | None, from_seq: int) -> None:
         """What ``wish`` asked for; None if nothing could be read."""
         self._paging = False
-        if page is None or from_seq != self._at:  # it was detached or skipped meanwhile
+        if page is None or from_seq != self._at or self._take is None:  # it was detached or skipped meanwhile
             self._fill()
             return
         for row in page.rows:
@@ -203,39 +235,50 @@ class Feed:
     def _hand_row(self, row: Row, tries: int, doubt: str = "") -> None:
         number = json.loads(row.routes)[self.id]
         if not doubt:
-            self._miss(number - 1)
-        self._hand(copied(event_of(row), Event, number), row.seq, tries, doubt or row.doubt)
+            self._pass(number)
+        self._hand(_event(row, number), row.seq, tries, doubt or row.doubt)
 
     def _look_for_gap(self) -> None:
         """When all that there was at the start has been read, no number of then may be missing."""
         seq, number = self._loaded
-        if self._at >= seq and number:
-            self._miss(number)
+        if self._at >= seq:
+            self._suspects = 0
+            self._miss(number, "expired")
             self._loaded = (seq, 0)
 
     def _forget_again(self) -> None:
         """What was handed out before and was not read again is not in the file any more."""
         if lost := len(self._again):
             self._again.clear()
-            first = self.settled + len(self._window) + 1
             self.settled += lost
-            self._keeper.gap(self, first, first + lost - 1, lost, "expired")
+            self._keeper.gap(self, self._passed - lost + 1, self._passed, lost, "expired")
 
-    def _miss(self, upto: int) -> None:
-        """Numbers up to that one are handed out or settled, or else they are not in the file any more: those of a hook
-        that was away for longer than events are kept."""
-        expected = self.settled + len(self._window) + len(self._again) + 1
-        if upto >= expected:
-            self.settled += upto - expected + 1
-            self._keeper.gap(self, expected, upto, upto - expected + 1, "expired")
+    def _pass(self, number: int) -> None:
+        """The event with that number is handed out now."""
+        self._miss(number - 1, "expired")
+        self._passed = number
+
+    def _miss(self, upto: int, reason: str) -> None:
+        """Numbers up to that one are passed: handed out, or shed, or else they are given up now. Those of a hook that was
+        away for longer than events are kept are not in the file any more."""
+        if upto <= self._passed:
+            return
+        lost = upto - self._passed
+        while self._shed and self._shed[0][0] <= upto:
+            first, last = self._shed.popleft()
+            lost -= min(last, upto) - first + 1
+            if last > upto:
+                self._shed.appendleft([upto + 1, last])
+        first, self._passed = self._passed + 1, upto
+        if lost:
+            self.settled += lost
+            self._keeper.gap(self, first, upto, lost, reason)
 
     def _hand(self, event: Event, seq: int, tries: int, doubt: str) -> None:
-        if self._take is None:
-            self._again[seq] = tries
-            return
-        if self._suspects and seq <= self._loaded[0]:
+        assert self._take
+        if self._suspects and not doubt and seq <= self._loaded[0]:
             self._suspects -= 1
-            doubt = doubt or RECOVERY
+            doubt = RECOVERY
         self._window[seq] = tries
         self._unsaved += 1
         self._take(event, seq, event.timestamp, tries, doubt)
@@ -245,7 +288,8 @@ class Feed:
     def row(self) -> LaneRow:
         """The feed as it is to be written down now."""
         pending = json.dumps({**self._window, **self._again}, separators=(",", ":"))
-        return LaneRow(self.id, self.read, self.numbered, self.settled, pending)
+        shed = json.dumps([*self._shed], separators=(",", ":"))
+        return LaneRow(self.id, self.read, self.numbered, self.settled, pending, self._suspects, shed)
 
     @property
     def unsaved(self) -> int:
@@ -255,6 +299,11 @@ class Feed:
     def saved(self, unsaved: int) -> None:
         """A row that was made when ``unsaved`` had that value is on the disk."""
         self._unsaved -= unsaved
+        settled, self._settled_lately = self._settled_lately, 0
+        if settled * 2 >= self._most:
+            self._widened = min(self._widened * 2, _WIDEST)
+        elif self._window and not settled:
+            self._widened = max(self._widened // 2, 1)
         self._fill()
 
 
@@ -269,7 +318,4 @@ def event_of_dead(row: DeadRow) -> Event:
 
 
 def _event(row: Row | DeadRow, seq: int) -> Event:
-    data = json.loads(row.body)["data"]
-    event = Event(row.type, row.timestamp, row.conn_id, row.stream_key, data, row.id, seq, row.severity)
-    object.__setattr__(event, "_json", row.body)  # byte for byte what it was
-    return event
+    return restored(row.type, row.timestamp, row.conn_id, row.stream_key, row.id, seq, row.severity, row.body)

@@ -20,7 +20,7 @@ from gevent.event import Event as Signal
 from gevent.threadpool import ThreadPool
 
 from ...clock import Clock
-from ...errors import StoreFault, StoreFull
+from ...errors import StartError, StoreFault, StoreFull
 from ...event.event import Event
 from ...event.pairing import begins, ends
 from ...log import logger
@@ -108,10 +108,13 @@ class EventLog:
         self._clock = clock
         self._tell = tell
         self.database = Database(settings.path, settings.durability, settings.pages)
-        loaded = self.database.load()
+        try:
+            loaded = self.database.load()
+        except StoreFault as error:
+            self.database.close(False)
+            raise StartError(f"event store {settings.path}: {error}") from error
         self.left: list[SessionRow] = loaded.sessions
         self.alive_at = loaded.alive_at
-        self.was_clean = loaded.clean
         self._rows = {row.id: row for row in loaded.lanes}
         self._seq = loaded.last_seq
         self._accepted = loaded.last_seq  # the last seq that is on the disk
@@ -146,9 +149,8 @@ class EventLog:
         """The feed of that lane, as it was left; a new one begins with the next event."""
         feed = self.feeds.get(lane)
         if feed is None:
-            row = self._rows.get(lane) or LaneRow(lane, self._seq, 0, 0, "{}")
-            known = lane in self._rows
-            feed = self.feeds[lane] = Feed(row, window, self, self._accepted, known and not self.was_clean)
+            row = self._rows.get(lane) or LaneRow(lane, self._seq, 0, 0, "{}", 0, "[]")
+            feed = self.feeds[lane] = Feed(row, window, self, self._accepted)
             self.has_settled(feed)
         feed.window = window
         return feed
@@ -174,6 +176,7 @@ class EventLog:
         if refused or len(self._staged) >= settings.staged_events or self._staged_bytes >= settings.staged_bytes:
             for feed in feeds:
                 self._shed[feed.id] = self._shed.get(feed.id, 0) + 1
+            self._signal.set()
             return
         self._seq += 1
         self._staged_bytes += size
@@ -213,7 +216,9 @@ class EventLog:
 
     def ask(self, question: Callable[..., T], *values: object) -> T:
         """The answer of a method of ``database``. Raises StoreFault. Switches greenlets."""
-        answer: T = self.pool.apply(question, values)
+        answer: T | StoreFault = self.pool.apply(_caught, (question, values))
+        if isinstance(answer, StoreFault):
+            raise answer
         return answer
 
     def gap(self, feed: Feed, from_seq: int, to_seq: int, count: int, reason: str) -> None:
@@ -223,6 +228,15 @@ class EventLog:
         facts = {"hook_id": feed.id, "count": count, "reason": reason, "from_seq": from_seq, "to_seq": to_seq}
         self._tell(feed.id, facts)
         self._signal.set()
+
+    def take_gaps(self) -> list[GapRow]:
+        """Those that are not written yet, for whoever writes them now."""
+        gaps, self._batch.gaps = self._batch.gaps, []
+        return gaps
+
+    def put_back_gaps(self, gaps: list[GapRow]) -> None:
+        """They could not be written."""
+        self._batch.gaps = gaps + self._batch.gaps
 
     def reconfigure(self, settings: StoreSettings) -> bool:
         """Use these bounds from now on; false if they ask for another file or durability, which takes a restart."""
@@ -237,9 +251,10 @@ class EventLog:
         self._signal.set()
         self._urgent.set()
         gevent.joinall(self._greenlets[:1], timeout=wait_s)
+        is_clean = self._greenlets[0].successful()
         gevent.killall(self._greenlets, block=True, timeout=_RETRY_S)
         try:
-            gevent.with_timeout(_RETRY_S, self.pool.apply, self.database.close, (True,))
+            gevent.with_timeout(_RETRY_S, self.pool.apply, self.database.close, (is_clean,))
         except (gevent.Timeout, StoreFault) as error:
             _log.error("event store not closed in order", error=error)
         return len(self._staged)
@@ -248,7 +263,7 @@ class EventLog:
 
     def _write(self) -> None:
         while True:
-            if not (self._staged or self._dirty or self._batch != _NOTHING):
+            if not (self._staged or self._dirty or self._shed or self._batch != _NOTHING):
                 if self._closing:
                     return
                 self._signal.clear()
@@ -298,9 +313,7 @@ class EventLog:
         shed, self._shed = self._shed, {}
         for id, count in shed.items():
             feed = dirty[id] = self.feeds[id]
-            first = feed.numbered + 1
-            feed.numbered += count
-            feed.settled += count
+            first = feed.shed(count)
             self.gap(feed, first, feed.numbered, count, "store_not_writable" if self.fault else "store_full")
         if shed:  # they are told in the same transaction
             batch.gaps += self._batch.gaps
@@ -310,26 +323,21 @@ class EventLog:
         """Try until it is on the disk: nobody is told of it before."""
         while True:
             try:
-                self.pool.apply(self.database.commit, (batch,))
+                self.ask(self.database.commit, batch)
             except StoreFull as error:
                 self._in_trouble(error)
                 if not self.room.relieve():
                     gevent.sleep(_RETRY_S)
+                batch.lanes = [self.feeds[row.id].row() for row in batch.lanes]
             except StoreFault as error:
                 self._in_trouble(error)
+                batch.may_be_written = True
                 gevent.sleep(_RETRY_S)
-                self._reopen()
             else:
                 if self.fault:
                     self.fault = ""
                     _log.warning("event store works again", store=self._settings.path)
                 return
-
-    def _reopen(self) -> None:
-        try:
-            self.pool.apply(self.database.reopen)
-        except StoreFault as error:
-            self._in_trouble(error)
 
     def _in_trouble(self, error: StoreFault) -> None:
         """Events wait in memory now, as many as may."""
@@ -348,8 +356,16 @@ class EventLog:
             after, limit = feed.wish
             page = None
             try:
-                page = self.pool.apply(self.database.page, (feed.id, after, limit))
+                page = self.ask(self.database.page, feed.id, after, limit)
             except StoreFault as error:
                 _log.error("event store can not be read", store=self._settings.path, error=error)
                 gevent.sleep(_RETRY_S)
             feed.paged(page, after)
+
+
+def _caught(question: Callable[..., T], values: tuple[object, ...]) -> T | StoreFault:
+    """The answer or the fault: what is raised in a thread of gevent's is also printed, whoever handles it."""
+    try:
+        return question(*values)
+    except StoreFault as fault:
+        return fault

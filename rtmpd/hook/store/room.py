@@ -56,7 +56,7 @@ class Room:
         kept_from = self._clock.wall() - self.settings.retention_s
         while self._collect(first_id_of(kept_from)):
             gevent.sleep(0)
-        self.dead_trimmed += self._events.pool.apply(self._database.trim_dead, (self.settings.dead_letters,))
+        self.dead_trimmed += self._events.ask(self._database.trim_dead, self.settings.dead_letters)
         size = self.settings.size_bytes
         self._measure()
         while self.used_bytes > size * _TIGHT and self._collect(""):
@@ -80,7 +80,7 @@ class Room:
             return False
 
     def _measure(self) -> None:
-        self.used_bytes = self._events.pool.apply(self._database.used_bytes)
+        self.used_bytes = self._events.ask(self._database.used_bytes)
         self.is_tight = self.used_bytes > self.settings.size_bytes * _TIGHT
         self.is_full = self.used_bytes > self.settings.size_bytes
 
@@ -88,7 +88,13 @@ class Room:
         feeds = list(self._events.feeds.values())
         upto = min((feed.read for feed in feeds), default=self._events.accepted)
         pinned = [seq for feed in feeds for seq in feed.pinned]
-        deleted: int = self._events.pool.apply(self._database.collect, (upto, pinned, before_id))
+        rows, gaps = [feed.row() for feed in feeds], self._events.take_gaps()
+        deleted = 0
+        try:
+            deleted = self._events.ask(self._database.collect, upto, pinned, before_id, rows, gaps)
+        finally:
+            if not deleted:
+                self._events.put_back_gaps(gaps)
         return deleted
 
     def _give_up(self) -> bool:
@@ -96,16 +102,11 @@ class Room:
         feed = min(self._events.feeds.values(), key=lambda feed: feed.read, default=None)
         if feed is None or feed.read >= self._events.accepted:
             return False
-        after = max(feed.read, self._events.pool.apply(self._database.bounds)[0] - 1)
+        after = max(feed.read, self._events.ask(self._database.bounds)[0] - 1)
         upto = after + max((self._events.accepted - after) // _GIVE_UP_PART, _GIVE_UP_LEAST)
         upto = min(upto, self._events.accepted)
-        routes = self._events.pool.apply(self._database.numbers, (feed.id, after, upto))
+        routes = self._events.ask(self._database.last_routes, feed.id, after, upto)
         if feed.read > after:
             return True  # it went on meanwhile, and what it has been handed is not given up
-        count = 0
-        if routes:
-            first, last = json.loads(routes[0])[feed.id], json.loads(routes[-1])[feed.id]
-            count = last - first + 1
-            self._events.gap(feed, first, last, count, "store_full")
-        feed.skip(upto, count)
+        feed.skip(upto, json.loads(routes)[feed.id] if routes else 0)
         return True

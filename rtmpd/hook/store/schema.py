@@ -22,6 +22,9 @@ from typing import NamedTuple
 
 VERSION = 1
 
+#: So many events of a lane may be sent twice after a crash: what was handed out since the lane was last written down.
+UNSAVED = 2048
+
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE event (
@@ -32,7 +35,7 @@ CREATE TABLE event (
 CREATE INDEX event_id ON event (id);
 CREATE TABLE lane (
     id TEXT PRIMARY KEY, read INTEGER NOT NULL, numbered INTEGER NOT NULL, settled INTEGER NOT NULL,
-    pending TEXT NOT NULL
+    pending TEXT NOT NULL, suspects INTEGER NOT NULL, shed TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE dead (
     number INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, at REAL NOT NULL, reason TEXT NOT NULL,
@@ -71,13 +74,17 @@ class Row(NamedTuple):
 
 class LaneRow(NamedTuple):
     """How far a lane is. Of what is up to ``read`` (a seq) everything is settled but what ``pending`` names: a JSON
-    object of seqs and the tries made. ``numbered`` is the last number given, ``settled`` how many came to an end."""
+    object of seqs and the tries made. ``numbered`` is the last number given, ``settled`` how many came to an end.
+    ``suspects`` of those above ``read`` may have been delivered by a process that died. ``shed`` is a JSON list of the
+    ranges of numbers that were given up before they had a place in the log, as far as they have not been passed."""
 
     id: str
     read: int
     numbered: int
     settled: int
     pending: str
+    suspects: int
+    shed: str
 
 
 class DeadRow(NamedTuple):
@@ -124,7 +131,8 @@ class SessionRow(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes. ``sessions`` has a row for what began and None for what ended."""
+    """What one transaction writes. ``sessions`` has a row for what began and None for what ended. A batch that
+    ``may_be_written`` was tried before, and nobody knows whether it is in the file."""
 
     events: list[Row] = field(default_factory=list)
     lanes: list[LaneRow] = field(default_factory=list)
@@ -133,16 +141,16 @@ class Batch:
     gaps: list[GapRow] = field(default_factory=list)
     sessions: dict[str, SessionRow | None] = field(default_factory=dict)
     alive_at: float = 0.0
+    may_be_written: bool = False
 
 
 class Loaded(NamedTuple):
-    """What a start finds. ``clean`` is whether the last stop was one."""
+    """What a start finds."""
 
     last_seq: int
     lanes: list[LaneRow]
     sessions: list[SessionRow]
     alive_at: float
-    clean: bool
 
 
 class Page(NamedTuple):

@@ -81,6 +81,18 @@ def test_why_tells_what_each_hook_made_of_an_event(controlled):
         control.why("evt_00000000000000000000000000")
 
 
+def test_of_dead_letters_the_newest_are_kept(managed):
+    manager = managed(dead_letters=3)  # of [store]
+    control = HookControl(manager, Clock())
+    add(manager, Taker(answer=refuse))
+    publish(manager, *[f"live/{n}" for n in range(10)])
+    settled(manager)
+    until(lambda: len(control.dead_letters("taker", 0, 100)) == 10)
+    manager.events.room.look()
+    until(lambda: len(control.dead_letters("taker", 0, 100)) == 3)
+    assert [letter["stream_key"] for letter in control.dead_letters("taker", 0, 100)] == ["live/7", "live/8", "live/9"]
+
+
 def test_dead_letters_are_listed_shown_and_delivered_again(controlled):
     manager, control = controlled
     hook = add(manager, Taker(answer=refuse))

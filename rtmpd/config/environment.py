@@ -1,0 +1,42 @@
+"""The file of --environment-file: variables for ``${VAR}``, so that secrets stand neither in the configuration nor in
+the command line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+
+from ..errors import ConfigError, Problem
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def environment(path: str | None, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """``environ`` and over it the variables of the file at ``path``: NAME=VALUE a line, quoted as in a shell, # for
+    comments. Raises ConfigError."""
+    if path is None:
+        return environ
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise ConfigError([Problem("--environment-file", "", f"{path}: {reason}")]) from None
+    found = dict(environ)
+    problems = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        try:
+            words = shlex.split(value, posix=True)
+        except ValueError:
+            words = ["", ""]
+        if not equals or not _NAME.fullmatch(name) or len(words) > 1:
+            problems.append(Problem(f"{path}:{number}", "", "is not NAME=VALUE", hint="quote a value with spaces"))
+        else:
+            found[name] = "".join(words)
+    if problems:
+        raise ConfigError(problems)
+    return found

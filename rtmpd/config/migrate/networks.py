@@ -1,0 +1,69 @@
+"""Rules of which the first that fits decides, as two lists of which the one of refusals wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+
+Network = IPv4Network | IPv6Network
+
+_EVERYWHERE: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``allow`` or deny ``address``: an address, a network or ``all``."""
+
+    allow: bool
+    address: str
+
+
+def lists(rules: Sequence[Rule]) -> tuple[list[str], list[str]]:
+    """What to allow and what to deny, so that the same addresses pass. An empty list of what to allow is everything.
+    Raises ValueError for an address that is none."""
+    exceptions: list[Network] = []
+    default_allow = True
+    for rule in rules:
+        if rule.address == "all":
+            default_allow = rule.allow
+            break
+    kept: list[Network] = []
+    for rule in rules:
+        if rule.address == "all":
+            break
+        network = ip_network(rule.address, strict=False)
+        if rule.allow == default_allow:
+            exceptions.append(network)
+        else:
+            kept += _without(network, exceptions)
+    if default_allow:
+        return [], _texts(kept)
+    return (_texts(kept), []) if kept else ([], _texts(_EVERYWHERE))
+
+
+def _without(network: Network, holes: Iterable[Network]) -> list[Network]:
+    left = [network]
+    for hole in holes:
+        left = [part for one in left for part in _minus(one, hole)]
+    return left
+
+
+def _minus(network: Network, hole: Network) -> list[Network]:
+    if isinstance(network, IPv4Network) and isinstance(hole, IPv4Network):
+        return [network] if not network.overlaps(hole) else _cut(network, hole)
+    if isinstance(network, IPv6Network) and isinstance(hole, IPv6Network):
+        return [network] if not network.overlaps(hole) else _cut(network, hole)
+    return [network]
+
+
+def _cut(network: Network, hole: Network) -> list[Network]:
+    if hole.supernet_of(network):  # type: ignore[arg-type]  # both are of one version
+        return []
+    return list(network.address_exclude(hole))  # type: ignore[arg-type]
+
+
+def _texts(networks: Iterable[Network]) -> list[str]:
+    v4 = collapse_addresses(network for network in networks if isinstance(network, IPv4Network))
+    v6 = collapse_addresses(network for network in networks if isinstance(network, IPv6Network))
+    return [str(network).removesuffix("/32").removesuffix("/128") for network in (*v4, *v6)]

@@ -1,0 +1,34 @@
+"""What recordings and relays need of several values together."""
+
+from __future__ import annotations
+
+import os
+
+from ..settings import AppsSettings
+from ..settings.output import EXISTING_UNIQUE, RECORD_OFF, OutputSettings
+from .check import Checked
+from .entries import Path
+
+
+def check(checked: Checked, apps: AppsSettings) -> None:
+    """What only several values together tell. Looks at the directories of recordings."""
+    _check_app(checked, ("apps",), apps.default)
+    for name, app in apps.named:
+        _check_app(checked, ("apps", name), app)
+
+
+def _check_app(checked: Checked, path: Path, app: OutputSettings) -> None:
+    if app.push_retry_max_s < app.push_retry_s:
+        checked.problem((*path, "push_retry_max"), "is smaller than push_retry", "it is the longest wait")
+    if app.record == RECORD_OFF:
+        return
+    if not app.record_dir:
+        checked.problem((*path, "record"), "needs a directory", "write record_dir = /srv/recordings")
+    elif not os.path.isdir(app.record_dir):
+        checked.problem((*path, "record_dir"), f"{app.record_dir} is not a directory", "make it, or name another one")
+    elif not os.access(app.record_dir, os.W_OK | os.X_OK):
+        checked.problem((*path, "record_dir"), f"rtmpd may not write to {app.record_dir}", "change its owner or mode")
+    if app.segmented and app.record_existing != EXISTING_UNIQUE:
+        checked.problem(
+            (*path, "record_existing"), "would have segments go over each other", "write record_existing = unique"
+        )

@@ -1,0 +1,83 @@
+"""Leaving the terminal, with a pipe back to the shell that waits.
+
+The starting process ends when the daemon serves, with status 0, or when it gave up, with the daemon's own status. So
+``rtmpd --daemon && echo up`` tells the truth.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from gevent import monkey
+
+# The real ones: gevent's make an event loop, and the daemon's shall be made by the daemon.
+_fork = monkey.get_original("os", "fork")
+_waitpid = monkey.get_original("os", "waitpid")
+
+
+class Shell:
+    """The starting process, as the daemon sees it. Its end of the pipe closes with the daemon whatever happens."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def tell(self, status: int) -> None:
+        """End the starting process with ``status``; only the first call counts. From then on standard output and error
+        go nowhere, except where they were directed to files. Never switches greenlets."""
+        if self._pipe < 0:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                _to_null(stream.fileno(), os.O_WRONLY)
+        try:
+            os.write(self._pipe, bytes([status]))
+        except BrokenPipeError:  # whoever started us did not wait
+            status = 0
+        os.close(self._pipe)
+        self._pipe = -1
+
+
+def detach() -> Shell | int:
+    """Fork twice. The daemon gets its Shell; the starting process, once the daemon has told, the exit status.
+
+    Call it before there is an event loop, a thread or a socket.
+    """
+    reader, writer = os.pipe()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    child = _fork()
+    if child:
+        os.close(writer)
+        _waitpid(child, 0)
+        told = os.read(reader, 1)
+        os.close(reader)
+        return told[0] if told else os.EX_SOFTWARE
+    os.close(reader)
+    os.setsid()
+    if _fork():  # who leads a session could get a terminal again
+        os._exit(os.EX_OK)
+    _close_what_is_not_ours()
+    _to_null(0, os.O_RDONLY)
+    return Shell(writer)
+
+
+def _close_what_is_not_ours() -> None:
+    """The shell's other descriptors, which a pipe or a terminal would wait for. Python's own are not inheritable."""
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        descriptor = int(name)
+        try:
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                os.close(descriptor)
+        except OSError:
+            continue  # the one that listed them is closed already
+
+
+def _to_null(descriptor: int, mode: int) -> None:
+    null = os.open(os.devnull, mode)
+    os.dup2(null, descriptor)
+    os.close(null)

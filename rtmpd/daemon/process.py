@@ -1,0 +1,81 @@
+"""The process around the daemon: detach, pid file, limits, user; then whatever the daemon does.
+
+All of it comes before the event loop, a thread or a socket exists, in this order: fork, because greenlets and threads
+do not survive it well; pid file and limits, which may need root; the user, because everything after shall be as it
+will be for the rest of the daemon's life.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from ..errors import StartError
+from ..settings.daemon import DaemonSettings
+from . import privileges
+from .detach import Shell, detach
+from .pidfile import PidFile
+from .service import Service
+
+PROCESS_NAME = "rtmpd"
+
+
+def run(settings: DaemonSettings, body: Callable[[Service], int]) -> int:
+    """Run ``body`` as ``settings`` have it; its result, or why it could not begin, is the exit status.
+
+    In the background the starting process returns from here too, with the status that the daemon told it. Exit statuses
+    of its own: 67 no such user, 71 an error of the system, 73 the pid file can not be written, 75 another rtmpd runs,
+    77 a user that we may not become. May switch greenlets if ``body`` does.
+    """
+    shell: Shell | None = None
+    if settings.background:
+        detached = detach()
+        if isinstance(detached, int):
+            return detached
+        shell = detached
+    status = os.EX_SOFTWARE
+    try:
+        status = _run(settings, Service(shell), body)
+    finally:
+        if shell is not None:
+            shell.tell(status)
+    return status
+
+
+def _run(settings: DaemonSettings, service: Service, body: Callable[[Service], int]) -> int:
+    pid_file = PidFile(settings.pid_file) if settings.pid_file else None
+    try:
+        _prepare(settings, pid_file)
+        return body(service)
+    except StartError as error:
+        print(f"rtmpd: {error}", file=sys.stderr)
+        return error.status
+    finally:
+        if pid_file is not None:
+            pid_file.release()
+
+
+def _prepare(settings: DaemonSettings, pid_file: PidFile | None) -> None:
+    wanted = privileges.identity(settings.user, settings.group)
+    if settings.umask is not None:
+        os.umask(settings.umask)
+    if pid_file is not None:
+        pid_file.take()
+    try:
+        _name_process()
+        privileges.limit(settings)
+        if wanted is not None:
+            privileges.become(wanted)
+        privileges.keep_core_dumps(settings)
+        if settings.working_directory:
+            os.chdir(settings.working_directory)
+    except OSError as error:
+        raise StartError(f"{error.filename or 'process'}: {error.strerror}", os.EX_OSERR) from None
+
+
+def _name_process() -> None:
+    """What ``ps``, ``pgrep`` and ``start-stop-daemon --name`` go by; without it that is the interpreter's."""
+    if os.path.exists("/proc/self/comm"):
+        with open("/proc/self/comm", "w", encoding="ascii") as comm:
+            comm.write(PROCESS_NAME)

@@ -1,0 +1,35 @@
+"""Trace context for deliveries (W3C Trace Context, 2021): what happens at the receiver can be found by the event.
+
+The trace id is the 128 bits of the event's id, so one can be told from the other; each try is a span of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..event.event import Event
+
+_DIGITS = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+_NONE = "0" * 32
+
+
+def trace_id(event: Event) -> str:
+    """32 hex digits, "" for an event whose id is not one of ours. Never switches."""
+    letters = event.id.removeprefix("evt_")
+    value = 0
+    for letter in letters:
+        digit = _DIGITS.get(letter)
+        if digit is None:
+            return ""
+        value = value << 5 | digit
+    text = f"{value & (1 << 128) - 1:032x}"
+    return "" if len(letters) != 26 or text == _NONE else text
+
+
+def traceparent(event: Event, hook_id: str, attempt: int) -> str:
+    """The header of that name for one try of one hook, sampled; "" without a trace id. Never switches."""
+    trace = trace_id(event)
+    if not trace:
+        return ""
+    span = hashlib.sha256(f"{trace} {hook_id} {attempt}".encode()).hexdigest()[:16]
+    return f"00-{trace}-{span}-01"

@@ -1,0 +1,175 @@
+"""The outputs of all streams: which there are, how they begin and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import gevent
+from gevent.threadpool import ThreadPool
+
+from ..change import Change
+from ..clock import Clock
+from ..errors import UrlError
+from ..event.event import Emit
+from ..log import logger
+from ..metrics.registry import Reading
+from ..settings import AppsSettings
+from ..settings.output import RECORD_OFF
+from ..stream.registry import Registry
+from ..stream.stream import Stream
+from .recorder import Recorder
+from .relay import CONNECTED, Relay
+
+_THREADS: Final = 4  # for the files of all recordings; one stuck disk must not take them all
+_WATCH_PERIOD_S: Final = 1.0
+_CLOSING_S: Final = 3.0
+
+_log = logger("output")
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What ended outputs leave behind for the metrics."""
+
+    recorded_bytes: int = 0
+    relayed_bytes: int = 0
+
+
+class Outputs:
+    """Recorders and relays. ``start`` and ``stop`` once each; ``next_session_id`` gives the ids of their sessions."""
+
+    def __init__(
+        self,
+        apps: AppsSettings,
+        registry: Registry,
+        emit: Emit,
+        clock: Clock,
+        next_session_id: Callable[[], str],
+    ) -> None:
+        self._apps = apps
+        self._emit = emit
+        self._clock = clock
+        self._next_session_id = next_session_id
+        self._threads = ThreadPool(_THREADS)
+        self._recorders: dict[str, Recorder] = {}
+        self._relays: dict[tuple[str, str], Relay] = {}
+        self._closing: set[Recorder | Relay] = set()
+        self._totals = _Totals()
+        self._watcher: gevent.Greenlet[[], None] | None = None
+        self.watch_period_s = _WATCH_PERIOD_S
+        self.stream_end = "unpublished"
+        registry.on_start(self.begin)
+
+    def start(self) -> None:
+        """Look after the outputs from now on. Never switches."""
+        self._watcher = gevent.spawn(self._watch)
+        self._watcher.name = "outputs"
+
+    def begin(self, stream: Stream) -> None:
+        """A stream has a publisher. Outputs that wait for it to come back go on. Never switches, never raises."""
+        settings = self._apps.of(stream.app)
+        if settings.record != RECORD_OFF and stream.key not in self._recorders:
+            session_id = self._next_session_id()
+            recorder = Recorder(stream, settings, self._emit, self._clock, self._threads, session_id, self)
+            self._recorders[stream.key] = recorder
+        for template in settings.push:
+            if (stream.key, template) not in self._relays:
+                self._push(stream, template)
+
+    def _push(self, stream: Stream, template: str) -> None:
+        settings = self._apps.of(stream.app)
+        try:
+            relay = Relay(stream, template, settings, self._emit, self._clock, self._next_session_id, self)
+        except UrlError as error:
+            _log.error("no relay for this stream", stream_key=stream.key, error=error)
+            return
+        self._relays[stream.key, template] = relay
+
+    def ended(self, output: Recorder | Relay) -> None:
+        """The owner's: an output has left its stream."""
+        if isinstance(output, Recorder):
+            del self._recorders[output.stream.key]
+        else:
+            del self._relays[output.stream.key, output.template]
+        self._closing.add(output)
+
+    def announce_stop(self) -> None:
+        """The server stops: streams that end now end for that."""
+        self.stream_end = "server_stop"
+
+    # --- while they run ---------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while True:
+            gevent.sleep(self.watch_period_s)
+            now = self._clock.monotonic()
+            for relay in tuple(self._relays.values()):
+                relay.watch(now)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Forget those that are closed."""
+        for output in tuple(self._closing):
+            if output.closed:
+                self._closing.discard(output)
+                if isinstance(output, Recorder):
+                    self._totals.recorded_bytes += output.bytes_written
+                else:
+                    self._totals.relayed_bytes += output.bytes_sent
+
+    def prepare(self, apps: AppsSettings) -> Change:
+        """Have these settings for streams that start from now on; outputs that are not in them any more end. Never
+        switches."""
+
+        def commit() -> None:
+            self._apps = apps
+
+        def retire() -> None:
+            for recorder in tuple(self._recorders.values()):
+                if apps.of(recorder.stream.app).record == RECORD_OFF:
+                    recorder.end("config")
+            for relay in tuple(self._relays.values()):
+                if relay.template not in apps.of(relay.stream.app).push:
+                    relay.end("config")
+
+        return Change(commit, retire)
+
+    def stop(self, drain_s: float) -> None:
+        """End what is left, and let files be closed and destinations told. May switch greenlets."""
+        self.announce_stop()
+        left: list[Recorder | Relay] = [*self._recorders.values(), *self._relays.values()]
+        for output in left:
+            output.end(self.stream_end)
+        deadline = self._clock.monotonic() + max(drain_s, _CLOSING_S)
+        for output in tuple(self._closing):
+            if not output.join(max(deadline - self._clock.monotonic(), 0.0)):
+                output.abandon()
+        if self._watcher is not None:
+            self._watcher.kill()
+        self._settle()
+        if not any(isinstance(output, Recorder) for output in self._closing):
+            self._threads.kill()  # else a thread hangs in the disk, and ends with the process
+
+    # --- what they are ----------------------------------------------------------------------------
+
+    def facts(self, stream_key: str) -> dict[str, list[dict[str, object]]]:
+        """The outputs of a stream, for status pages."""
+        now = self._clock.monotonic()
+        recorder = self._recorders.get(stream_key)
+        relays = [relay.facts(now) for (key, _), relay in self._relays.items() if key == stream_key]
+        return {"recordings": [recorder.facts(now)] if recorder is not None else [], "relays": relays}
+
+    def read(self) -> Iterator[Reading]:
+        """Every metric of the outputs."""
+        self._settle()
+        recorders = [*self._recorders.values(), *(one for one in self._closing if isinstance(one, Recorder))]
+        relays = [*self._relays.values(), *(one for one in self._closing if isinstance(one, Relay))]
+        recorded = self._totals.recorded_bytes + sum(recorder.bytes_written for recorder in recorders)
+        relayed = self._totals.relayed_bytes + sum(relay.bytes_sent for relay in relays)
+        yield Reading("rtmp_recordings", len(self._recorders))
+        yield Reading("rtmp_recorded_bytes_total", recorded)
+        yield Reading("rtmp_relays", len(self._relays))
+        yield Reading("rtmp_relays_connected", sum(1 for relay in self._relays.values() if relay.state == CONNECTED))
+        yield Reading("rtmp_relayed_bytes_total", relayed)

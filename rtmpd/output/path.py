@@ -1,0 +1,64 @@
+"""Where a recording goes: a template, filled with names that anybody could have chosen.
+
+What stands in the template is the operator's and may make directories. What is filled in comes from the network, so
+each value is made into a plain part of a file's name: it can neither leave the directory nor hide a file.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from string import Formatter
+from typing import Final
+
+_MOST_BYTES: Final = 96  # of one value: two of them, a time and a suffix still make a name that file systems take
+_UNSAFE: Final = frozenset('/\\:*?"<>|')
+_USUAL_TIME: Final = "%Y%m%d-%H%M%S"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a template is filled with. ``wall`` is Unix time, shown as local time; ``segment`` counts from 1."""
+
+    app: str
+    name: str
+    session_id: str
+    wall: float
+    segment: int
+
+
+def safe(text: str) -> str:
+    """``text`` as a part of a file's name: without separators, control characters and a dot in front, at most 96 bytes
+    and never empty."""
+    clean = "".join("_" if char in _UNSAFE or not char.isprintable() else char for char in text)
+    if clean.startswith((".", "-", "~")):
+        clean = "_" + clean[1:]
+    cut = clean.encode("utf-8", "replace")[:_MOST_BYTES].decode("utf-8", "ignore")
+    return cut.rstrip() or "_"
+
+
+def render(template: str, name: Name) -> str:
+    """The path that ``template`` means, relative to the directory of recordings. The template was checked when it was
+    read."""
+    local = time.localtime(name.wall)
+    parts: list[str] = []
+    for literal, field, spec, _ in Formatter().parse(template):
+        parts.append(literal)
+        if field == "time":
+            parts.append(time.strftime(spec or _USUAL_TIME, local))
+        elif field == "segment":
+            parts.append(format(name.segment, spec or "d"))
+        elif field is not None:
+            parts.append(safe({"app": name.app, "name": name.name, "session": name.session_id}[field]))
+    return "".join(parts)
+
+
+def with_suffix(path: str, number: int) -> str:
+    """``a-2.flv`` for ``a.flv`` and 2; 0 is the path itself."""
+    if not number:
+        return path
+    folder, slash, file = path.rpartition("/")
+    stem, dot, extension = file.rpartition(".")
+    if not stem:
+        stem, dot, extension = file, "", ""
+    return f"{folder}{slash}{stem}-{number}{dot}{extension}"

@@ -1,0 +1,220 @@
+"""The recorder of one stream: frames in, files out, and nothing that a disk does reaches the stream.
+
+Frames are gathered in a queue that is bounded in bytes. One greenlet hands what has gathered to a thread, waits for it,
+and tells what came of it. A disk that is too slow for the queue, or full, costs the recording and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+
+from ..clock import Clock
+from ..event.event import Emit
+from ..log import logger
+from ..settings.output import OutputSettings
+from ..stream.frame import Frame
+from ..stream.stream import Stream
+from ..stream.tap import Tap
+from .owner import Owner
+from .path import Name
+from .recording import ERROR, Completed, Fact, Opened, Recording, Stopped
+
+DISK_SLOW: Final = "disk_slow"
+FORMAT: Final = "flv"
+
+_log = logger("output")
+
+
+class Recorder:
+    """Begins at once, ends with ``end`` or by itself. ``owner`` is told once it has left the stream.
+
+    ``published`` and ``unpublished`` are the stream's. No method switches greenlets but ``join``.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        settings: OutputSettings,
+        emit: Emit,
+        clock: Clock,
+        threads: ThreadPool,
+        session_id: str,
+        owner: Owner[Recorder],
+    ) -> None:
+        self.stream = stream
+        self.settings = settings
+        self.session_id = session_id
+        self.bytes_written = 0
+        self._emit = emit
+        self._clock = clock
+        self._threads = threads
+        self._owner = owner
+        self._path = ""
+        self._opened_at = 0.0
+        self._queue: list[Frame] = []
+        self._queued_bytes = 0
+        self._reason = ""
+        self._told = False
+        self._wake = Event()
+        self._recording = Recording(settings, self._name, clock)
+        self._tap = Tap(self, self)
+        self._greenlet = gevent.spawn(self._run)
+        self._greenlet.name = "recorder"
+        stream.open_output(self._tap)
+        stream.feed(self._tap)
+
+    def _name(self, segment: int) -> Name:
+        """Called in the thread."""
+        return Name(self.stream.app, self.stream.name, self.session_id, self._clock.wall(), segment)
+
+    # --- called by the stream ---------------------------------------------------------------------
+
+    def begin(self, burst: list[Frame], wait_for_keyframe: bool) -> None:
+        """The sink's: a recording that begins late begins with what the cache has."""
+        self.take(burst)
+
+    def take(self, frames: list[Frame]) -> None:
+        """The sink's: frames for the file."""
+        if self._reason:
+            return
+        self._queue += frames
+        self._queued_bytes += sum(frame.weight for frame in frames)
+        self._wake.set()
+        if self._queued_bytes > self.settings.record_queue_bytes:
+            self.end(DISK_SLOW)
+            self._queue = []
+            self._tell_start(self._recording.path_of(1))
+            _log.error("recording given up: the disk is too slow", **self._whereabouts(), bytes=self._queued_bytes)
+            self._tell_stop()
+
+    def published(self) -> None:
+        """The watcher's: the recording goes on with what the next publisher sends."""
+
+    def unpublished(self) -> None:
+        """The watcher's: the stream is over."""
+        self.end(self._owner.stream_end)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def end(self, reason: str) -> None:
+        """Take no more frames; what waits is written, then the file is closed."""
+        if not self._reason:
+            self._reason = reason
+            self._wake.set()
+            self._owner.ended(self)
+            self.stream.detach(self._tap)
+
+    def abandon(self) -> None:
+        """Wait no longer for the disk."""
+        self.end("server_stop")
+        self._tell_stop()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._greenlet.dead
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until the file is closed; whether it is. May switch greenlets."""
+        self._greenlet.join(timeout_s)
+        return self.closed
+
+    # --- the greenlet -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._record()
+        except Exception:  # noqa: BLE001  an error of ours; the stream goes on
+            _log.exception("recording failed", **self._whereabouts())
+            self.end(ERROR)
+        self._tell_stop()
+
+    def _record(self) -> None:
+        while not self._reason:
+            self._wake.wait()
+            self._wake.clear()
+            self._write()
+        self._write()
+        self._note(self._threads.apply(self._recording.close))
+
+    def _write(self) -> None:
+        frames, self._queue = self._queue, []
+        if frames:
+            facts = self._threads.apply(self._recording.write, (frames,))
+            self._queued_bytes -= sum(frame.weight for frame in frames)
+            self._note(facts)
+
+    def _note(self, facts: list[Fact]) -> None:
+        self.bytes_written = self._recording.size
+        for fact in facts:
+            if isinstance(fact, Opened):
+                self._tell_start(fact.path)
+            elif isinstance(fact, Completed):
+                self._tell_segment(fact)
+            else:
+                self._stopped(fact)
+
+    def _stopped(self, fact: Stopped) -> None:
+        self.end(fact.reason)
+        self._reason = fact.reason  # that the stream ended meanwhile is not why
+        self._tell_start(fact.path)
+        _log.warning("recording ends early", **self._whereabouts(), reason=fact.reason, error=fact.message)
+
+    # --- what is told -----------------------------------------------------------------------------
+
+    def _whereabouts(self) -> dict[str, Any]:
+        return {"stream_key": self.stream.key, "session_id": self.session_id, "path": self._path or None}
+
+    def _tell_start(self, path: str) -> None:
+        if self._path or self._told:
+            return
+        self._path = path
+        self._opened_at = self._clock.monotonic()
+        self._emit("recording_start", stream_key=self.stream.key, path=path, format=FORMAT, session_id=self.session_id)
+        _log.info("recording started", **self._whereabouts())
+
+    def _tell_segment(self, fact: Completed) -> None:
+        self._path = fact.path
+        if self.settings.segmented and not self._told:
+            self._emit(
+                "segment_complete",
+                stream_key=self.stream.key,
+                path=fact.path,
+                size=fact.size,
+                segment_index=fact.number,
+                duration_ms=fact.duration_ms,
+            )
+
+    def _tell_stop(self) -> None:
+        """Once; not at all if there was nothing to record."""
+        told, self._told = self._told, True
+        if told or not self._path:
+            return
+        duration = round(self._clock.monotonic() - self._opened_at, 3)
+        self._emit(
+            "recording_stop",
+            stream_key=self.stream.key,
+            path=self._path,
+            format=FORMAT,
+            session_id=self.session_id,
+            size=self._recording.size,
+            duration_sec=duration,
+            reason=self._reason,
+        )
+        _log.info("recording stopped", **self._whereabouts(), reason=self._reason, duration_sec=duration)
+
+    def facts(self, now: float) -> dict[str, object]:
+        """What this recording is at the monotonic time ``now``, for status pages."""
+        return {
+            "session_id": self.session_id,
+            "path": self._path,
+            "open": os.path.basename(self._recording.path),
+            "age_s": round(now - self._opened_at, 3) if self._path else 0.0,
+            "bytes_written": self.bytes_written,
+            "queued_bytes": self._queued_bytes,
+        }

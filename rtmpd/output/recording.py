@@ -1,0 +1,267 @@
+"""The frames of one stream become one file, or one after the other. Everything here blocks: it is for a thread.
+
+Each file stands by itself: it begins with onMetaData and the sequence headers that are in force, at time 0. A file ends
+where the next can begin, which is a keyframe, or anything if there is no video.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Hashable
+from typing import Final, NamedTuple
+
+from ..clock import Clock
+from ..codec.frame import AUDIO, DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, header_slot
+from ..codec.metadata import is_metadata
+from ..protocol.message import Message
+from ..settings.output import RECORD_ALL, RECORD_AUDIO, RECORD_KEYFRAMES, RECORD_VIDEO, OutputSettings
+from ..stream.frame import Frame
+from .flv_file import FlvFile
+from .path import Name, render
+
+DISK_FULL: Final = "disk_full"
+ERROR: Final = "error"
+MAX_SIZE: Final = "max_size"
+
+_WANTED: Final = {
+    RECORD_ALL: AUDIO | VIDEO | DATA,
+    RECORD_AUDIO: AUDIO | DATA,
+    RECORD_VIDEO: VIDEO | DATA,
+    RECORD_KEYFRAMES: KEYFRAME | DATA,
+}
+_MOST_HEADERS: Final = 64
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LOOK_AT_DISK_S: Final = 1.0
+_HALF: Final = 0x80000000
+_WHOLE: Final = 0x100000000
+
+
+class Opened(NamedTuple):
+    """The first file is open; ``path`` is what it will be called."""
+
+    path: str
+
+
+class Completed(NamedTuple):
+    """A file is closed. ``number`` counts from 1."""
+
+    path: str
+    size: int
+    number: int
+    duration_ms: int
+
+
+class Stopped(NamedTuple):
+    """Nothing more can be recorded: ``reason`` is a word of ours, ``message`` says it in words. ``path`` is that of the
+    first file, which may not have come about."""
+
+    reason: str
+    message: str
+    path: str
+
+
+Fact = Opened | Completed | Stopped
+
+
+class _Timeline:
+    """Timestamps modulo 2**32 as a number that goes on, 0 at the first frame. Timestamps that leap, leap here too."""
+
+    __slots__ = ("_last", "_now")
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._now = 0
+
+    def place(self, timestamp: int) -> int:
+        """Where a picture or sound is, in ms."""
+        if self._last is not None:
+            self._now += (timestamp - self._last + _HALF) % _WHOLE - _HALF
+        self._last = timestamp
+        return self._now
+
+    @property
+    def now(self) -> int:
+        """Where the last one was."""
+        return self._now
+
+
+class Recording:
+    """``write`` and ``close`` return what came of it and never raise; only one thread may be in one at a time.
+
+    ``size`` is that of all files together. ``name(segment)`` is what the path of a segment is filled with.
+    """
+
+    def __init__(self, settings: OutputSettings, name: Callable[[int], Name], clock: Clock) -> None:
+        self._settings = settings
+        self._name = name
+        self._clock = clock
+        self._wants = _WANTED[settings.record]
+        self._metadata = b""
+        self._headers: dict[Hashable, Frame] = {}
+        self._timeline = _Timeline()
+        self._file: FlvFile | None = None
+        self._index = 0
+        self._first_path = ""
+        self._begin_ms = 0
+        self._closed_bytes = 0
+        self._has_video = False
+        self._looked_at = 0.0
+        self._tags: list[Message] = []
+        self.stopped = False
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._closed_bytes + (self._file.size if self._file is not None else 0)
+
+    @property
+    def path(self) -> str:
+        """Of the file that is open, "" if none is."""
+        return self._file.path if self._file is not None else ""
+
+    def path_of(self, segment: int) -> str:
+        """What the file of a segment is to be called."""
+        return os.path.join(self._settings.record_dir, render(self._settings.record_path, self._name(segment)))
+
+    def write(self, frames: list[Frame]) -> list[Fact]:
+        """Take these frames, in order."""
+        facts: list[Fact] = []
+        if self.stopped:
+            return facts
+        try:
+            for frame in frames:
+                self._take(frame, facts)
+            self._flush()
+            self._check_limits(facts)
+        except OSError as error:
+            reason = DISK_FULL if error.errno in _NO_ROOM else ERROR
+            self._give_up(facts, reason, error.strerror or str(error))
+        return facts
+
+    def close(self) -> list[Fact]:
+        """Nothing more comes."""
+        facts: list[Fact] = []
+        if not self.stopped:
+            self.stopped = True
+            try:
+                self._flush()
+                self._complete(facts)
+            except OSError as error:
+                reason = DISK_FULL if error.errno in _NO_ROOM else ERROR
+                self._give_up(facts, reason, error.strerror or str(error))
+        return facts
+
+    def _give_up(self, facts: list[Fact], reason: str, message: str) -> None:
+        """What is on the disk stays, as good as it is."""
+        self.stopped = True
+        self._tags = []
+        try:
+            self._complete(facts)
+        except OSError:
+            self._file = None  # it could not even be closed in order; the first error is the one to tell
+        facts.append(Stopped(reason, message, self._first_path))
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def _take(self, frame: Frame, facts: list[Fact]) -> None:
+        flags = frame.flags
+        if flags & DATA:
+            self._take_data(frame)
+        elif flags & HEADER:
+            self._take_header(frame)
+        elif flags & self._wants and (flags & (AUDIO | VIDEO)):
+            self._take_media(frame, facts)
+
+    def _take_data(self, frame: Frame) -> None:
+        if is_metadata(frame.payload):
+            self._metadata = frame.payload
+        if self._file is not None:
+            self._tags.append(self._tag(frame, self._timeline.now))
+
+    def _take_header(self, frame: Frame) -> None:
+        """Headers wait for the first frame; later ones stand where they came."""
+        kind = VIDEO if self._wants & KEYFRAME else self._wants
+        if not frame.flags & kind:
+            return
+        slot = header_slot(frame.type_id, frame.payload)
+        self._headers.pop(slot, None)
+        if len(self._headers) < _MOST_HEADERS:
+            self._headers[slot] = frame
+        if self._file is not None:
+            self._tags.append(self._tag(frame, self._timeline.now))
+
+    def _take_media(self, frame: Frame, facts: list[Fact]) -> None:
+        at_ms = self._timeline.place(frame.timestamp)
+        self._has_video |= bool(frame.flags & VIDEO)
+        if self._file is None:
+            self._open(at_ms)
+            if self._index == 1:
+                facts.append(Opened(self.path))
+        elif self._segment_ends(frame, at_ms):
+            self._flush()
+            self._complete(facts)
+            self._open(at_ms)
+        self._tags.append(self._tag(frame, at_ms))
+
+    def _segment_ends(self, frame: Frame, at_ms: int) -> bool:
+        settings = self._settings
+        if not settings.segmented or frame.flags & NOT_CACHED:
+            return False
+        if self._has_video and not frame.flags & KEYFRAME:
+            return False
+        assert self._file is not None
+        waiting = sum(len(tag.payload) for tag in self._tags)
+        late = bool(settings.segment_duration_s) and at_ms - self._begin_ms >= settings.segment_duration_s * 1000
+        large = bool(settings.segment_bytes) and self._file.size + waiting >= settings.segment_bytes
+        return late or large
+
+    def _tag(self, frame: Frame, at_ms: int) -> Message:
+        """Sound may come a little behind the picture that a file begins with: then it begins with it."""
+        assert self._file is not None
+        return Message(frame.type_id, frame.payload, self._file.begins_ms + max(at_ms - self._begin_ms, 0))
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def _open(self, at_ms: int) -> None:
+        settings = self._settings
+        path = self.path_of(self._index + 1)
+        self._first_path = self._first_path or path
+        self._check_room(os.path.dirname(path))
+        self._file = FlvFile(path, settings.record_existing, settings.record_part, self._metadata)
+        self._index += 1
+        self._begin_ms = at_ms
+        self._tags = [self._tag(frame, at_ms) for frame in self._headers.values()]
+
+    def _flush(self) -> None:
+        tags, self._tags = self._tags, []
+        if tags and self._file is not None:
+            self._file.write(tags)
+
+    def _complete(self, facts: list[Fact]) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+            self._closed_bytes += file.size
+            facts.append(Completed(file.path, file.size, self._index, file.duration_ms - file.begins_ms))
+
+    def _check_limits(self, facts: list[Fact]) -> None:
+        most = self._settings.record_max_bytes
+        if most and self.size >= most:
+            self._give_up(facts, MAX_SIZE, f"it has its {most} bytes")
+            return
+        now = self._clock.monotonic()
+        if self._file is not None and now - self._looked_at >= _LOOK_AT_DISK_S:
+            self._looked_at = now
+            self._check_room(os.path.dirname(self._file.path))
+
+    def _check_room(self, directory: str) -> None:
+        """Raises OSError with ENOSPC if less is free than has to stay."""
+        least = self._settings.record_min_free_bytes
+        while directory and not os.path.isdir(directory):
+            directory = os.path.dirname(directory)
+        if least:
+            disk = os.statvfs(directory or ".")
+            free = disk.f_bavail * disk.f_frsize
+            if free < least:
+                raise OSError(errno.ENOSPC, f"{free} bytes are free, {least} have to stay")

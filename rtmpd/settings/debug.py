@@ -1,0 +1,14 @@
+"""Help for who looks into a running daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DebugSettings:
+    """``backdoor`` is the path of a socket with a Python prompt inside the daemon, "" is none. What holds the event
+    loop up for ``report_blocking_s`` is logged with its stack, 0 is never."""
+
+    backdoor: str = ""
+    report_blocking_s: float = 0.0

@@ -1,0 +1,73 @@
+"""Command lines of go-rtmp as a file: the same hooks come out of both."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from rtmpd.config.migrate import flags
+
+from .conftest import Read, read
+
+SCRIPT = "/bin/true"
+HOOK = f"-hook-script publish_start={SCRIPT}"
+WEBHOOK = "--hook-webhook '*=https://example.org/a?b=c,d#e'"
+LINES = [
+    HOOK,
+    f"-listen :1936 {HOOK} -hook-script connection_accept={SCRIPT} {WEBHOOK} -log-level debug",
+    "-hook-stdio-format json",
+    "-hook-stdio-format=env -hook-timeout 1m30s -hook-concurrency 3",
+    f"{HOOK} {WEBHOOK} -hook-stdio-format json -hook-filter-events connection_accept,publish_start,codec_detected",
+    f"{HOOK} {WEBHOOK} -hook-filter-streams 'live/premium/*,live/vip/*' -hook-filter-streams 'live/a'",
+    f"{WEBHOOK} -hook-filter-condition 'data.bitrate>1000000' -hook-filter-condition 'data.title ~ ^a{{2,3}}$'",
+    f"{HOOK} -hook-stdio-format json -hook-rate-limit 10/1m -hook-rate-burst 5 -hook-min-severity warning",
+    f"{WEBHOOK} -hook-auth-api-key secret-key-123 -hook-auth-header X-API-Key",
+    f"{WEBHOOK} -hook-auth-hmac-secret 'webhook-$ecret, #1' -hook-auth-hmac-algorithm sha1",
+    f"{WEBHOOK} -hook-auth-jwt-secret jwt-signing-key-jwt-signing-key- -hook-auth-jwt-issuer rtmp-server"
+    " -hook-auth-jwt-claim a=b -hook-auth-jwt-claim 'c=d,e' -hook-auth-jwt-ttl 2h -hook-auth-api-key k"
+    " -hook-auth-header X-Key",
+    f"{WEBHOOK} -hook-auth-oauth2-client-id a -hook-auth-oauth2-client-secret s"
+    " -hook-auth-oauth2-token-url https://login.example.com/t -hook-auth-oauth2-scopes 'x,y'",
+    f"{WEBHOOK} -hook-header 'Authorization: Bearer token123' -hook-header 'X-Source: a, \"b\" and c'",
+    f"{HOOK} {WEBHOOK} -hook-retry-max-attempts 5 -hook-retry-initial-delay 2s -hook-retry-max-delay 1m"
+    " -hook-retry-backoff linear -hook-retry-jitter -hook-delivery-timeout 3s"
+    " -hook-dead-letter-url https://b.example.org/",
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_file_means_what_the_command_line_means(usable: Read, line: str) -> None:
+    draft = flags.migrate(shlex.split(line))
+    assert draft.is_whole, draft.notes
+    of_file, of_line = usable(draft).settings, read(shlex.split(line)).settings
+    hooks = {hook.id: hook for hook in of_line.hooks.hooks}
+    assert {hook.id: hook for hook in of_file.hooks.hooks} == hooks
+    assert (of_file.server, of_file.log, of_file.limits) == (of_line.server, of_line.log, of_line.limits)
+
+
+def test_flags_of_go_rtmp_that_rtmpd_has_as_options_become_these(usable: Read) -> None:
+    line = "-auth-mode token -auth-token live/a=0123456789abcdef -auth-token=live/b=s -metrics-addr 127.0.0.1:8080"
+    settings = usable(flags.migrate(line.split())).settings
+    assert settings.apps.default.publish_access == settings.apps.default.play_access == ("token",)
+    grants = settings.apps.default.publish_tokens
+    assert [(grant.token, grant.streams) for grant in grants] == [("0123456789abcdef", "live/a"), ("s", "live/b")]
+    assert [str(address) for address in settings.http.listen] == ["127.0.0.1:8080"]
+    line = "-auth-mode callback -auth-callback https://a.example/may -auth-callback-timeout 2s"
+    callback = flags.migrate(line.split())
+    assert callback.is_whole
+    settings = usable(callback).settings
+    assert (settings.apps.default.callback_url, settings.access.callback_timeout_s) == ("https://a.example/may", 2.0)
+
+
+def test_what_has_no_equivalent_is_told_by_its_flag() -> None:
+    draft = flags.migrate("-record-all true -srt-listen :9000 -hook-skript a=b".split())
+    assert not draft.is_whole
+    assert {"-record-all", "-srt-listen", "-hook-skript"} <= {note.where for note in draft.notes}
+
+
+def test_a_file_of_tokens_never_becomes_a_server_that_is_open(usable: Read) -> None:
+    draft = flags.migrate("-auth-mode file -auth-file tokens.json".split())
+    assert not draft.is_whole
+    with pytest.raises(Exception, match="there is nothing to check with"):
+        usable(draft)

@@ -1,0 +1,330 @@
+"""The init script as a system runs it, with the real daemon; the other files of a service with their own checkers."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.functional.child import REPOSITORY, Child, free_port, is_listening, rtmpd, wait_until
+
+SCRIPT = REPOSITORY / "etc" / "init.d" / "rtmpd"
+SHELL_SCRIPTS = ["etc/init.d/rtmpd", "etc/completion/rtmpd.bash", "scripts/install-service", "scripts/build-deb"]
+MAINTAINER_SCRIPTS = ["etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm"]
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the init script is for root")
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}")
+
+
+class Service:
+    """The init script with all its places below ``home``."""
+
+    def __init__(self, home: Path, user: str = "") -> None:
+        self.home = home
+        self.port = free_port()
+        self.config = home / "rtmpd.ini"
+        self.pid_file = home / "rtmpd.pid"
+        self.log = home / "rtmpd.log"
+        self.program = home / "bin" / "rtmpd"
+        self.program.parent.mkdir()
+        words = " ".join(rtmpd())
+        self.program.write_text(f"#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {words} \"$@\"\n")
+        self.program.chmod(0o755)
+        self.write("")
+        self.defaults = home / "default"
+        self.defaults.write_text(
+            f"DAEMON={self.program}\nCONFIG={self.config}\nPIDFILE={self.pid_file}\nLOGFILE={self.log}\n"
+            f"RUNDIR={home}/run\nRTMPD_USER={user}\nSTOP_TIMEOUT=20\n"
+        )
+
+    def write(self, more: str) -> None:
+        self.config.write_text(
+            f"[server]\nlisten = 127.0.0.1:{self.port}\ndrain = 0.2s\n"
+            f"[http]\nsocket = {self.home}/run/control.sock\n{more}"
+        )
+
+    def does(self, *words: str) -> tuple[int, str]:
+        """Exit status of the script, and all that it said."""
+        result = subprocess.run(
+            [str(SCRIPT), *words],
+            env={**os.environ, "RTMPD_DEFAULTS": str(self.defaults), "RTMPD_NAME": "rtmpd"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, cwd="/",
+        )  # fmt: skip
+        return result.returncode, result.stdout
+
+    @property
+    def pid(self) -> int:
+        return int(self.pid_file.read_text())
+
+    def kill(self) -> None:
+        """As a crash does it: the pid file stays."""
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_listening(self.port), "it is gone")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    made = Service(tmp_path)
+    yield made
+    if made.pid_file.exists():
+        made.does("stop")
+
+
+@needs_root
+def test_start_and_stop_twice_are_0_and_status_follows(service: Service) -> None:
+    assert service.does("status") == (3, "rtmpd: does not run\n")
+    status, said = service.does("start")
+    assert (status, said) == (0, f"rtmpd: started, as process {service.pid}\n"), said
+    assert is_listening(service.port)
+    pid = service.pid
+    assert service.does("start") == (0, f"rtmpd: runs already, as process {pid}\n")
+    assert service.does("status") == (0, f"rtmpd: runs, as process {pid}\n")
+    assert service.does("stop") == (0, "rtmpd: stopped\n")
+    assert not is_listening(service.port) and not service.pid_file.exists()
+    assert service.does("stop") == (0, "rtmpd: does not run\n")
+    assert service.does("status")[0] == 3
+
+
+@needs_root
+def test_a_crash_is_status_1_and_start_takes_the_stale_file_over(service: Service) -> None:
+    service.does("start")
+    service.kill()
+    assert service.does("status") == (1, f"rtmpd: does not run, but there is {service.pid_file}\n")
+    assert service.does("reload")[0] == 7
+    assert service.does("start")[0] == 0
+    assert service.does("status")[0] == 0
+
+
+@needs_root
+def test_a_foreign_process_is_not_taken_for_ours_and_not_stopped(service: Service) -> None:
+    with Child([sys.executable, "-c", "import time; time.sleep(600)"], service.home / "stranger") as stranger:
+        service.pid_file.write_text(f"{stranger.pid}\n")
+        assert service.does("status")[0] == 1
+        assert service.does("reload")[0] == 7
+        assert service.does("stop")[0] == 0
+        assert stranger.running()
+        service.pid_file.write_text(f"{stranger.pid}\n")
+        assert service.does("start")[0] == 0
+        assert service.pid != stranger.pid and stranger.running()
+
+
+@needs_root
+def test_a_reload_with_a_bad_file_is_refused_and_changes_nothing(service: Service) -> None:
+    assert service.does("reload")[0] == 7
+    service.does("start")
+    pid = service.pid
+    service.write("[log]\nlevel = loud\n")
+    for action in ("reload", "force-reload", "restart", "configtest"):
+        status, said = service.does(action)
+        assert status == 6 and f"{service.config}:7: log.level" in said, (action, said)
+    assert (service.does("status")[0], service.pid) == (0, pid)
+    service.write("[log]\nlevel = debug\n")
+    assert service.does("configtest")[0] == 0
+    assert service.does("reload")[0] == 0
+    wait_until(lambda: "configuration reloaded" in service.log.read_text(), "the reload")
+    assert service.pid == pid
+
+
+@needs_root
+def test_start_tells_why_it_can_not(service: Service) -> None:
+    with socket.create_server(("127.0.0.1", service.port)):
+        status, said = service.does("start")
+    assert status == 1 and f"can not listen on 127.0.0.1:{service.port}" in said
+    service.write("nonsense\n")
+    status, said = service.does("start")
+    assert status == 6 and f"{service.config}:6" in said
+    service.config.unlink()
+    assert service.does("start")[0] == 6
+    assert service.does("status")[0] == 3
+    service.program.unlink()
+    assert service.does("start")[0] == 5
+    assert service.does("dance")[0] == service.does()[0] == 2
+
+
+@needs_root
+def test_a_restart_under_a_publisher_closes_it_and_takes_it_again(service: Service) -> None:
+    service.does("start")
+    first = service.pid
+    url = f"rtmp://127.0.0.1:{service.port}/live/a"
+    command = rtmpd("publish", "--loop", "rtmpd/data/sample.flv", url)
+    with Child(command, service.home / "publisher") as publisher:
+        wait_until(lambda: "publish started" in service.log.read_text(), "it publishes", 20.0)
+        assert service.does("restart")[0] == 0
+        assert publisher.wait() != 0
+    assert service.pid != first
+    with Child(command, service.home / "publisher2"):
+        wait_until(lambda: service.log.read_text().count("publish started") == 2, "it publishes again", 20.0)
+
+
+@needs_root
+def test_only_root_may_and_everybody_may_ask(service: Service) -> None:
+    as_nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "/bin/sh"]
+    home = Path("/tmp") / f"rtmpd-test-{os.getpid()}"
+    home.mkdir(mode=0o755)
+    try:
+        script, program = home / "rtmpd", home / "program"
+        script.write_text(SCRIPT.read_text())
+        program.write_text("#!/bin/sh\nexit 0\n")
+        program.chmod(0o755)
+        (home / "default").write_text(f"DAEMON={program}\nPIDFILE={home}/none\n")
+        environ = {**os.environ, "RTMPD_DEFAULTS": f"{home}/default"}
+        for action, status in (("start", 4), ("stop", 4), ("reload", 4), ("restart", 4), ("status", 3)):
+            result = subprocess.run([*as_nobody, str(script), action], env=environ, cwd="/", capture_output=True)
+            assert result.returncode == status, (action, result)
+    finally:
+        shutil.rmtree(home)
+
+
+def interpreter_for_anybody() -> str:
+    """A Python like ours that an ordinary user may run, "" if there is none; ours can lie in somebody's home."""
+    for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        parents = Path(os.path.realpath(candidate)).parents
+        if os.path.exists(candidate) and all(parent.stat().st_mode & 0o001 for parent in parents):
+            return candidate
+    return ""
+
+
+@needs_root
+@pytest.mark.skipif(not interpreter_for_anybody(), reason="needs a Python that every user may run")
+def test_the_service_runs_as_its_user_and_says_what_that_user_may_not() -> None:
+    home = Path("/tmp") / f"rtmpd-test-user-{os.getpid()}"
+    home.mkdir(mode=0o755)
+    try:
+        service = Service(home, user="nobody")
+        paths = ":".join(path for path in sys.path if path)
+        code = (
+            f"import sys, site; [site.addsitedir(p) for p in '{paths}'.split(':') if p.endswith('-packages')]; "
+            f"sys.path.insert(0, '{REPOSITORY}'); sys.argv[0] = 'rtmpd'; import runpy; "
+            "runpy.run_module('rtmpd', run_name='__main__')"
+        )
+        service.program.write_text(f'#!/bin/sh\nexec {interpreter_for_anybody()} -S -c "{code}" "$@"\n')
+        status, said = service.does("start")
+        assert status == 1 and f"log file {service.log}: Permission denied" in said, said
+        service.log.touch()
+        shutil.chown(service.log, "nobody")
+        status, said = service.does("start")
+        assert status == 0, said
+        text = Path(f"/proc/{service.pid}/status").read_text()
+        uids = re.search(r"^Uid:\s+(\d+)\s+(\d+)", text, re.MULTILINE)
+        assert uids and uids.groups() == (str(pwd.getpwnam("nobody").pw_uid),) * 2
+        assert service.does("stop")[0] == 0
+        assert not service.pid_file.exists()
+    finally:
+        shutil.rmtree(home)
+
+
+# --- the other files ----------------------------------------------------------------------------
+
+
+@needs("shellcheck")
+@pytest.mark.parametrize("script", [*SHELL_SCRIPTS, *MAINTAINER_SCRIPTS, "scripts/run", "scripts/test", "scripts/venv"])
+def test_shellcheck_finds_nothing(script: str) -> None:
+    result = subprocess.run(["shellcheck", script], cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.stdout == result.stderr == ""
+
+
+@needs("systemd-analyze")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "rtmpd.service"
+    text = (REPOSITORY / "etc/systemd/rtmpd.service").read_text()
+    assert "/usr/bin/rtmpd" in text
+    unit.write_text(text.replace("/usr/bin/rtmpd", "/bin/true").replace("Documentation=man:", "Documentation=info:"))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    ours = [line for line in result.stderr.splitlines() if "rtmpd" in line]
+    assert (result.returncode, ours) == (0, [])
+    unit.write_text(unit.read_text().replace("WatchdogSec=30", "WatchdogSec=often"))
+    assert "rtmpd.service" in subprocess.run(command, capture_output=True, text=True).stderr
+
+
+@needs_root
+@needs("logrotate")
+@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="with systemd it is the unit that is told")
+def test_logrotate_renames_the_log_and_the_daemon_goes_on_in_a_new_one(service: Service) -> None:
+    service.does("start")
+    text = (REPOSITORY / "etc/logrotate.d/rtmpd").read_text()
+    rules = service.home / "rules"
+    rules.write_text(
+        text.replace("/var/log/rtmpd/", f"{service.home}/").replace("rtmpd rtmpd", "root root")
+        .replace("/run/rtmpd.pid", str(service.pid_file))
+    )  # fmt: skip
+    rules.chmod(0o644)
+    command = ["logrotate", "--force", "--state", str(service.home / "state"), str(rules)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    old = Path(f"{service.log}.1")
+    assert "server started" in old.read_text()
+    before = old.read_text()
+    assert service.does("stop")[0] == 0
+    assert "server stopped" in service.log.read_text() and old.read_text() == before
+
+
+def completed(*words: str) -> list[str]:
+    """What bash offers for the last of ``words``."""
+    code = (
+        f"source etc/completion/rtmpd.bash; COMP_WORDS=({' '.join(repr(word) for word in words)}); "
+        f"COMP_CWORD={len(words) - 1}; _{words[0]}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    answer = subprocess.run(["bash", "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return answer.stdout.split()
+
+
+@needs("bash")
+def test_bash_completes_flags_words_and_commands() -> None:
+    assert completed("rtmpd", "--pid") == ["--pid-file"]
+    assert completed("rtmpd", "--log-level", "") == ["debug", "info", "warning", "error"]
+    assert completed("rtmpctl", "dead-letters", "r") == ["replay"]
+    assert completed("rtmpctl", "log-level", "w") == ["warning"]
+    assert "etc/rtmpd.ini" in completed("rtmpd", "-c", "etc/rtmpd.i")
+
+
+@needs("zsh")
+def test_zsh_can_read_its_completion() -> None:
+    subprocess.run(["zsh", "-n", str(REPOSITORY / "etc/completion/_rtmpd")], check=True)
+
+
+def test_the_installer_puts_everything_below_its_root_and_takes_it_out_again(tmp_path: Path) -> None:
+    root, venv = tmp_path / "root", tmp_path / "venv"
+    venv.mkdir()
+    command = [str(REPOSITORY / "scripts/install-service"), "--root", str(root), "--venv", str(venv)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (root / "usr/bin/rtmpd").readlink() == venv / "bin/rtmpd"
+    for path in ("etc/init.d/rtmpd", "etc/default/rtmpd", "etc/logrotate.d/rtmpd", "var/lib/rtmpd", "etc/rtmpd/conf.d",
+                 "usr/lib/systemd/system/rtmpd.service", "usr/share/bash-completion/completions/rtmpctl"):  # fmt: skip
+        assert (root / path).exists(), path
+    assert os.access(root / "etc/init.d/rtmpd", os.X_OK)
+    configuration = root / "etc/rtmpd/rtmpd.ini"
+    assert configuration.stat().st_mode & 0o777 == 0o640
+    assert "\nstdio_format" not in configuration.read_text()
+    test = subprocess.run(rtmpd("-t", "-c", str(configuration)), cwd=REPOSITORY, capture_output=True, text=True)
+    assert test.returncode == 0, test.stderr
+    configuration.write_text("# mine\n")
+    (root / "etc/default/rtmpd").write_text("# mine\n")
+    subprocess.run(command, check=True, capture_output=True)
+    assert configuration.read_text() == (root / "etc/default/rtmpd").read_text() == "# mine\n"
+    subprocess.run([*command, "--uninstall"], check=True, capture_output=True)
+    left = sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+    assert left == ["etc/default/rtmpd", "etc/rtmpd/rtmpd.ini"]
+    subprocess.run([*command, "--uninstall", "--purge"], check=True, capture_output=True)
+    assert [path for path in root.rglob("*") if not path.is_dir()] == []
+    assert not (root / "var/lib/rtmpd").exists()
+
+
+def test_what_the_dockerfile_copies_is_there() -> None:
+    text = (REPOSITORY / "etc/docker/Dockerfile").read_text()
+    copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
+    assert copied
+    assert [path for paths in copied for path in paths if not (REPOSITORY / path).exists()] == []

@@ -1,0 +1,103 @@
+"""How much of the log one lane has in its hands."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtmpd.event.event import Event
+from rtmpd.hook.store.feed import Feed, event_of
+from rtmpd.hook.store.schema import LaneRow, Row
+
+WINDOW = 8
+WIDEST = 1024
+
+
+class Keeper:
+    """A log in which every page is asked for and none comes."""
+
+    accepted = 0
+
+    def __init__(self):
+        self.pages = 0
+
+    def wants_page(self, feed):
+        self.pages += 1
+
+    def has_settled(self, feed):
+        pass
+
+    def gap(self, feed, *facts):
+        raise AssertionError(facts)
+
+
+class Log:
+    """A feed, and commits of events for it. ``taken`` are the seqs that were handed out from memory."""
+
+    def __init__(self):
+        self.keeper = Keeper()
+        self.feed = Feed(LaneRow("lane", 0, 0, 0, "{}", 0, "[]"), WINDOW, self.keeper, 0)
+        self.taken = []
+        self.seq = 0
+        self.feed.attach(lambda event, seq, *facts: self.taken.append(seq))
+
+    def commit(self, events):
+        self.feed.row()
+        self.feed.saved(self.feed.unsaved)
+        for _ in range(events):
+            self.seq += 1
+            self.feed.accepted(self.seq, self.feed.next_number(), Event("publish_start", 1), "")
+
+    def settle(self):
+        for seq in self.taken:
+            self.feed.settled_one(seq)
+        self.taken.clear()
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+def widen(log):
+    for size in (WINDOW, 2 * WINDOW, 4 * WINDOW):
+        log.commit(size)
+        assert len(log.taken) == size
+        log.settle()
+
+
+def test_a_lane_that_keeps_up_is_handed_ever_larger_commits_from_memory(log):
+    widen(log)
+    assert log.keeper.pages == 0
+
+
+def test_the_window_is_never_wider_than_its_bound(log):
+    size = WINDOW
+    while size <= WIDEST:
+        log.commit(size)
+        log.settle()
+        size *= 2
+    log.commit(WIDEST + 1)
+    assert len(log.taken) == WIDEST
+    assert log.keeper.pages == 0  # it has room for none
+
+
+def test_a_lane_that_settles_nothing_gets_its_narrow_window_back(log):
+    widen(log)
+    log.commit(1)
+    for _ in range(4):
+        log.commit(0)
+    log.settle()
+    log.commit(0)  # one settled of eight: neither wider nor narrower
+    log.commit(WINDOW + 1)
+    assert len(log.taken) == WINDOW
+
+
+def test_an_event_from_the_file_is_the_event_that_went_in():
+    data = {"text": 'ä"\\', "number": 1.5, "list": [1, {"a": None}], "flag": True}
+    event = Event("publish_start", 7, "c1", "live/a", data, "evt_1", 3, "warning")
+    row = Row(1, event.id, event.type, 7, "c1", "live/a", 3, "warning", "", "{}", event.json())
+    again = event_of(row)
+    assert again == event
+    assert again.json() == event.json()
+    with pytest.raises(TypeError):
+        again.data["number"] = 2

@@ -1,0 +1,86 @@
+"""Bounds that are settings: they hold at the value that was set, not at the one they come with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rtmpd.protocol import amf0
+from rtmpd.protocol.control import set_chunk_size
+from tests.hook.receiver import says
+from tests.integration.client import chunked
+from tests.integration.conftest import Start
+from tests.integration.test_access import answer, ask, by_callback, receiving
+from tests.integration.test_hostile import CALL, CHUNKING, COMMAND, HANDSHAKE, begun, command, nested
+from tests.stream.fakes import AVC_HEADER, Rig, inter, key, send
+
+# what is sent; the limit that it breaks, and the error_code, type and phase of that
+BROKEN: dict[str, tuple[bytes, dict[str, int], str, tuple[str, str]]] = {
+    "depth": (command(CALL + nested(10)), {"amf_depth": 6}, "amf_too_deep", COMMAND),
+    "items": (command(CALL + b"\x05" * 100), {"amf_items": 64}, "amf_too_many_items", COMMAND),
+    "bytes": (command(CALL + amf0.encode("x" * 5000)), {"amf_bytes": 4096}, "amf_too_large", COMMAND),
+    "chunks": (
+        chunked((2, set_chunk_size(1))) + begun(3, 400) + b"\xc3".join([b"x"] * 400),
+        {"small_chunks_per_message": 256},
+        "too_many_chunks",
+        CHUNKING,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_limit_of_messages_is_where_it_was_set(start: Start, case: str) -> None:
+    data, limits, code, (error_type, phase) = BROKEN[case]
+    house = start(limits=limits)
+    house.raw().send(HANDSHAKE + data).read_to_end()
+    house.the_error("connection_error", error_type, code, phase)
+    house.client().publish()
+    calm = start()
+    calm.raw().send(HANDSHAKE + data).end()
+    calm.client().publish()
+    assert code not in [error.data.get("error_code") for error in calm.errors()]
+
+
+def test_a_client_that_does_not_connect_is_cut(start: Start) -> None:
+    house = start(limits={"connect_timeout_s": 0.2})
+    house.raw().send(HANDSHAKE).read_to_end()
+    house.the_error("connection_error", "timeout", "connect_timeout", "command_processing")
+
+
+def test_a_callback_goes_to_allowed_networks_only(start: Start) -> None:
+    with receiving(says(answer({}))) as receiver:
+        start(app=by_callback(receiver), access={"callback_allow_networks": ("loopback",)}).client().publish()
+        assert len(receiver.requests) == 1
+        house = start(app=by_callback(receiver), access={"callback_allow_networks": ("10.0.0.0/8",)})
+        client = house.client()
+        ask(client, "publish", "a")
+        client.wait_end()
+        assert "allow_networks" in str(house.wait_event("auth_failed").data["error"])
+        assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("bound", [{"gop_cache_bytes": 120}, {"gop_cache_frames": 3}])
+def test_a_gop_that_is_longer_than_its_bound_is_not_kept(bound: dict[str, Any]) -> None:
+    def kept(rig: Rig) -> list[bytes]:
+        stream = rig.publish()
+        for number, body in enumerate([AVC_HEADER, key(b"k" * 40), *(inter(b"i" * 40) for _ in range(5))]):
+            send(stream, body, number)
+        bodies: list[bytes] = rig.join()[1].bodies
+        return bodies
+
+    assert len(kept(Rig())) == 7
+    assert kept(Rig(**bound)) == [AVC_HEADER]
+
+
+def test_a_client_that_does_not_finish_its_handshake_is_cut(start: Start) -> None:
+    house = start(limits={"handshake_timeout_s": 0.2})
+    house.raw().send(HANDSHAKE[:100]).read_to_end()
+    house.the_error("connection_error", "timeout", "handshake_timeout", "handshake")
+
+
+def test_publishers_come_from_allowed_networks_only(start: Start) -> None:
+    start(app={"publish_allow": ("127.0.0.0/8",)}).client().publish()
+    client = start(app={"publish_allow": ("10.0.0.0/8",)}).client()
+    ask(client, "publish", "a")
+    client.wait_end()

@@ -1,0 +1,129 @@
+"""A file that is written is playable at any moment, and tells the truth about itself when it is closed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from rtmpd.output.flv_file import FlvFile, metadata
+from rtmpd.protocol.amf0 import decode_all, encode
+from rtmpd.protocol.constants import AUDIO, VIDEO
+from rtmpd.protocol.flv import tag
+from rtmpd.protocol.message import Message
+from tests.functional import flv
+from tests.integration.client import audio, keyframe
+
+PUBLISHED = encode("onMetaData", {"width": 64.0, "duration": 99.0, "encoder": "x", "filesize": 1.0})
+
+
+def video(at_ms: int, size: int = 100) -> Message:
+    return Message(VIDEO, keyframe(size), at_ms)
+
+
+def script(path: Path) -> dict[str, object]:
+    first = next(flv.tags(path.read_bytes()))
+    name, values = decode_all(first.body)
+    assert name == "onMetaData" and isinstance(values, dict)
+    return values
+
+
+def open_file(path: Path, existing: str = "unique", part: bool = True, published: bytes = PUBLISHED) -> FlvFile:
+    return FlvFile(str(path), existing, part, published)
+
+
+def test_duration_size_and_kinds_are_written_at_the_end(tmp_path: Path) -> None:
+    file = open_file(tmp_path / "a.flv")
+    file.write([video(0), video(40), video(80)])
+    file.close()
+    path = tmp_path / "a.flv"
+    assert script(path) == {"duration": 0.12, "filesize": float(path.stat().st_size), "width": 64.0, "encoder": "x"}
+    assert path.read_bytes()[4] == 1, "it has video and no audio"
+    assert file.size == path.stat().st_size
+
+
+def test_the_file_has_another_name_until_it_is_closed(tmp_path: Path) -> None:
+    file = open_file(tmp_path / "d" / "a.flv")
+    file.write([video(0)])
+    assert os.listdir(tmp_path / "d") == ["a.flv.part"]
+    assert len(flv.read(tmp_path / "d" / "a.flv.part").video) == 1, "playable before it is closed"
+    file.close()
+    assert os.listdir(tmp_path / "d") == ["a.flv"]
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    (tmp_path / "a.flv").write_bytes(b"old")
+    second, third = open_file(tmp_path / "a.flv"), open_file(tmp_path / "a.flv")
+    second.close()
+    third.close()
+    assert sorted(os.listdir(tmp_path)) == ["a-1.flv", "a-2.flv", "a.flv"]
+    assert (tmp_path / "a.flv").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("part", [True, False])
+def test_replace_overwrites(tmp_path: Path, part: bool) -> None:
+    (tmp_path / "a.flv").write_bytes(b"old" * 1000)
+    file = open_file(tmp_path / "a.flv", "replace", part)
+    file.write([video(0)])
+    file.close()
+    assert os.listdir(tmp_path) == ["a.flv"]
+    assert len(flv.read(tmp_path / "a.flv").video) == 1
+
+
+def test_append_goes_on_behind_the_last_frame(tmp_path: Path) -> None:
+    path = tmp_path / "a.flv"
+    for _ in range(2):
+        file = open_file(path, "append")
+        file.write([video(file.begins_ms), Message(AUDIO, audio(), file.begins_ms + 500)])
+        file.close()
+    assert [frame.dts_ms for frame in flv.read(path).video] == [0, 540]
+    assert [frame.dts_ms for frame in flv.read(path).audio] == [500, 1040]
+    assert (script(path)["duration"], script(path)["filesize"]) == (1.04, float(path.stat().st_size))
+    assert path.read_bytes()[4] == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"no FLV at all, but long enough to be one", b"FLV" + bytes(60)])
+def test_append_leaves_alone_what_it_can_not_continue(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.flv").write_bytes(content)
+    file = open_file(tmp_path / "a.flv", "append")
+    file.close()
+    assert (tmp_path / "a.flv").read_bytes() == content and (tmp_path / "a-1.flv").exists()
+
+
+@pytest.mark.parametrize("published", [b"", b"\x02", encode("onMetaData"), encode("onMetaData", 3.0), encode("x", {})])
+def test_metadata_that_can_not_be_used_is_as_none(published: bytes) -> None:
+    assert decode_all(metadata(published)) == ["onMetaData", {"duration": 0.0, "filesize": 0.0}]
+
+
+def test_tags_that_fit_stay_and_one_that_does_not_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = open_file(tmp_path / "a.flv")
+    file.write([video(0)])
+    limit = file.size + 2 * len(tag(video(0))) + 50
+
+    class Full:
+        """The file on a disk that has room for two tags and a half."""
+
+        def __init__(self, real: object) -> None:
+            self.real = real
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.real, name)
+
+        def write(self, data: memoryview) -> int:
+            room = limit - self.real.tell()  # type: ignore[attr-defined]
+            if room <= 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return int(self.real.write(data[:room]))  # type: ignore[attr-defined]
+
+    real = file._file
+    monkeypatch.setattr(file, "_file", Full(real))
+    with pytest.raises(OSError, match="No space"):
+        file.write([video(40), video(80), video(120)])
+    file.close()
+    assert [frame.dts_ms for frame in flv.read(tmp_path / "a.flv").video] == [0, 40, 80]
+    assert script(tmp_path / "a.flv")["duration"] == 0.12
+    assert script(tmp_path / "a.flv")["filesize"] == float((tmp_path / "a.flv").stat().st_size)

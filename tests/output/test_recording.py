@@ -1,0 +1,164 @@
+"""Frames become files: what is in them, where they are cut, and what ends them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtmpd.clock import FakeClock
+from rtmpd.codec.frame import DATA, HEADER, classify
+from rtmpd.output.path import Name
+from rtmpd.output.recording import Completed, Opened, Recording, Stopped
+from rtmpd.protocol.amf0 import encode
+from rtmpd.protocol.constants import AUDIO, DATA_AMF0, VIDEO
+from rtmpd.settings.output import OutputSettings
+from rtmpd.stream.frame import Frame
+from tests.functional import flv
+from tests.integration.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
+
+METADATA = Frame(DATA_AMF0, encode("onMetaData", {"width": 64.0}), 0, DATA | HEADER)
+
+
+def frame(type_id: int, payload: bytes, at_ms: int) -> Frame:
+    return Frame(type_id, payload, at_ms % 2**32, classify(type_id, payload))
+
+
+def begin(at_ms: int = 0) -> list[Frame]:
+    return [METADATA, frame(VIDEO, AVC_HEADER, at_ms), frame(AUDIO, AAC_HEADER, at_ms)]
+
+
+def gop(at_ms: int, frames: int = 25) -> list[Frame]:
+    """A second: 25 pictures, of which the first is a keyframe, each with a sound 7 ms behind it."""
+    found = []
+    for i in range(frames):
+        picture = interframe(40, b"%d" % (i % 10)) if i else keyframe(200)
+        found.append(frame(VIDEO, picture, at_ms + 40 * i))
+        found.append(frame(AUDIO, audio(10, b"%d" % (i % 10)), at_ms + 40 * i + 7))
+    return found
+
+
+def digest(payload: bytes, kind: int) -> str:
+    """Of a frame, as the reader has it."""
+    return hashlib.sha256(payload[5:] if kind == VIDEO else payload[2:]).hexdigest()
+
+
+def recording(home: Path, **options: Any) -> Recording:
+    values = {"record": "all", "record_min_free_bytes": 0, "record_path": "{name}_{segment}.flv"} | options
+    own = replace(OutputSettings(record_dir=str(home)), **values)
+    return Recording(own, lambda segment: Name("live", "a", "s", 0.0, segment), FakeClock())
+
+
+def test_a_file_begins_with_metadata_and_headers_and_at_zero(tmp_path: Path) -> None:
+    one = recording(tmp_path)
+    assert one.write(begin(5000)) == [], "nothing is opened for headers alone"
+    (opened,) = one.write(gop(5000))
+    assert opened == Opened(str(tmp_path / "a_1.flv"))
+    (completed,) = one.close()
+    tags = list(flv.tags((tmp_path / "a_1.flv").read_bytes()))
+    assert [tag.body for tag in tags[1:3]] == [AVC_HEADER, AAC_HEADER]
+    assert [tag.timestamp_ms for tag in tags[:5]] == [0, 0, 0, 0, 7]
+    assert completed == Completed(str(tmp_path / "a_1.flv"), (tmp_path / "a_1.flv").stat().st_size, 1, 1007)
+    assert one.write(gop(6000)) == [] and one.close() == []
+
+
+@pytest.mark.parametrize(
+    ("record", "pictures", "sounds"), [("all", 50, 50), ("audio", 0, 50), ("video", 50, 0), ("keyframes", 2, 0)]
+)
+def test_only_what_is_wanted_is_recorded(tmp_path: Path, record: str, pictures: int, sounds: int) -> None:
+    one = recording(tmp_path, record=record)
+    one.write(begin() + gop(0) + gop(1000))
+    one.close()
+    media = flv.read(tmp_path / "a_1.flv")
+    assert (len(media.video), len(media.audio)) == (pictures, sounds)
+    bodies = [tag.body for tag in flv.tags((tmp_path / "a_1.flv").read_bytes())]
+    assert (AVC_HEADER in bodies, AAC_HEADER in bodies) == (bool(pictures), bool(sounds))
+
+
+def test_segments_begin_at_keyframes_with_the_headers_in_force(tmp_path: Path) -> None:
+    one = recording(tmp_path, segment_duration_s=1.5)
+    facts = one.write(begin() + gop(0) + gop(1000) + gop(2000) + gop(3000) + gop(4000)) + one.close()
+    assert [(fact.number, fact.duration_ms) for fact in facts if isinstance(fact, Completed)] == [
+        (1, 2007), (2, 2007), (3, 1007)
+    ]  # fmt: skip
+    for number in (1, 2, 3):
+        tags = list(flv.tags((tmp_path / f"a_{number}.flv").read_bytes()))
+        assert [tag.body for tag in tags[1:4]] == [AVC_HEADER, AAC_HEADER, keyframe(200)]
+        assert {tag.timestamp_ms for tag in tags[:4]} == {0}
+
+
+def test_segments_of_sound_end_anywhere(tmp_path: Path) -> None:
+    one = recording(tmp_path, segment_duration_s=0.4)
+    sounds = [frame(AUDIO, audio(), 20 * i) for i in range(50)]
+    facts = one.write([frame(AUDIO, AAC_HEADER, 0), *sounds]) + one.close()
+    assert [fact.duration_ms for fact in facts if isinstance(fact, Completed)] == [400, 400, 200]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    start=st.integers(0, 2**32 - 1),
+    limits=st.sampled_from([(0.2, 0), (0.0, 700), (0.3, 1500), (0.0, 0)]),
+    cut=st.integers(1, 9),
+)
+def test_segments_together_hold_every_frame_once(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], start: int, limits: tuple[float, int], cut: int
+) -> None:
+    home = tmp_path_factory.mktemp("recording")
+    frames, at_ms = begin(start), start
+    for length in lengths:
+        frames += gop(at_ms, length)
+        at_ms += 40 * length
+    one = recording(home, segment_duration_s=limits[0], segment_bytes=limits[1])
+    facts = [fact for i in range(0, len(frames), cut) for fact in one.write(frames[i : i + cut])] + one.close()
+    files = [fact for fact in facts if isinstance(fact, Completed)]
+    assert [fact.number for fact in files] == list(range(1, len(files) + 1))
+    media = [flv.read(Path(fact.path)) for fact in files]
+    for kind, stream in ((VIDEO, "video"), (AUDIO, "audio")):
+        sent = [one.payload for one in frames[3:] if one.type_id == kind]
+        kept = [frame.digest for part in media for frame in part.stream(stream)]
+        assert kept == [digest(payload, kind) for payload in sent]
+    assert all(part.video[0].dts_ms == 0 and part.video[0].key for part in media)
+    assert one.size == sum(Path(fact.path).stat().st_size for fact in files)
+
+
+def test_timestamps_go_on_past_the_end_of_their_32_bits(tmp_path: Path) -> None:
+    one = recording(tmp_path)
+    one.write(begin(2**32 - 100) + gop(2**32 - 100))
+    one.close()
+    assert [f.dts_ms for f in flv.read(tmp_path / "a_1.flv").video] == [40 * i for i in range(25)]
+
+
+def test_new_headers_stand_where_they_came(tmp_path: Path) -> None:
+    one = recording(tmp_path)
+    other = AVC_HEADER[:-1] + b"\x00"
+    one.write([*begin(), *gop(0), frame(VIDEO, other, 1000), *gop(1000)])
+    one.close()
+    bodies = [tag.body for tag in flv.tags((tmp_path / "a_1.flv").read_bytes())]
+    assert bodies.index(other) == len(bodies) - 51
+
+
+def test_the_largest_size_ends_it_with_a_whole_file(tmp_path: Path) -> None:
+    one = recording(tmp_path, record_max_bytes=1000)
+    facts = one.write(begin() + gop(0))
+    assert isinstance(facts[-1], Stopped) and facts[-1].reason == "max_size" and one.stopped
+    assert len(flv.read(tmp_path / "a_1.flv").video) == 25
+    assert one.write(gop(1000)) == []
+
+
+def test_too_little_free_space_is_a_full_disk(tmp_path: Path) -> None:
+    one = recording(tmp_path, record_min_free_bytes=2**60)
+    (stopped,) = one.write(begin() + gop(0))
+    assert isinstance(stopped, Stopped) and (stopped.reason, stopped.path) == ("disk_full", str(tmp_path / "a_1.flv"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_is_none_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (stopped,) = recording(tmp_path / "file", record_path="{name}/x.flv").write(begin() + gop(0))
+    assert isinstance(stopped, Stopped) and stopped.reason == "error"
