@@ -1,5 +1,5 @@
-"""The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit``, ``migrate`` are
-tools.
+"""The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit`` and
+``migrate`` are tools.
 
 ===========  ====================================================================
 exit status

@@ -32,8 +32,9 @@ _OURS = "an error of rtmpd; its log has the traceback"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a reload: the ``settings`` in effect then, the sections that ``changed`` and the keys that wait for
-    a ``restart``, or the ``problems`` for which nothing has changed. ``loaded`` is what was read, if it is usable."""
+    """What became of a reload: the ``settings`` in effect then, the sections that ``changed`` and the keys that wait
+    for a ``restart``, or the ``problems`` for which nothing has changed. ``loaded`` is what was read, if it is
+    usable."""
 
     settings: Settings
     loaded: Loaded | None = None

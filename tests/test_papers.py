@@ -83,6 +83,11 @@ def test_a_manual_page_has_nothing_for_mandoc_to_complain_about(name):
     assert [line for line in said if not own.search(line)] == []
 
 
+def test_text_that_looks_like_an_order_of_roff_stays_text():
+    assert list(roff.prose(".Sh \\ x")) == ["\\&.Sh \\e x"]
+    assert roff.word("No") == "\\&No" and roff.word("a b") == '"a b"'
+
+
 def test_the_manual_pages_tell_every_flag_option_signal_status_and_command():
     daemon, file, control = (roff.daemon_page(), roff.file_page(), ctl_manual.page())
     assert [name for name, flag in proof.flags() if f"Fl -{flag.name}" not in daemon] == []

@@ -75,7 +75,7 @@ _rtmpctl() {
     local word=${COMP_WORDS[COMP_CWORD]} path="" index
     for ((index = 1; index < COMP_CWORD; index++)); do
         case "$path ${COMP_WORDS[index]}" in
-            " status" | " top" | " health" | " doctor" | " metrics" | " streams" | " connections" | " kick" | " events" | " events tail" | " hooks" | " hooks list" | " hooks show" | " hooks test" | " hooks pause" | " hooks resume" | " hooks why" | " hooks attempts" | " dead-letters" | " dead-letters list" | " dead-letters show" | " dead-letters replay" | " dead-letters purge" | " replay" | " config" | " config show" | " config diff" | " config test" | " reload" | " log-level" | " log-reopen" | " token") path="$path ${COMP_WORDS[index]}" ;;
+            " status" | " top" | " health" | " doctor" | " metrics" | " streams" | " connections" | " kick" | " events" | " events tail" | " hooks" | " hooks list" | " hooks show" | " hooks test" | " hooks pause" | " hooks resume" | " hooks why" | " hooks attempts" | " dead-letters" | " dead-letters list" | " dead-letters show" | " dead-letters replay" | " dead-letters purge" | " replay" | " config" | " config show" | " config diff" | " config test" | " reload" | " log-level" | " log-reopen" | " token" | " verify") path="$path ${COMP_WORDS[index]}" ;;
         esac
     done
     COMPREPLY=()
@@ -98,7 +98,7 @@ _rtmpctl() {
         --until) return ;;
     esac
     case $path in
-        "") COMPREPLY=($(compgen -W "status top health doctor metrics streams connections kick events hooks dead-letters replay config reload log-level log-reopen token --help --version --socket --url --token-file --timeout --json" -- "$word")) ;;
+        "") COMPREPLY=($(compgen -W "status top health doctor metrics streams connections kick events hooks dead-letters replay config reload log-level log-reopen token verify --help --version --socket --url --token-file --timeout --json" -- "$word")) ;;
         " status") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json" -- "$word")) ;;
         " top") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json --once --interval" -- "$word")) ;;
         " health") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json" -- "$word")) ;;
@@ -131,6 +131,7 @@ _rtmpctl() {
         " log-level") COMPREPLY=($(compgen -W "debug info warning error --help --socket --url --token-file --timeout --json" -- "$word")) ;;
         " log-reopen") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json" -- "$word")) ;;
         " token") COMPREPLY=($(compgen -W "--help" -- "$word")) ;;
+        " verify") COMPREPLY=($(compgen -W "--help" -- "$word")) ;;
     esac
 }
 

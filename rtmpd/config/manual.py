@@ -53,23 +53,23 @@ A_BAD_FILE = "A configuration with a problem changes nothing when it is read aga
 RELOAD = """\
 ## Reload
 
-`SIGHUP`, `rtmpctl reload` and a changed file, which is seen within twice `watch_config` (0 switches that off), all do the
-same: the whole configuration is read again, everything new is made beside the old, and then it takes its place in one step.
-No session is closed and no event is lost, also if the listener that a client came through or its hook is removed.
+`SIGHUP`, `rtmpctl reload` and a changed file, which is seen within twice `watch_config` (0 switches that off), all do
+the same: the whole configuration is read again, everything new is made beside the old, and then it takes its place in
+one step. No session is closed and no event is lost, also if the listener that a client came through is removed.
 
 If anything is wrong nothing is changed at all: a value that can not be used, a port that somebody else has, a
 certificate that does not load. The log names each problem with its file, line and key; `config_reload` is emitted with
 `result = rejected`, `rtmp_config_reloads_total` counts it and `last_reload` of `/health` shows it.
 
-- Options that are in effect "after a restart" stay as they are; the log and `config_reload` name those that were changed.
-- Limits on what one peer may send, the chunk size and the window are for new connections; those on the numbers of connections,
-  players and publishers, and access rules, are for who comes next. Everything else is for connections and streams that
-  are there, too. Questions that wait for an answer get it by the old rules.
-- A certificate that was replaced under its path is used from the next reload on: send `SIGHUP` after a renewal. The same
-  holds for what stands in files of its own (`token_file` of `[access]`, `${file:...}`). Only the configuration files
-  themselves are watched.
-- A removed address is given back at once; who came through it stays. `:1935` and `127.0.0.1:1935` exclude each other: from one
-  to the other takes a restart, or a reload with another port between.
+- Options that are in effect "after a restart" stay as they are; the log and `config_reload` name what was changed.
+- Limits on what one peer may send, the chunk size and the window are for new connections; those on the numbers of
+  connections, players and publishers, and access rules, are for who comes next. Everything else is for connections and
+  streams that are there, too. Questions that wait for an answer get it by the old rules.
+- A certificate that was replaced under its path is used from the next reload on: send `SIGHUP` after a renewal. So is
+  what stands in files of its own (`token_file` of `[access]`, `${file:...}`). Only the configuration files themselves
+  are watched.
+- A removed address is given back at once; who came through it stays. `:1935` and `127.0.0.1:1935` exclude each other:
+  from one to the other takes a restart, or a reload with another port between.
 - A removed hook delivers what it has queued and ends. So does one of which more than its filter was changed, while its
   successor takes what comes from then on.
 """
@@ -97,7 +97,8 @@ def _process() -> Iterator[str]:
     yield from ("## Signals", "", "| signal | effect |", "| --- | --- |")
     for names, effect in SIGNALS.items():
         yield f"| `{names.replace(', ', '`, `')}` | {effect} |"
-    yield from ("", A_BAD_FILE, "", *RELOAD.splitlines(), "", "## Exit statuses", "", "| status | meaning |", "| --- | --- |")
+    yield from ("", A_BAD_FILE, "", *RELOAD.splitlines(), "", "## Exit statuses", "")
+    yield from ("| status | meaning |", "| --- | --- |")
     for status, meaning in STATUSES.items():
         yield f"| {status} | {meaning} |"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import gevent
 from gevent import Greenlet
 
-_OFF_LOOK_S = 5.0
+_OFF_LOOK_S = 1.0
 
 Signature = tuple[tuple[str, int, int, int], ...]
 

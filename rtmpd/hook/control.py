@@ -128,6 +128,9 @@ class HookControl:
             facts["attempts"] = [each._asdict() for each in attempts if each.hook_id == id]
             hooks.append(facts)
         body = json.loads(event.json()) if event else None
+        if event:
+            for facts in hooks:
+                facts["would_send"] = _preview(self._lane(facts["hook_id"]), event)
         return {"event_id": event_id, "event": body, "hooks": hooks}
 
     def _place(self, lane: Lane, rows: Rows, dead: Letters, event: Event | None) -> str:
@@ -301,6 +304,18 @@ class HookControl:
     def _wait_for(log: EventLog) -> None:
         while log.staged > _STAGED:
             gevent.sleep(_POLL_S)
+
+
+def _preview(lane: Lane, event: Event) -> Facts | None:
+    """What the hook would send, None for a kind that does not tell."""
+    preview = getattr(lane.hook, "preview", None)
+    if preview is None:
+        return None
+    try:
+        facts: Facts = preview(event)
+    except (DeliveryError, OSError) as error:
+        return {"error": str(error)}
+    return facts
 
 
 def _row_facts(row: DeadRow) -> Facts:

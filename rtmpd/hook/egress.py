@@ -158,13 +158,14 @@ class EgressAdapter(HTTPAdapter):
         return self.send(request, stream=True, verify=self._verify, cert=self._cert, proxies=self._proxies)
 
     def close(self) -> None:
-        """Close the kept connections, now: urllib3 leaves it to the garbage collector, and whoever has a route keeps its
-        pool. What is under way ends as it would."""
+        """Close the kept connections, now: urllib3 leaves it to the garbage collector, and a route keeps its pool. What
+        is under way ends as it would."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
-            for key in manager.pools.keys():
-                if (pool := manager.pools.get(key)) is not None:
+            keys = manager.pools.keys()
+            for pool in [manager.pools.get(key) for key in keys]:
+                if pool is not None:
                     pool.close()
-        super().close()  # type: ignore[no-untyped-call]
+        super().close()
 
     def pool_of(self, request: requests.PreparedRequest) -> HTTPConnectionPool:
         """The connections that ``exchange`` takes one of. Never switches."""

@@ -17,6 +17,7 @@ from .redelivery import ERROR, TIMEOUT
 from .schedule import Delivery
 from .sink.base import Hook
 from .store.feed import Feed
+from .trace import trace_id
 from .witness import Witness
 
 
@@ -152,6 +153,7 @@ class Outcomes:
             "hook_id": self._hook.id,
             "event_type": event.type,
             "event_id": event.id,
+            "trace_id": trace_id(event) or None,
             "conn_id": event.conn_id or None,
             "stream_key": event.stream_key or None,
             "duration_ms": round((self._clock.monotonic() - started) * 1000),

@@ -15,7 +15,7 @@ import gevent
 
 from ..backoff import Backoff
 from ..clock import Clock
-from ..codec.frame import DATA, HEADER
+from ..codec.frame import DATA
 from ..codec.metadata import SET_DATA_FRAME, is_metadata
 from ..errors import ConnectionLost, EndedByServer, PeerError, PeerTimeout, RefusedByServer
 from ..event.event import Emit
@@ -98,13 +98,13 @@ class Relay:
     def begin(self, burst: list[Frame], wait_for_keyframe: bool) -> None:
         """The sink's: the destination gets what a player that joins gets."""
         assert self._subscriber is not None and self._group is not None
-        self._subscriber.join(self._group, _wrapped(burst), wait_for_keyframe)
+        self._subscriber.join(self._group, as_published(burst), wait_for_keyframe)
 
     def take(self, frames: list[Frame]) -> None:
         """The sink's: frames for the destination."""
         group = self._group
         if group is not None:
-            group.frames += _wrapped(frames)
+            group.frames += as_published(frames)
             group.flush()
 
     def published(self) -> None:
@@ -295,12 +295,10 @@ def _reason_of(error: PeerError) -> str:
     return next((word for kind, word in _REASONS if isinstance(error, kind)), "protocol_error")
 
 
-def _wrapped(frames: list[Frame]) -> list[Frame]:
+def as_published(frames: list[Frame]) -> list[Frame]:
     """The frames as a server wants them, which keeps onMetaData for late joiners only if it is told to."""
-    return [_as_published(frame) if frame.flags & DATA and frame.flags & HEADER else frame for frame in frames]
+    return [_kept(frame) if frame.flags & DATA and is_metadata(frame.payload) else frame for frame in frames]
 
 
-def _as_published(frame: Frame) -> Frame:
-    if not is_metadata(frame.payload):
-        return frame
+def _kept(frame: Frame) -> Frame:
     return Frame(frame.type_id, _SET_DATA_FRAME + frame.payload, frame.timestamp, frame.flags)

@@ -179,8 +179,8 @@ class BodySettings:
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """One hook. ``type`` is ``script``, ``worker``, ``webhook``, ``plugin`` or ``stdio``; ``event_types`` the names it is
-    bound to (globs; empty means every event); ``target`` a path, a URL, the name of a plugin, or ``json``/``env``.
+    """One hook. ``type`` is ``script``, ``worker``, ``webhook``, ``plugin`` or ``stdio``; ``event_types`` the names it
+    is bound to (globs; empty means every event); ``target`` a path, a URL, the name of a plugin, or ``json``/``env``.
     ``auth``, ``http`` and ``body`` are for webhooks, ``options`` and ``run_in_thread`` (a ``THREAD_*`` word) for
     plugins."""
 

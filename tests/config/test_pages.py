@@ -31,7 +31,7 @@ def pieces() -> list[tuple[str, str]]:
         unfenced = re.sub(r"(?ms)^```.*?^```$", "", text)
         indented = [_configuration(re.sub("(?m)^ {4}", "", block)) for block in _INDENTED.findall(unfenced)]
         blocks = [*indented, *_FENCED.findall(text)]
-        files = [block for block in blocks if re.match(r"\[\w+\]\n", block) and "options.entry_points" not in block]
+        files = [block for block in blocks if re.match(r"\[[a-z]+\]\n", block)]
         found += [(f"{page.name}-{number}", block) for number, block in enumerate(files, 1)]
     return found
 
@@ -57,8 +57,9 @@ def test_a_piece_of_configuration_is_usable(tmp_path: Path, text: str) -> None:
     authority = Authority(tmp_path)
     for name in ("client", "jwt", "our-ca"):
         authority.issue(name)
-    for name in ("new.key", "old.key", "signing.key", "callback.key", "audit.key", "webhook.key"):
-        (tmp_path / name).write_text(WHSEC)
+    for name in re.findall(r"\$\{file:([\w.-]+)\}", text):
+        if not (tmp_path / name).exists():
+            (tmp_path / name).write_text(WHSEC)
     (tmp_path / "pager.json").write_text('{"a": "{{ type }}"}')
     (tmp_path / "tokens").write_text("studio:0123456789abcdef\n")
     (tmp_path / "tokens").chmod(0o600)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -287,3 +289,14 @@ def test_top_shows_the_rate_of_a_stream(run: Run) -> None:
     _, out, _ = run("top", "--once")
     assert "in 1.0 Mbit/s" in out, "of the whole server, from its metrics"
     assert "live/a        1  1.0 Mbit/s  H264   AAC    192.0.2.1 c000001" in out
+
+
+def test_verify_names_the_mistake_without_a_daemon(tmp_path: Path) -> None:
+    for name, text in (("secret", "s" * 32), ("headers", "POST / HTTP/1.1\nX-Signature: sha256=00\n"), ("body", "{}")):
+        (tmp_path / name).write_text(text)
+    flags = {"--secret-file": "secret", "--headers": "headers", "--body": "body"}
+    words = [f"{flag}={tmp_path / name}" for flag, name in flags.items()]
+    command = [sys.executable, "-m", "rtmpd.ctl.main", "verify", *words]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("rtmpctl verify: not verified: no signature fits")

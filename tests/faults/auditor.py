@@ -67,7 +67,7 @@ class Verdict:
 
 
 def audit(
-    accepted: Iterable[Line], received: Iterable[Line], ends: Ends, orders: Mapping[str, str] = {}  # noqa: B006
+    accepted: Iterable[Line], received: Iterable[Line], ends: Ends, orders: Mapping[str, str] = {}
 ) -> Verdict:
     """Judge one run that has come to its end. ``orders`` is that of each hook, ``key`` if it names none."""
     verdict = Verdict()
@@ -172,7 +172,7 @@ def ends_of(path: Path) -> Ends:
     return ends
 
 
-def audit_folder(folder: Path, orders: Mapping[str, str] = {}) -> Verdict:  # noqa: B006
+def audit_folder(folder: Path, orders: Mapping[str, str] = {}) -> Verdict:
     """Judge what a run has left in ``folder``."""
     return audit(lines_of(folder / ACCEPTED), lines_of(folder / DELIVERED), ends_of(folder / STORE), orders)
 

@@ -87,7 +87,9 @@ def noting_accepted(lines: list[Line], retry_s: float = 0.01) -> Iterator[None]:
         log_module._RETRY_S = patience
 
 
-def managed(path: str, *hooks: Noting, clock: Clock | None = None, retry: RetrySettings = PATIENT, **store: Any) -> HookManager:
+def managed(
+    path: str, *hooks: Noting, clock: Clock | None = None, retry: RetrySettings = PATIENT, **store: Any
+) -> HookManager:
     """A manager with these hooks, which may count on their events."""
     manager = HookManager(HooksSettings(store=StoreSettings(path, **store)), clock or Clock())
     for hook in hooks:

@@ -12,11 +12,13 @@ import gevent
 
 from rtmpd.clock import Clock
 from rtmpd.hook.manager import HookManager
-from rtmpd.settings import HooksSettings, StoreSettings
+from rtmpd.settings import HooksSettings, RetrySettings, StoreSettings
 
 from .ledger import DELIVERED, lines_of
 from .producer import webhook
 from .rig import Sink, receiving
+
+USUAL = RetrySettings(max_attempts=1000)
 
 
 @dataclass
@@ -45,8 +47,8 @@ def measure(folder: Path, rounds: int, seconds: float, lanes: int, dead: int, dr
         for number in range(drip):
             sink.mode(f"drip-{number}", "drip")
         healthy = [webhook(f"good-{number}", sink.url) for number in range(lanes - dead - drip)]
-        sick = [webhook(f"dead-{number}", url) for number in range(dead)]
-        sick += [webhook(f"drip-{number}", sink.url) for number in range(drip)]
+        sick = [webhook(f"dead-{number}", url, retry=USUAL) for number in range(dead)]
+        sick += [webhook(f"drip-{number}", sink.url, retry=USUAL) for number in range(drip)]
         for turn in range(rounds):
             sides = [(found.alone_ms, healthy), (found.among_ms, healthy + sick)]
             for figures, hooks in sides if turn % 2 else sides[::-1]:
@@ -70,7 +72,7 @@ def _round(sink: Sink, path: Path, hooks: tuple, good: int, seconds: float, rate
         gevent.sleep(0.005)
     lanes = [lane for id, lane in manager.lanes.items() if id.startswith("good")]
     with gevent.Timeout(20, False):
-        while any(lane.queued + lane.active > 0 for lane in lanes):
+        while (manager.events and manager.events.staged) or any(lane.queued + lane.active > 0 for lane in lanes):
             gevent.sleep(0.02)
     manager.close(0)
     lines = list(lines_of(sink.folder / DELIVERED))[before:]

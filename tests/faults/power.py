@@ -1,8 +1,8 @@
 """A file system in memory that forgets what was not synced when the power is cut.
 
-It is a VFS of apsw, which has an SQLite of its own inside, newer than Python's. The store's own code runs on it:
-``plugged`` has ``sqlite3.connect`` give connections to these disks, behind the few methods of ``sqlite3`` that the store
-uses, with the errors of ``sqlite3``.
+It is a VFS of apsw, which has an SQLite of its own inside, newer than Python's. The store's own code is run on it:
+``plugged`` has ``sqlite3.connect`` give connections to these disks, behind the few methods of ``sqlite3`` that the
+store uses, with the errors of ``sqlite3``.
 
 A write goes to the cache, and to the disk only when its file is synced. A cut keeps what is on the disk, and, if it is
 ``torn``, any of the other writes, each in any of its sectors. A sync that fails is the worst there is: the cache

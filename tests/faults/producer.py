@@ -107,7 +107,8 @@ def prepare(folder: Path) -> None:
     )
     values = "$RTMP_EVENT_ID $RTMP_EVENT_SEQ $RTMP_STREAM_KEY $RTMP_EVENT_TYPE ${RTMP_ATTEMPT:-1} $RTMP_REDELIVERED"
     script = folder / "script"
-    script.write_text(f"printf '{note}' {' '.join(f'{chr(34)}{value}{chr(34)}' for value in values.split())} >>{ledger}\n")
+    quoted = " ".join(f'"{value}"' for value in values.split())
+    script.write_text(f"printf '{note}' {quoted} >>{ledger}\n")
 
 
 def note_accepted(ledger: Ledger) -> None:

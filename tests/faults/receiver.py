@@ -1,4 +1,4 @@
-"""A process that takes webhooks and writes each of them down before it answers: ``python -m tests.faults.receiver DIR``.
+"""A process that takes webhooks and writes each down before it answers: ``python -m tests.faults.receiver DIR``.
 
 Signatures are checked with the reference libraries. ``POST /mode`` sets how a hook's requests are answered: a name of
 ``ANSWERS``, ``flaky`` or ``slow``, and how many requests that is for, after which all is well again.

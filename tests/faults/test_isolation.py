@@ -1,4 +1,4 @@
-"""A few rounds of what ``scripts/reliability`` measures; the machine decides the figures, so the claim is a loose one."""
+"""A few rounds of what ``scripts/reliability`` measures; the machine decides the figures, so the claim is loose."""
 
 from __future__ import annotations
 

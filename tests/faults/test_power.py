@@ -15,7 +15,6 @@ from .inproc import Noting, ends, is_drained, managed, noting_accepted, publish,
 from .power import Disk, plugged
 
 
-
 @pytest.fixture
 def path(tmp_path):
     return str(tmp_path / "events.db")

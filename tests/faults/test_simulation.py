@@ -18,7 +18,7 @@ SILENT = ""
 
 
 class Process(RuleBasedStateMachine):
-    """The disk (``rows``, ``saved``) outlives the process (``feed``, ``schedule``). ``sent`` is the receiver's ledger."""
+    """The disk (``rows``, ``saved``) outlives the process (``feed``, ``schedule``); ``sent`` is what was received."""
 
     def __init__(self):
         super().__init__()

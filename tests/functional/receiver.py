@@ -26,7 +26,8 @@ class Post:
 
 @dataclass
 class Receiver:
-    """Keeps every POST and answers it with ``status``; with ``hang`` it answers none until the end. ``port`` 0 is any."""
+    """Keeps every POST and answers it with ``status``; with ``hang`` it answers none until the end. Without ``port`` it
+    takes a free one."""
 
     status: int = 200
     hang: bool = False

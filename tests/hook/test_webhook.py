@@ -20,6 +20,8 @@ from rtmpd.clock import Clock
 from rtmpd.errors import ConfigError, PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
 from rtmpd.hook.sink.webhook import WebhookHook
+from rtmpd.hook.trace import trace_id
+from rtmpd.settings import HttpSettings
 
 from .receiver import NO_CONTENT, hangs, receiving, says, status
 from .waiting import until
@@ -262,3 +264,21 @@ def test_a_url_that_can_not_be_used_is_a_configuration_error(url):
         WebhookHook("webhook_3", url, 10, Clock())
     assert "hooks.webhook_3" in str(raised.value)
     assert "token" not in str(raised.value)
+
+
+def test_a_preview_shows_what_would_be_sent_without_secrets():
+    http = HttpSettings(headers=(("X-Key", "a-secret-of-ours"),))
+    hook = WebhookHook("ops", "http://user:word@127.0.0.1:1/x?token=a-secret-of-ours", 1, Clock(), http)
+    shown = hook.preview(EVENT)
+    hook.close()
+    assert shown["headers"]["X-Key"] == "***"
+    assert shown["headers"]["X-RTMP-Event-Id"] == "evt_01"
+    assert shown["body"] == EVENT.json().decode()
+    assert "a-secret-of-ours" not in str(shown) and "word" not in str(shown)
+
+
+def test_a_delivery_carries_its_trace():
+    event = Event("publish_start", 0, "", "live/a", id="evt_" + "1" * 26)
+    with receiving(says(NO_CONTENT)) as receiver:
+        post(receiver.url, event=event)
+    assert receiver.requests[0].headers["traceparent"].split("-")[1] == trace_id(event)

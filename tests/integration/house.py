@@ -93,7 +93,8 @@ class LogKeeper(logging.Handler):
 
 class Running:
     """A started house. ``limits``, ``app`` (the defaults of every application), ``named`` and
-    ``server`` override the settings, or ``settings`` are all of them; ``client`` and ``raw`` make clients that ``finish`` closes."""
+    ``server`` override the settings, or ``settings`` are all of them; ``client`` and ``raw`` make
+    clients that ``finish`` closes."""
 
     def __init__(
         self,

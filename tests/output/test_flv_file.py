@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def video(at_ms: int, size: int = 100) -> Message:
     return Message(VIDEO, keyframe(size), at_ms)
 
 
-def script(path: Path) -> dict[str, object]:
+def script(path: Path) -> Mapping[str, object]:
     first = next(flv.tags(path.read_bytes()))
     name, values = decode_all(first.body)
     assert name == "onMetaData" and isinstance(values, dict)

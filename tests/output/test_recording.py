@@ -49,7 +49,11 @@ def digest(payload: bytes, kind: int) -> str:
 
 
 def recording(home: Path, **options: Any) -> Recording:
-    values = {"record": "all", "record_min_free_bytes": 0, "record_path": "{name}_{segment}.flv"} | options
+    values: dict[str, Any] = {
+        "record": "all",
+        "record_min_free_bytes": 0,
+        "record_path": "{name}_{segment}.flv",
+    } | options
     own = replace(OutputSettings(record_dir=str(home)), **values)
     return Recording(own, lambda segment: Name("live", "a", "s", 0.0, segment), FakeClock())
 

@@ -101,6 +101,23 @@ def test_a_clean_end_is_told_at_once() -> None:
     assert sink.watcher.told == ["unpublished"]
 
 
+def test_an_output_that_another_one_ended_gets_nothing_of_the_same_flush() -> None:
+    rig = Rig()
+    stream = rig.publish()
+    victim = Sink()
+
+    class Killer(Sink):
+        def take(self, frames: list[Frame]) -> None:
+            if frames:
+                stream.detach(victim.tap)
+
+    for sink in (Killer(), victim):
+        stream.open_output(sink.tap)
+        stream.feed(sink.tap)
+    send(stream, key(b"1"), 0)
+    assert victim.payloads == []
+
+
 def test_a_tap_is_never_sent_to() -> None:
     tap = Sink().tap
     with pytest.raises(MisuseError):

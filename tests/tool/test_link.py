@@ -162,15 +162,13 @@ def test_a_server_that_does_not_read_holds_the_publisher_back_and_misses_nothing
     links: list[link.Link] = []
 
     class WatchedLink(link.Link):
-        def publish(self) -> None:
+        def publish(self, chunk_size_bytes: int = link.CHUNK_SIZE_BYTES) -> None:
             links.append(self)
-            super().publish()
+            super().publish(chunk_size_bytes)
 
     monkeypatch.setattr(publish, "Link", WatchedLink)
     server = StallingServer(listening)
-    options = argparse.Namespace(
-        file=str(source), loop=False, fast=True, insecure=False, duration=None, quiet=True
-    )
+    options = argparse.Namespace(file=str(source), loop=False, fast=True, insecure=False, duration=None, quiet=True)
     publishing = gevent.spawn(publish.publish, options, parse_url(url_of(listening)), Clock())
     server.accepted.wait()
     until(lambda: links[0].peer.writer.busy)

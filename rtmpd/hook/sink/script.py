@@ -52,6 +52,10 @@ class ScriptHook:
         finally:
             child.errors.forget()
 
+    def preview(self, event: Event) -> dict[str, object]:
+        """What would be run for the event, and with which environment."""
+        return {"command": command_of(self._path), "environment": {**self._base_env, **event.as_env()}}
+
     def _start(self, event: Event) -> Child:
         try:
             return Child(command_of(self._path), {**self._base_env, **event.as_env()})

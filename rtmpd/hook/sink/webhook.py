@@ -54,10 +54,11 @@ from ..format import BatchEncoder, Form, Terms, terms_of
 from ..negotiation import Ask, FixedTerms
 from ..oauth2 import OAuth2Signer
 from ..redelivery import ERROR
-from ..schema import Body, tries_of
 from ..signing import Signer
+from .message import Message, headers_of
 
 ANSWER_BYTES = 4096
+_PREVIEW_S = 5.0
 BATCH_ANSWER_BYTES = 256 * 1024
 
 _PLAIN = HttpSettings()
@@ -77,14 +78,6 @@ class Wire(Protocol):
     def spend(self) -> None: ...
 
     def refused(self) -> None: ...
-
-
-class _Message(NamedTuple):
-    """What is posted: ``about`` is the event that it is signed for."""
-
-    body: Body
-    headers: dict[str, str]
-    about: Event
 
 
 class _Request(NamedTuple):
@@ -171,6 +164,20 @@ class WebhookHook:
             outcomes += [error] * (len(events) - len(outcomes))
         return outcomes
 
+    def preview(self, event: Event) -> dict[str, object]:
+        """What would be sent of the event, without what proves who sends it. May switch greenlets."""
+        terms = self._wire.now(self._asker(self._clock.monotonic() + _PREVIEW_S))
+        content_type, headers, content = terms.single.encode(event)
+        shown = {"Content-Type": content_type, **headers, **headers_of(event, self.id), **terms.headers}
+        shown.update(dict.fromkeys(self._own_headers, "***"))
+        return {
+            "method": "POST",
+            "url": redact(self._template.url or ""),
+            "headers": shown,
+            "signed_by": [type(signer).__name__ for signer in self._signers],
+            "body": content.decode("utf-8", "replace"),
+        }
+
     def close(self) -> None:
         """Close the kept connections."""
         self._adapter.close()
@@ -221,7 +228,7 @@ class WebhookHook:
         yield from self._apart(terms, encoder, items[half:])
 
     def _send_one(self, terms: Terms, event: Event) -> None:
-        message = _Message(terms.single.encode(event), _event_headers(event), event)
+        message = Message(terms.single.encode(event), headers_of(event, self.id), event)
         answer = self._deliver(terms, message, ANSWER_BYTES)
         if error := _error_of(answer.status, answer.wait_s):
             raise error
@@ -231,7 +238,7 @@ class WebhookHook:
         about = batch_body.batch_event(events)
         headers = {batch_body.ID_HEADER: about.id, batch_body.SIZE_HEADER: str(len(events))}
         body = encoder.batch(about.id, [item for _, item in items])
-        answer = self._deliver(terms, _Message(body, headers, about), BATCH_ANSWER_BYTES)
+        answer = self._deliver(terms, Message(body, headers, about), BATCH_ANSWER_BYTES)
         if error := _error_of(answer.status, answer.wait_s):
             raise error
         told = batch_body.results(answer.content) if answer.content else None
@@ -275,7 +282,7 @@ class WebhookHook:
 
         return ask
 
-    def _deliver(self, terms: Terms, message: _Message, most_bytes: int) -> _Answer:
+    def _deliver(self, terms: Terms, message: Message, most_bytes: int) -> _Answer:
         """The answer; to a new token if the receiver does not take the one it got."""
         self._wire.spend()
         request = self._request(terms, message)
@@ -290,7 +297,7 @@ class WebhookHook:
         authorization = refused.headers.get("Authorization", "")
         return any(isinstance(signer, OAuth2Signer) and signer.refused(authorization) for signer in self._signers)
 
-    def _request(self, terms: Terms, message: _Message) -> _Request:
+    def _request(self, terms: Terms, message: Message) -> _Request:
         content_type, headers, content = message.body
         length = {"Content-Type": content_type, "Content-Length": str(len(content))}
         plain = {**self._base_headers, **length, **headers, **message.headers, **terms.headers}
@@ -329,21 +336,6 @@ class WebhookHook:
         wish = headers.get("Retry-After")
         wait_s = retry_after_s(wish, headers.get("Date", ""), self._clock.wall()) if wish else None
         return _Answer(response.status, wait_s, headers, content)
-
-
-def _event_headers(event: Event) -> dict[str, str]:
-    """What travels beside the body of one event."""
-    headers = {
-        "X-RTMP-Event-Id": event.id,
-        "X-RTMP-Event-Seq": str(event.seq),
-        "X-RTMP-Severity": event.severity,
-    }
-    attempt, redelivered = tries_of(event)
-    if attempt:
-        headers["X-RTMP-Attempt"] = str(attempt)
-    if redelivered:
-        headers["X-RTMP-Redelivered"] = redelivered
-    return headers
 
 
 def _error_of(status: int, wait_s: float | None) -> DeliveryError | None:

@@ -259,8 +259,8 @@ class Feed:
         self._passed = number
 
     def _miss(self, upto: int, reason: str) -> None:
-        """Numbers up to that one are passed: handed out, or shed, or else they are given up now. Those of a hook that was
-        away for longer than events are kept are not in the file any more."""
+        """Numbers up to that one are passed: handed out, or shed, or else they are given up now. Those of a hook that
+        was away for longer than events are kept are not in the file any more."""
         if upto <= self._passed:
             return
         lost = upto - self._passed

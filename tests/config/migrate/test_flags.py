@@ -15,6 +15,7 @@ HOOK = f"-hook-script publish_start={SCRIPT}"
 WEBHOOK = "--hook-webhook '*=https://example.org/a?b=c,d#e'"
 LINES = [
     HOOK,
+    f"{WEBHOOK} -hook-auth-hmac-secret 'a${{HOME}}b$$c-0123456789abcdef' -hook-header 'X-A: it'\"'\"'s \"b\"'",
     f"-listen :1936 {HOOK} -hook-script connection_accept={SCRIPT} {WEBHOOK} -log-level debug",
     "-hook-stdio-format json",
     "-hook-stdio-format=env -hook-timeout 1m30s -hook-concurrency 3",
