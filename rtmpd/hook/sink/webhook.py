@@ -170,9 +170,10 @@ class WebhookHook:
         content_type, headers, content = terms.single.encode(event)
         shown = {"Content-Type": content_type, **headers, **headers_of(event, self.id), **terms.headers}
         shown.update(dict.fromkeys(self._own_headers, "***"))
+        url = urlsplit(self._template.url or "")
         return {
             "method": "POST",
-            "url": redact(self._template.url or ""),
+            "url": f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}",
             "headers": shown,
             "signed_by": [type(signer).__name__ for signer in self._signers],
             "body": content.decode("utf-8", "replace"),
