@@ -165,7 +165,7 @@ GROUPS = {
 }
 FLAGS = {name: flag for group in GROUPS.values() for flag in group for name in (flag.name, flag.short) if name}
 
-_LATER = "is not part of this version yet"
+_ACCESS = "is set up in the configuration file, [access] and [apps]: see docs/access.md"
 _OUTPUTS = "is set up in the configuration file, [apps]"
 _NEVER = "is not offered by rtmpd"
 # Flags of go-rtmp that have no part here: whether they take a value, and what to say.
@@ -175,12 +175,12 @@ _ABSENT = {
     "segment-duration": (True, f"recording {_OUTPUTS}"),
     "segment-pattern": (True, f"recording {_OUTPUTS}"),
     "relay-to": (True, f"relaying {_OUTPUTS}"),
-    "auth-mode": (True, f"authentication {_LATER}"),
-    "auth-token": (True, f"authentication {_LATER}"),
-    "auth-file": (True, f"authentication {_LATER}"),
-    "auth-callback": (True, f"authentication {_LATER}"),
-    "auth-callback-timeout": (True, f"authentication {_LATER}"),
-    "metrics-addr": (True, f"the metrics endpoint {_LATER}"),
+    "auth-mode": (True, f"authentication {_ACCESS}"),
+    "auth-token": (True, f"authentication {_ACCESS}"),
+    "auth-file": (True, f"authentication {_ACCESS}"),
+    "auth-callback": (True, f"authentication {_ACCESS}"),
+    "auth-callback-timeout": (True, f"authentication {_ACCESS}"),
+    "metrics-addr": (True, "the metrics endpoint is set up in the configuration file, [http] listen"),
     "srt-listen": (True, f"SRT {_NEVER}"),
     "srt-latency": (True, f"SRT {_NEVER}"),
     "srt-passphrase": (True, f"SRT {_NEVER}"),

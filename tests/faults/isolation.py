@@ -1,4 +1,5 @@
-"""What dead and dripping endpoints cost the healthy ones: rounds with and without them, in turn."""
+"""What dead and dripping endpoints cost the healthy ones: rounds in which they are sick and rounds in which they are
+as healthy as the others, in turn, so that the number of lanes is the same."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ USUAL = RetrySettings(max_attempts=1000)
 
 @dataclass
 class Isolation:
-    """p99 from emit to receiver of the healthy lanes in each round, in ms, alone and among the sick."""
+    """p99 from emit to receiver of the healthy lanes in each round, in ms: ``alone_ms`` with all lanes healthy,
+    ``among_ms`` with the sick."""
 
     lanes: int
     dead: int
@@ -49,10 +51,11 @@ def measure(folder: Path, rounds: int, seconds: float, lanes: int, dead: int, dr
         healthy = [webhook(f"good-{number}", sink.url) for number in range(lanes - dead - drip)]
         sick = [webhook(f"dead-{number}", url, retry=USUAL) for number in range(dead)]
         sick += [webhook(f"drip-{number}", sink.url, retry=USUAL) for number in range(drip)]
+        well = [webhook(f"well-{number}", sink.url) for number in range(dead + drip)]
         for turn in range(rounds):
-            sides = [(found.alone_ms, healthy), (found.among_ms, healthy + sick)]
+            sides = [(found.alone_ms, healthy + well), (found.among_ms, healthy + sick)]
             for figures, hooks in sides if turn % 2 else sides[::-1]:
-                path = folder / f"{turn}-{len(hooks)}.db"
+                path = folder / f"{turn}-{hooks[-1].id}.db"
                 p99_ms, missing = _round(sink, path, tuple(hooks), len(healthy), seconds, rate)
                 figures.append(p99_ms)
                 found.undelivered += missing

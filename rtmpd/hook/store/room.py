@@ -8,7 +8,8 @@ has not been handed, ``drop_newest`` takes no new ones. Either leaves a gap that
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import gevent
 
@@ -18,9 +19,8 @@ from ...event.birth import first_id_of
 from ...log import logger
 from ...settings import STORE_DROP_OLDEST, StoreSettings
 from .database import Database
-
-if TYPE_CHECKING:
-    from .log import EventLog
+from .feed import Feed
+from .schema import GapRow
 
 _LOOK_S = 5.0
 _TIGHT = 0.8
@@ -30,10 +30,32 @@ _GIVE_UP_LEAST = 500
 _log = logger("store")
 
 
+class Tended(Protocol):
+    """The log, as the room for it is kept (``log.EventLog``)."""
+
+    feeds: dict[str, Feed]
+
+    @property
+    def accepted(self) -> int:
+        """The seq up to which everything is on the disk."""
+
+    def ask(self, question: Callable[..., Any], *values: object) -> Any:
+        """The answer of a method of the database. Switches greenlets."""
+
+    def gap(self, feed: Feed, from_seq: int, to_seq: int, count: int, reason: str) -> None:
+        """Have it told that the feed will not get these numbers."""
+
+    def take_gaps(self) -> list[GapRow]:
+        """Gaps that are not written yet."""
+
+    def put_back_gaps(self, gaps: list[GapRow]) -> None:
+        """They could not be written."""
+
+
 class Room:
     """Keeps the log in its bounds. ``is_tight`` and ``is_full`` are as of the last look."""
 
-    def __init__(self, settings: StoreSettings, log: EventLog, database: Database, clock: Clock) -> None:
+    def __init__(self, settings: StoreSettings, log: Tended, database: Database, clock: Clock) -> None:
         self.settings = settings
         self._events = log
         self._database = database
@@ -91,7 +113,7 @@ class Room:
         rows, gaps = [feed.row() for feed in feeds], self._events.take_gaps()
         deleted = 0
         try:
-            deleted = self._events.ask(self._database.collect, upto, pinned, before_id, rows, gaps)
+            deleted: int = self._events.ask(self._database.collect, upto, pinned, before_id, rows, gaps)
         finally:
             if not deleted:
                 self._events.put_back_gaps(gaps)
