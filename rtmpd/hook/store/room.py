@@ -111,9 +111,9 @@ class Room:
         upto = min((feed.read for feed in feeds), default=self._events.accepted)
         pinned = [seq for feed in feeds for seq in feed.pinned]
         rows, gaps = [feed.row() for feed in feeds], self._events.take_gaps()
-        deleted = 0
+        deleted: int = 0
         try:
-            deleted: int = self._events.ask(self._database.collect, upto, pinned, before_id, rows, gaps)
+            deleted = self._events.ask(self._database.collect, upto, pinned, before_id, rows, gaps)
         finally:
             if not deleted:
                 self._events.put_back_gaps(gaps)
