@@ -42,7 +42,7 @@ from .daemon.signals import SignalWords
 from .errors import ConfigError, StartError
 from .event import schema
 from .event.catalogue import EVENT_TYPES
-from .hook import condition
+from .hook.filter import condition
 from .http.api import Facts, Refused
 from .reload import Outcome, reload
 from .settings import Settings
@@ -108,7 +108,7 @@ def _verify(words: list[str]) -> int:
 
 
 def _audit(words: list[str]) -> int:
-    from .hook import audit_check
+    from .hook.record import audit_check
 
     return audit_check.verify(words)
 

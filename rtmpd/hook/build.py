@@ -8,20 +8,20 @@ from socket import gethostname
 from ..clock import Clock
 from ..errors import ConfigError, CredentialError, PluginError, Problem, TemplateError
 from ..settings import NEGOTIATE_OFF, THREAD_AUTO, THREAD_NO, THREAD_YES, AuthSettings, HookSettings
-from .format import Form, TemplateEncoder, Terms, terms_of
-from .negotiation import FixedTerms, NegotiatedTerms
-from .oauth2 import OAuth2Signer, check_credentials, shared_source
+from .auth.oauth2 import OAuth2Signer, check_credentials, shared_source
+from .auth.signing import BODY_SIGNERS, Signer, check_together, short_secrets
+from .auth.signing_http import HttpSigner
+from .auth.tokens import JwtSigner, weak_key
+from .body.format import Form, TemplateEncoder, Terms, terms_of
+from .body.negotiation import FixedTerms, NegotiatedTerms
+from .body.template import Template
 from .plugins import make
-from .signing import BODY_SIGNERS, Signer, check_together, short_secrets
-from .signing_http import HttpSigner
 from .sink.base import Hook
 from .sink.plugin import PluginHook
 from .sink.script import ScriptHook
 from .sink.stdio import FORMATS, StdioHook
 from .sink.webhook import WebhookHook, Wire, path_of
 from .sink.worker import WorkerHook
-from .template import Template
-from .tokens import JwtSigner, weak_key
 
 
 def build_hook(settings: HookSettings, clock: Clock) -> Hook:

@@ -17,7 +17,7 @@ from ..errors import DeliveryError, OperatorRefused
 from ..event.birth import first_id_of
 from ..event.event import Event
 from ..event.example import CONN_ID, STREAM_KEY, example_data
-from .lane import Lane
+from .lane.lane import Lane
 from .manager import HookManager
 from .redelivery import REPLAY, again
 from .store.feed import event_of, event_of_dead

@@ -34,17 +34,17 @@ from ..settings import (
     StoreSettings,
 )
 from .build import build_hook
-from .deadletter import DeadLetter
-from .filter import Filter, FilterEngine
-from .lane import ACTIVE, Lane
-from .lanes import LaneBuilder
-from .records import Records
+from .filter.engine import Filter, FilterEngine
+from .lane.builder import LaneBuilder
+from .lane.deadletter import DeadLetter
+from .lane.lane import ACTIVE, Lane
+from .record.records import Records
+from .record.witness import NoWitness, Witness
 from .sink.base import Hook
 from .sink.worker import join_ending
 from .store.feed import Feed
 from .store.log import EventLog
 from .store.recovery import missing_ends
-from .witness import NoWitness, Witness
 
 _DEFAULTS = HookSettings(id="", type="", target="")
 _CLOSE_WAIT_S = 1.0

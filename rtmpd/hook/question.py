@@ -13,8 +13,8 @@ import urllib3
 from .. import __version__
 from ..errors import ConfigError, DeliveryError, Problem
 from ..settings import AccessSettings, HttpSettings
+from .auth.signing import text_key
 from .egress import EgressAdapter, root_of
-from .signing import text_key
 
 ANSWER_BYTES = 64 * 1024
 KEPT_CONNECTIONS = 16

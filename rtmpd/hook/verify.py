@@ -22,9 +22,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..errors import CredentialError, RtmpdError
-from . import ed25519
-from .signing import DIGESTS, STANDARD_PREFIX, standard_key, text_key
-from .signing_http import COVERED, LABEL, content_digest, signature_base
+from .auth import ed25519
+from .auth.signing import DIGESTS, STANDARD_PREFIX, standard_key, text_key
+from .auth.signing_http import COVERED, LABEL, content_digest, signature_base
 
 TOLERANCE_S = 300.0
 

@@ -10,8 +10,8 @@ import pytest
 from rtmpd.config import flags
 from rtmpd.config.loader import Loaded, load
 from rtmpd.errors import ConfigError, Problem
-from rtmpd.hook import condition
 from rtmpd.hook.build import check_auth, check_template
+from rtmpd.hook.filter import condition
 from rtmpd.hook.plugins import check_plugin
 
 EVENT_TYPES = ("connection_accept", "play_start", "publish_start", "publish_stop")

@@ -12,7 +12,7 @@ import pytest
 from rtmpd.config import flags
 from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.event.event import Event
-from rtmpd.hook.signing import StandardSigner
+from rtmpd.hook.auth.signing import StandardSigner
 from rtmpd.settings import AuthSettings
 from tests.hook.certificates import Authority
 

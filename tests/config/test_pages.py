@@ -11,8 +11,8 @@ import pytest
 from rtmpd.config import flags
 from rtmpd.config.loader import load
 from rtmpd.event.catalogue import EVENT_TYPES
-from rtmpd.hook import condition
 from rtmpd.hook.build import check_auth, check_template
+from rtmpd.hook.filter import condition
 from rtmpd.server.access.webtoken import check_key
 from tests.hook.certificates import Authority
 

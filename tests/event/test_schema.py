@@ -15,7 +15,7 @@ from rtmpd.event.birth import Births
 from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.event.example import CONN_ID, STREAM_KEY, example_data
 from rtmpd.event.pairing import SERVER_CRASH, STOP_TYPES, end_by_crash, told_by_crash
-from rtmpd.hook.schema import schema_2
+from rtmpd.hook.body.schema import schema_2
 from tests import contract
 
 WHOLE = Draft202012Validator(schema.document(), format_checker=Draft202012Validator.FORMAT_CHECKER)

@@ -11,8 +11,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from rtmpd.hook.lane.outcome import Outcomes
 from rtmpd.hook.manager import HookManager
-from rtmpd.hook.outcome import Outcomes
 from rtmpd.hook.store.database import Database, _Transaction
 from rtmpd.hook.store.log import EventLog
 

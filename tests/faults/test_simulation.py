@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rtmpd.event.event import Event
-from rtmpd.hook.schedule import Schedule
+from rtmpd.hook.lane.schedule import Schedule
 from rtmpd.hook.store.feed import Feed
 from rtmpd.hook.store.schema import LaneRow, Page, Row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtmpd.hook.adaptive import Adaptive
+from rtmpd.hook.lane.adaptive import Adaptive
 
 
 def answered(limit: Adaptive, seconds: float, times: int) -> None:

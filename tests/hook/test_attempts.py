@@ -5,8 +5,8 @@ import sqlite3
 
 import pytest
 
-from rtmpd.hook import attempts
-from rtmpd.hook.attempts import AttemptLog
+from rtmpd.hook.record import attempts
+from rtmpd.hook.record.attempts import AttemptLog
 
 from .waiting import until
 

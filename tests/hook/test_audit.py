@@ -11,9 +11,9 @@ import pytest
 
 from rtmpd.clock import FakeClock
 from rtmpd.errors import StartError
-from rtmpd.hook import audit, chain
-from rtmpd.hook.audit import AuditTrail
-from rtmpd.hook.audit_check import verify
+from rtmpd.hook.record import audit, chain
+from rtmpd.hook.record.audit import AuditTrail
+from rtmpd.hook.record.audit_check import verify
 from rtmpd.settings import AuditSettings
 
 from .waiting import until
@@ -316,7 +316,7 @@ def test_a_file_that_is_not_there_is_no_broken_trail(tmp_path, capsys):
 def test_the_check_needs_no_gevent(trail, file):
     write(trail)
     code = (
-        "import sys; sys.modules['gevent'] = None; from rtmpd.hook.audit_check import verify; "
+        "import sys; sys.modules['gevent'] = None; from rtmpd.hook.record.audit_check import verify; "
         f"sys.exit(verify([{str(file)!r}]))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=os.getcwd(), check=False).returncode == 0

@@ -9,7 +9,7 @@ import standardwebhooks
 from rtmpd.clock import Clock
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
-from rtmpd.hook.batch_body import batch_event, cut, results
+from rtmpd.hook.body.batch_body import batch_event, cut, results
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.redelivery import TIMEOUT, again

@@ -1,6 +1,6 @@
 """The breaker of a lane."""
 
-from rtmpd.hook.breaker import Breaker
+from rtmpd.hook.lane.breaker import Breaker
 
 
 def test_it_opens_at_so_many_faults_in_a_row_and_says_so_once() -> None:

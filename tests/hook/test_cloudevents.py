@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtmpd.event.event import Event
-from rtmpd.hook.cloudevents import BinaryEncoder, StructuredEncoder, header_value
+from rtmpd.hook.body.cloudevents import BinaryEncoder, StructuredEncoder, header_value
 from rtmpd.hook.redelivery import TIMEOUT, again
 
 EVENT = Event(

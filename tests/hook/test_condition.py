@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtmpd.errors import FilterError
 from rtmpd.event.event import Event
-from rtmpd.hook.condition import Condition, check, compile_condition, parse
+from rtmpd.hook.filter.condition import Condition, check, compile_condition, parse
 
 DATA = {
     "bitrate": 2_500_000,

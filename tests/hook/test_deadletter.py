@@ -8,7 +8,7 @@ import pytest
 
 from rtmpd.clock import FakeClock
 from rtmpd.event.event import Event
-from rtmpd.hook.deadletter import ATTEMPTS, EXPIRED, DeadLetters
+from rtmpd.hook.lane.deadletter import ATTEMPTS, EXPIRED, DeadLetters
 
 EVENT = Event("publish_start", 1_700_000_000, "c000001", "live/ä", {"app": "live"}, "evt_1", 7, "warning")
 

@@ -14,9 +14,8 @@ from rtmpd.errors import ConfigError, FilterError
 from rtmpd.event.birth import Births
 from rtmpd.event.event import Event
 from rtmpd.event.kind import SEVERITIES
-from rtmpd.hook import condition
-from rtmpd.hook import filter as filters
-from rtmpd.hook.filter import REASONS, Filter, FilterEngine
+from rtmpd.hook.filter import condition
+from rtmpd.hook.filter.engine import REASONS, Filter, FilterEngine
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import FilterSettings, HookSettings, HooksSettings, RateLimit
 
@@ -83,7 +82,7 @@ def test_one_of_several_stream_patterns_is_enough() -> None:
 
 
 def test_verdicts_on_streams_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filters, "_REMEMBERED_KEYS", 4)
+    monkeypatch.setattr("rtmpd.hook.filter.engine._REMEMBERED_KEYS", 4)
     filter = Filter((), FilterSettings(("live/1*",)), FakeClock())
     for _ in range(2):
         for number in range(20):

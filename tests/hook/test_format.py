@@ -7,10 +7,10 @@ import pytest
 
 from rtmpd.event.birth import Births
 from rtmpd.event.event import Event
-from rtmpd.hook.format import Form, JsonEncoder, TemplateEncoder, terms_of
+from rtmpd.hook.body.format import Form, JsonEncoder, TemplateEncoder, terms_of
+from rtmpd.hook.body.schema import time_of
+from rtmpd.hook.body.template import Template
 from rtmpd.hook.redelivery import TIMEOUT, again
-from rtmpd.hook.schema import time_of
-from rtmpd.hook.template import Template
 
 EVENT = Event("publish_start", 1634567890, "c000001", 'live/ü"', {"app": "live", "n": [1.5]}, "evt_01", 3, "warning")
 FIVE = {

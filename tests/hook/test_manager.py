@@ -433,6 +433,7 @@ def test_a_failure_is_logged_with_who_what_and_how_long(managed, caplog, tmp_pat
     fields = dict(record.fields)
     assert fields.pop("duration_ms") >= 0
     assert fields.pop("event_id").startswith("evt_")
+    assert len(fields.pop("trace_id")) == 32
     assert record.levelname == "ERROR"
     assert fields == {
         "hook_type": "shell",

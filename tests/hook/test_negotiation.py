@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rtmpd.clock import Clock
 from rtmpd.errors import AuthDeliveryError, DeliveryError, PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
+from rtmpd.hook.body.format import Form
+from rtmpd.hook.body.negotiation import AGAIN_S, VALID_S, Agreement, offer, read_answer
 from rtmpd.hook.build import build_hook
-from rtmpd.hook.format import Form
-from rtmpd.hook.negotiation import AGAIN_S, VALID_S, Agreement, offer, read_answer
 from rtmpd.settings import (
     AuthSettings,
     BodySettings,

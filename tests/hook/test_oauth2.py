@@ -12,9 +12,9 @@ from gevent.socket import socket as gevent_socket
 from rtmpd.clock import Clock, FakeClock
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
+from rtmpd.hook.auth.oauth2 import TokenSource, shared_source
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.fault import AUTH, fault_of
-from rtmpd.hook.oauth2 import TokenSource, shared_source
 from rtmpd.settings import AuthSettings, HookSettings, HttpSettings
 
 from .receiver import NO_CONTENT, hangs, receiving, says, status
@@ -249,7 +249,7 @@ def test_a_failure_holds_for_a_moment_and_not_longer():
 
 
 def test_an_endpoint_that_says_nothing_is_given_up(monkeypatch):
-    monkeypatch.setattr("rtmpd.hook.oauth2.FETCH_S", 0.05)
+    monkeypatch.setattr("rtmpd.hook.auth.oauth2.FETCH_S", 0.05)
     with receiving(hangs) as endpoint:
         assert failure(source(endpoint.url)) == "oauth2:timeout"
 

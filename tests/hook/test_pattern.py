@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtmpd.errors import FilterError
-from rtmpd.hook import pattern
-from rtmpd.hook.pattern import PATTERN_CHARS, SUBJECT_CHARS, compile_pattern
+from rtmpd.hook.filter import pattern
+from rtmpd.hook.filter.pattern import PATTERN_CHARS, SUBJECT_CHARS, compile_pattern
 
 KILLERS = [
     "(a+)+$",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtmpd.clock import FakeClock
-from rtmpd.hook.ratelimit import TokenBucket
+from rtmpd.hook.filter.ratelimit import TokenBucket
 from rtmpd.settings import RateLimit
 
 TEN_A_MINUTE = RateLimit(10, 60.0)

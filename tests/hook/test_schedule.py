@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rtmpd.event.event import Event
-from rtmpd.hook.schedule import Delivery, Schedule
+from rtmpd.hook.lane.schedule import Delivery, Schedule
 from rtmpd.settings import ORDER_KEY, ORDER_NONE, ORDER_STRICT
 
 

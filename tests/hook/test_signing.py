@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from rtmpd.errors import CredentialError
 from rtmpd.event.event import Event
+from rtmpd.hook.auth.signing import BODY_SIGNERS, check_together, headers_of
+from rtmpd.hook.auth.tokens import JwtSigner
 from rtmpd.hook.build import check_auth
-from rtmpd.hook.signing import BODY_SIGNERS, check_together, headers_of
-from rtmpd.hook.tokens import JwtSigner
 from rtmpd.hook.verify import verify
 from rtmpd.settings import AuthSettings, SigningSecret
 

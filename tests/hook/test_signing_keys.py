@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from rtmpd.clock import Clock
 from rtmpd.errors import CredentialError
 from rtmpd.event.event import Event
+from rtmpd.hook.auth.signing import BODY_SIGNERS, check_together
+from rtmpd.hook.auth.signing_http import HttpSigner, signature_base
 from rtmpd.hook.build import build_hook, check_auth
-from rtmpd.hook.signing import BODY_SIGNERS, check_together
-from rtmpd.hook.signing_http import HttpSigner, signature_base
 from rtmpd.hook.verify import VerificationError, verify
 from rtmpd.settings import AuthSettings, HookSettings, SigningSecret
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtmpd.errors import TemplateError
 from rtmpd.event.event import Event
-from rtmpd.hook.template import Template
+from rtmpd.hook.body.template import Template
 
 DATA = {"app": "live", "n": 1.5, "on": True, "none": None, "x": {"y": [1, {"z": 2}]}, "a.b": "dotted", "a": {"b": 1}}
 EVENT = Event("publish_start", 1634567890, "c000001", 'live/"ü\n', DATA, "evt_01", 3, "warning")

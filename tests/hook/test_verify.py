@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtmpd.event.event import Event
-from rtmpd.hook.signing import BODY_SIGNERS
+from rtmpd.hook.auth.signing import BODY_SIGNERS
 from rtmpd.hook.verify import VerificationError, verify
 from rtmpd.settings import AuthSettings, SigningSecret
 

@@ -8,8 +8,8 @@ import pytest
 
 from rtmpd import cli
 from rtmpd.event.event import Event
-from rtmpd.hook.signing import BODY_SIGNERS
-from rtmpd.hook.signing_http import HttpSigner
+from rtmpd.hook.auth.signing import BODY_SIGNERS
+from rtmpd.hook.auth.signing_http import HttpSigner
 from rtmpd.hook.verify_command import main
 from rtmpd.settings import AuthSettings
 

@@ -25,8 +25,8 @@ from rtmpd.config.loader import Loaded, load
 from rtmpd.config.options import spec
 from rtmpd.errors import ConnectionLost
 from rtmpd.event.catalogue import EVENT_TYPES
-from rtmpd.hook import condition
 from rtmpd.hook.build import check_auth, check_template
+from rtmpd.hook.filter import condition
 from rtmpd.hook.plugins import check_plugin
 from rtmpd.reload import Outcome, reload
 from rtmpd.server.access.webtoken import check_key

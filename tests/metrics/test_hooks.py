@@ -9,7 +9,7 @@ import pytest
 
 from rtmpd.clock import FakeClock
 from rtmpd.event.birth import Births
-from rtmpd.hook.filter import REASONS
+from rtmpd.hook.filter.engine import REASONS
 from rtmpd.metrics.hooks import OUTCOMES, HookMetrics, born_at, outcome_of
 from rtmpd.metrics.registry import Distribution
 from tests.metrics.fakes import registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...event.event import Event
-from ..schema import Body, tries_of
+from ..body.schema import Body, tries_of
 from ..trace import traceparent
 
 

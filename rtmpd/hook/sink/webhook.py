@@ -46,15 +46,15 @@ from ...errors import (
 from ...event.event import Event
 from ...log import redact
 from ...settings import HttpSettings
-from .. import batch_body
-from ..batch_body import Item
+from ..auth.oauth2 import OAuth2Signer
+from ..auth.signing import Signer
+from ..body import batch_body
+from ..body.batch_body import Item
+from ..body.format import BatchEncoder, Form, Terms, terms_of
+from ..body.negotiation import Ask, FixedTerms
 from ..egress import AddressRefused, EgressAdapter, Route, head_of, root_of
 from ..fault import EVENT, fault_of, retry_after_s
-from ..format import BatchEncoder, Form, Terms, terms_of
-from ..negotiation import Ask, FixedTerms
-from ..oauth2 import OAuth2Signer
 from ..redelivery import ERROR
-from ..signing import Signer
 from .message import Message, headers_of
 
 ANSWER_BYTES = 4096

@@ -11,8 +11,8 @@ from rtmpd.config import flags
 from rtmpd.config.loader import Loaded, load
 from rtmpd.config.migrate.draft import Draft
 from rtmpd.event.catalogue import EVENT_TYPES
-from rtmpd.hook import condition
 from rtmpd.hook.build import check_auth, check_template
+from rtmpd.hook.filter import condition
 from rtmpd.hook.plugins import check_plugin
 
 Read = Callable[..., Loaded]

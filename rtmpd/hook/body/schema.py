@@ -1,0 +1,83 @@
+"""An event as JSON, in the schemas that receivers can ask for.
+
+Schema 1 is ``event.json()``: five keys. Schema 2 has the same five, then what otherwise travels beside the body::
+
+    {"type":...,"timestamp":...,"conn_id":...,"stream_key":...,"data":{...},
+     "id":"evt_01J...","seq":7,"severity":"info","time":"2026-01-02T03:04:05.678Z","node":"ingest-1"}
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from ...event.event import Event
+from ..redelivery import Redelivery
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TO_BASE_32 = str.maketrans(_CROCKFORD, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
+_OF_CROCKFORD = frozenset(_CROCKFORD)
+_LAST_MOMENT_S = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+
+#: Compact JSON, without NaN.
+encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class Body(NamedTuple):
+    """What is sent: ``headers`` are those that belong to this form of it, besides the Content-Type."""
+
+    content_type: str
+    headers: dict[str, str]
+    content: bytes
+
+
+class Tries(NamedTuple):
+    """``attempt`` counts from 1, 0 where nothing says that it is not the first; ``redelivered`` tells why the event
+    may have arrived before, "" if it can not have."""
+
+    attempt: int
+    redelivered: str
+
+
+_FIRST = Tries(0, "")
+
+
+def tries_of(event: Event) -> Tries:
+    """What is known of the tries of an event. Never switches."""
+    return Tries(event.attempt, event.redelivered) if isinstance(event, Redelivery) else _FIRST
+
+
+def json_bytes(value: object) -> bytes:
+    """``value`` as UTF-8. Never switches."""
+    return encode_json(value).encode("utf-8", "replace")
+
+
+def schema_2(event: Event, node: str, with_tries: bool = False) -> bytes:
+    """The event with everything that is known of it; ``with_tries`` adds ``attempt`` and ``redelivered`` where they
+    are known. Never switches."""
+    more: dict[str, object] = {
+        "id": event.id,
+        "seq": event.seq,
+        "severity": event.severity,
+        "time": time_of(event),
+        "node": node,
+    }
+    if with_tries:
+        more |= {name: value for name, value in tries_of(event)._asdict().items() if value}
+    return event.json()[:-1] + b"," + json_bytes(more)[1:]
+
+
+def time_of(event: Event) -> str:
+    """Its birth in RFC 3339, UTC, with the milliseconds that its id begins with; ``.000`` if the id tells another
+    second (the clock was set back) or none. Never switches."""
+    digits = event.id[4:14]
+    ms = int(digits.translate(_TO_BASE_32), 32) if len(digits) == 10 and _OF_CROCKFORD.issuperset(digits) else -1
+    fraction = ms % 1000 if ms // 1000 == event.timestamp else 0
+    return f"{_second(event.timestamp)}.{fraction:03}Z"
+
+
+@lru_cache(maxsize=64)  # events come by the thousand in one second
+def _second(timestamp: int) -> str:
+    return datetime.fromtimestamp(min(max(timestamp, 0), _LAST_MOMENT_S), UTC).isoformat()[:19]

@@ -1,0 +1,111 @@
+"""Events that a hook will not get: counted, the latest of them kept, and told to an URL if there is one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ...clock import Clock
+from ...event.event import Event
+
+REFUSED = "refused"
+ATTEMPTS = "attempts"
+EXPIRED = "expired"
+DISABLED = "disabled"
+BUG = "bug"
+
+#: Every reason for which an event can be dead.
+REASONS = (REFUSED, ATTEMPTS, EXPIRED, DISABLED, BUG)
+
+_KEPT = 100
+_LAST_MOMENT_S = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event that is dead. ``reason`` is one of ``REASONS``, ``attempts`` the tries that were made, ``at`` Unix
+    seconds."""
+
+    event: Event
+    hook_id: str
+    reason: str
+    attempts: int
+    last_error: str
+    at: float
+
+    def json(self) -> bytes:
+        """What a dead-letter URL is sent; the times are RFC 3339 in UTC."""
+        facts = {
+            "hook_id": self.hook_id,
+            "attempts": self.attempts,
+            "last_error": self.last_error,
+            "original_time": _rfc3339(self.event.timestamp),
+            "dead_letter_time": _rfc3339(self.at),
+        }
+        return b'{"event":' + self.event.json() + b"," + _encode(facts).encode("utf-8", "replace")[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter(Event):
+    """A dead letter in the form that hooks deliver: the event with another body."""
+
+    body: bytes = b""
+
+    def json(self) -> bytes:
+        return self.body
+
+
+class DeadLetters:
+    """The dead letters of one hook. ``forward`` takes each of them to those who want to be told, ``store`` writes it
+    down; neither waits, and both may be None. Never switches."""
+
+    __slots__ = ("_clock", "_forward", "_hook_id", "_store", "counts", "kept")
+
+    def __init__(
+        self,
+        hook_id: str,
+        clock: Clock,
+        forward: Callable[[Event], None] | None = None,
+        store: Callable[[DeadLetter], None] | None = None,
+    ) -> None:
+        self._hook_id = hook_id
+        self._clock = clock
+        self._forward = forward
+        self._store = store
+        self.counts: Counter[str] = Counter()
+        self.kept: deque[DeadLetter] = deque(maxlen=_KEPT)
+
+    def bury(self, event: Event, reason: str, attempts: int, last_error: str) -> None:
+        """The event is dead."""
+        letter = DeadLetter(event, self._hook_id, reason, attempts, last_error, self._clock.wall())
+        self.counts[reason] += 1
+        self.kept.append(letter)
+        if self._store:
+            self._store(letter)
+        if self._forward:
+            self._forward(_enveloped(letter))
+
+
+def _enveloped(letter: DeadLetter) -> Letter:
+    event = letter.event
+    return Letter(
+        event.type,
+        event.timestamp,
+        event.conn_id,
+        event.stream_key,
+        event.data,
+        event.id,
+        event.seq,
+        event.severity,
+        body=letter.json(),
+    )
+
+
+def _rfc3339(unix_s: float) -> str:
+    moment = datetime.fromtimestamp(min(max(unix_s, 0), _LAST_MOMENT_S), UTC)  # events may be made by hand
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
