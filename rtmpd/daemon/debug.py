@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket as stdlib_socket
 import stat
+import sys
+import time
+import traceback
 from collections.abc import Mapping
-from itertools import takewhile
 from typing import Any
 
-import gevent
-from gevent import events, socket
+from gevent import monkey, socket
 from gevent.backdoor import BackdoorServer
 from gevent.hub import get_hub
+from gevent.threadpool import ThreadPool
 
 from ..errors import StartError
 from ..log import logger
@@ -20,6 +22,8 @@ from ..settings import DebugSettings
 
 _BANNER = "rtmpd backdoor: everything here runs inside the daemon"
 _REPORT_LINES = 40
+_thread_id = monkey.get_original("_thread", "get_ident")  # the patched one is that of the greenlet
+_pause = monkey.get_original("time", "sleep")
 
 _log = logger("debug")
 
@@ -31,12 +35,14 @@ class Debug:
         self._settings = settings
         self._names = dict(names)
         self._server: BackdoorServer | None = None
+        self._watch: HubWatch | None = None
         self._path = ""
 
     def start(self) -> None:
         """Raises StartError if the socket can not be made. Never switches."""
         if self._settings.report_blocking_s:
-            _watch_the_hub(self._settings.report_blocking_s)
+            self._watch = HubWatch(self._settings.report_blocking_s)
+            self._watch.start()
         if self._settings.backdoor:
             self._path = self._settings.backdoor
             self._server = BackdoorServer(_listener(self._path), banner=_BANNER, locals=self._names)
@@ -44,7 +50,10 @@ class Debug:
             _log.warning("backdoor open: who can reach it is the daemon", path=self._path)
 
     def stop(self) -> None:
-        """Close the way in. May switch greenlets."""
+        """Close the way in and report no more. May switch greenlets."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         if self._server is None:
             return
         self._server.stop(timeout=0)
@@ -75,19 +84,49 @@ def _listener(path: str) -> Any:
     return listener
 
 
-def _watch_the_hub(seconds: float) -> None:
-    """Have a thread log where the hub's thread is when it has not come round for that long."""
-    gevent.config.monitor_thread = True
-    gevent.config.max_blocking_time = seconds
-    if _report not in events.subscribers:
-        events.subscribers.append(_report)
-    get_hub().start_periodic_monitoring_thread()
+class HubWatch:
+    """Logs where the hub's thread was when it had not come round for ``seconds``.
 
+    A timer of the loop beats; a thread of its own looks whether it still does, and keeps the stack if not. It is
+    logged by the next beat: by then it is known how long it took. gevent's own monitor would also write what all
+    variables of all greenlets hold, secrets among them.
+    """
 
-def _report(event: object) -> None:
-    if isinstance(event, events.EventLoopBlocked):
-        lines = [line for text in event.info for line in str(text).splitlines()]
-        stack = list(takewhile(lambda line: not line.startswith("Info:"), lines))  # then come all greenlets
-        _log.warning("event loop blocked", seconds=event.blocking_time)
-        for line in stack[-_REPORT_LINES:]:
-            _log.warning(line)
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._thread_id = _thread_id()
+        self._beat_at = time.monotonic()
+        self._stack: list[str] = []
+        self._stopped = False
+        self._timer: Any = None
+        self._pool = ThreadPool(1)
+
+    def start(self) -> None:
+        """Begin. Never switches."""
+        self._timer = get_hub().loop.timer(self._seconds / 4, self._seconds / 4)
+        self._timer.start(self._beat)
+        self._pool.spawn(self._look)
+
+    def stop(self) -> None:
+        """End. May switch greenlets."""
+        self._stopped = True
+        self._timer.stop()
+        self._timer.close()
+        self._pool.join()
+
+    def _beat(self) -> None:
+        late_s = time.monotonic() - self._beat_at
+        stack, self._stack = self._stack, []
+        if stack:
+            _log.warning("event loop blocked", seconds=round(late_s, 3))
+            for line in stack[-_REPORT_LINES:]:
+                _log.warning(line)
+        self._beat_at = time.monotonic()
+
+    def _look(self) -> None:
+        """On the thread: one stack for each time that it is blocked."""
+        while not self._stopped:
+            _pause(self._seconds / 4)
+            if time.monotonic() - self._beat_at > self._seconds and not self._stack:
+                frame = sys._current_frames().get(self._thread_id)
+                self._stack = [line.rstrip() for text in traceback.format_stack(frame) for line in text.splitlines()]
