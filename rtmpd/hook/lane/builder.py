@@ -14,6 +14,7 @@ from ..store.log import EventLog
 from ..store.schema import DeadRow
 from .batch_lane import BatchHook, BatchLane
 from .deadletter import DeadLetter, DeadLetters
+from .governor import Governor
 from .lane import Lane
 
 _WINDOW = 64
@@ -33,6 +34,7 @@ class LaneBuilder:
         self._build = build
         self._tell = tell
         self._witness = witness
+        self._governor = Governor()
 
     def lane(
         self, hook: Hook, settings: HookSettings, concurrency: int, configured: bool, log: EventLog | None
@@ -51,7 +53,7 @@ class LaneBuilder:
         letters = DeadLetters(
             hook.id, self._clock, follower.offer if follower else None, _store(log) if log and feed else None
         )
-        rest = (self._clock, configured, tell, letters, self._witness, follower, feed)
+        rest = (self._clock, configured, tell, letters, self._witness, self._governor, follower, feed)
         if settings.delivery.batch_events > 1:
             return BatchLane(cast(BatchHook, hook), settings, concurrency, *rest)
         return Lane(hook, settings, concurrency, *rest)
@@ -70,7 +72,7 @@ class LaneBuilder:
         )
         letters = DeadLetters(own.id, self._clock)
         hook = self._build(own, self._clock)
-        return Lane(hook, own, 1, self._clock, False, lambda type, data: None, letters, NoWitness())
+        return Lane(hook, own, 1, self._clock, False, lambda type, data: None, letters, NoWitness(), self._governor)
 
 
 def _store(log: EventLog) -> Callable[[DeadLetter], None]:

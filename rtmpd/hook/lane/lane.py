@@ -30,6 +30,7 @@ from ..store.feed import Feed
 from . import deadletter
 from .deadletter import DeadLetters
 from .drops import Drops, Tell
+from .governor import Governor
 from .health import Health
 from .outcome import Outcomes
 from .schedule import Delivery, Schedule
@@ -66,6 +67,7 @@ class Lane:
         tell: Tell,
         letters: DeadLetters,
         witness: Witness,
+        governor: Governor,
         follower: Lane | None = None,
         feed: Feed | None = None,
     ) -> None:
@@ -79,6 +81,7 @@ class Lane:
         self.active = 0
         self.is_stopped = False
         self._clock = clock
+        self._governor = governor
         self._schedule = Schedule(settings.delivery.order)
         self._health = Health(hook.id, settings.retry, concurrency, settings.delivery.adaptive, clock, self._wake)
         self._drops = Drops(hook.id, clock, tell)
@@ -270,6 +273,8 @@ class Lane:
         worker = gevent.getcurrent()
         try:
             while True:
+                if self._schedule.runnable:
+                    self._governor.enter()
                 if deliveries := self._take():
                     self._wake()  # there may be something for another one
                     self._deliver(deliveries)

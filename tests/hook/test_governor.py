@@ -1,0 +1,34 @@
+"""How many deliveries may begin in one turn of the event loop."""
+
+from __future__ import annotations
+
+import gevent
+from gevent.hub import get_hub
+
+from rtmpd.hook.lane.governor import _PER_TURN, Governor
+
+
+def test_the_loop_looks_at_other_things_between_a_few_deliveries() -> None:
+    governor, began = Governor(), []
+    turns = []
+    ticker = get_hub().loop.prepare()
+    ticker.start(lambda: turns.append(len(began)))
+    try:
+        workers = [gevent.spawn(lambda n=n: (governor.enter(), began.append(n))) for n in range(40)]
+        gevent.joinall(workers, timeout=5, raise_error=True)
+    finally:
+        ticker.stop()
+        ticker.close()
+    assert began == list(range(40))
+    turns.append(40)
+    assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) <= _PER_TURN
+
+
+def test_who_is_killed_while_it_waits_leaves_the_queue() -> None:
+    governor, began = Governor(), []
+    workers = [gevent.spawn(lambda n=n: (governor.enter(), began.append(n))) for n in range(12)]
+    gevent.sleep(0)
+    workers[-1].kill()
+    gevent.joinall(workers, timeout=5)
+    assert began == list(range(11))
+    governor.enter()
