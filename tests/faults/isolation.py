@@ -43,15 +43,17 @@ class Isolation:
 def measure(folder: Path, rounds: int, seconds: float, lanes: int, dead: int, drip: int, rate: float) -> Isolation:
     """``lanes`` hooks in all; every event goes to each of them."""
     found = Isolation(lanes, dead, drip, [], [], 0)
-    with receiving(folder) as sink, socket.socket() as nobody:
+    (folder / "sick").mkdir()
+    # The sick ones have a receiver of their own: what a thousand dripping answers cost it is not what is measured.
+    with receiving(folder) as sink, receiving(folder / "sick") as drips, socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         for number in range(drip):
-            sink.mode(f"drip-{number}", "drip")
+            drips.mode(f"drip-{number}", "drip")
         healthy = [webhook(f"good-{number}", sink.url) for number in range(lanes - dead - drip)]
         sick = [webhook(f"dead-{number}", url, retry=USUAL) for number in range(dead)]
-        sick += [webhook(f"drip-{number}", sink.url, retry=USUAL) for number in range(drip)]
-        well = [webhook(f"well-{number}", sink.url) for number in range(dead + drip)]
+        sick += [webhook(f"drip-{number}", drips.url, retry=USUAL) for number in range(drip)]
+        well = [webhook(f"well-{number}", drips.url) for number in range(dead + drip)]
         for turn in range(rounds):
             sides = [(found.alone_ms, healthy + well), (found.among_ms, healthy + sick)]
             for figures, hooks in sides if turn % 2 else sides[::-1]:

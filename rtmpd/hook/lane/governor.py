@@ -12,7 +12,7 @@ from typing import Any
 
 from gevent.hub import Waiter, get_hub
 
-_PER_TURN = 4
+_PER_TURN = 8
 
 
 class Governor:
