@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import gevent
 from gevent.hub import get_hub
 
@@ -21,7 +23,7 @@ def test_the_loop_looks_at_other_things_between_a_few_deliveries() -> None:
         ticker.close()
     assert began == list(range(40))
     turns.append(40)
-    assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) <= _PER_TURN
+    assert max(after - before for before, after in itertools.pairwise(turns)) <= _PER_TURN
 
 
 def test_who_is_killed_while_it_waits_leaves_the_queue() -> None:
