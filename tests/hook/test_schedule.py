@@ -77,6 +77,34 @@ def test_what_is_held_comes_again_before_the_others_of_its_key_and_before_all_th
     assert names_of(all_of(schedule)) == "a1 b1"
 
 
+def test_those_that_were_held_together_come_again_one_by_one_in_front_of_their_key() -> None:
+    schedule = scheduled("a1 a2 b1 a3 a4")
+    a1, b1 = all_of(schedule)
+    a2, a3 = schedule.follow(a1), schedule.follow(a1)
+    assert a2 and a3
+    schedule.hold(a1, [a2, a3])
+    assert (len(schedule), schedule.runnable, schedule.waiting) == (4, 1, 1)
+    assert schedule.take() is a1 and schedule.follow(a1) is a2
+    schedule.hold(a1, [a2])
+    schedule.done(b1)
+    order = []
+    while delivery := schedule.take():
+        order.append(delivery)
+        schedule.done(delivery)
+    assert names_of(order) == "a1 a2 a3 a4"
+
+
+def test_clearing_takes_what_was_held_together_too() -> None:
+    schedule = scheduled("a1 b1 a2 b2 b3")
+    a1, b1 = all_of(schedule)
+    b2 = schedule.follow(b1)
+    assert b2
+    schedule.hold(b1, [b2])  # a2 is older than b2, and nobody has tried it
+    assert sorted(names_of(schedule.clear()).split()) == ["a2", "b1", "b2", "b3"]
+    schedule.done(a1)
+    assert not len(schedule) and not schedule.runnable
+
+
 def test_an_old_one_that_waits_comes_before_a_younger_one_that_is_held() -> None:
     schedule = scheduled("a1 b1", ORDER_NONE)
     a1, b1 = all_of(schedule)
@@ -130,47 +158,51 @@ def test_nothing_is_kept_of_keys_that_are_through(keys: list[str], at_once: int)
         while len(under_way) < at_once and (delivery := schedule.take()):
             under_way.append(delivery)
         schedule.done(under_way.pop(0))
-    assert not schedule._behind and not schedule._waiting and not schedule._runnable
+    assert not schedule._behind and not schedule._waiting and not schedule._runnable and not schedule._following
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Whatever happens to a schedule, in whatever order."""
+    """Whatever happens to a schedule, in whatever order. What is under way are runs: a delivery and its followers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.schedule = Schedule(ORDER_KEY)
-        self.added = 0
+        self.added: list[Delivery] = []
         self.ended: set[int] = set()
-        self.under_way: list[Delivery] = []
-        self.last_of_key: dict[str, int] = {}
+        self.under_way: list[list[Delivery]] = []
 
     @rule(key=st.sampled_from("abcd-"))
     def add(self, key: str) -> None:
-        self.added += 1
-        self.schedule.add(event(f"{key}{self.added}"), float(self.added))
+        moment = len(self.added) + 1
+        self.added.append(self.schedule.add(event(f"{key}{moment}"), float(moment)))
 
-    @rule()
-    def take(self) -> None:
+    @rule(most=st.integers(1, 4))
+    def take(self, most: int) -> None:
         delivery = self.schedule.take()
         if delivery is None:
             assert not self.schedule.runnable
             return
-        key = delivery.key
-        assert not key or key not in [other.key for other in self.under_way]
-        if key:
-            assert delivery.number >= self.last_of_key.get(key, 0)
-            self.last_of_key[key] = delivery.number
-        self.under_way.append(delivery)
+        run = [delivery]
+        assert delivery.key not in [other[0].key for other in self.under_way if other[0].key]
+        while len(run) < most and (follower := self.schedule.follow(delivery)):
+            run.append(follower)
+        if delivery.key:
+            left = [each for each in self.added if each.key == delivery.key and each.number not in self.ended]
+            assert run == left[: len(run)]
+        self.under_way.append(run)
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), again=st.booleans())
-    def finish(self, data: st.DataObject, again: bool) -> None:
-        delivery = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
-        if again:
-            self.schedule.hold(delivery)
-        else:
-            self.schedule.done(delivery)
+    @rule(data=st.data(), ends=st.integers(0, 4))
+    def finish(self, data: st.DataObject, ends: int) -> None:
+        """Some of a run may have to be tried again, any of them."""
+        run = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
+        over = run if ends >= len(run) else data.draw(st.lists(st.sampled_from(run), max_size=ends, unique=True))
+        for delivery in over:
             self._end(delivery)
+        if again := [delivery for delivery in run if delivery not in over]:
+            self.schedule.hold(again[0], again[1:])
+        else:
+            self.schedule.done(run[0])
 
     @precondition(lambda self: self.schedule.waiting)
     @rule()
@@ -179,8 +211,14 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule(age=st.integers(0, 10))
     def expire(self, age: int) -> None:
-        for late in self.schedule.expired(self.added - age):
+        for late in self.schedule.expired(len(self.added) - age):
             self._end(late)
+
+    @rule()
+    def clear(self) -> None:
+        for delivery in self.schedule.clear():
+            self._end(delivery)
+        assert not len(self.schedule) and not self.schedule.runnable
 
     def _end(self, delivery: Delivery) -> None:
         assert delivery.number not in self.ended
@@ -188,7 +226,8 @@ class AnyHistory(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        assert len(self.schedule) + len(self.under_way) + len(self.ended) == self.added
+        under_way = sum(map(len, self.under_way))
+        assert len(self.schedule) + under_way + len(self.ended) == len(self.added)
 
     @invariant()
     def what_can_run_does_run(self) -> None:

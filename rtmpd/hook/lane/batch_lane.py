@@ -77,10 +77,10 @@ class BatchLane(Lane):
             run = [head]
             room -= len(head.event.json())
             while not self._answered_each and room > 0 and count + len(run) < self._size:
-                if not (followers := self._schedule.follow(head, 1)):
+                if not (follower := self._schedule.follow(head)):
                     break
-                run += followers
-                room -= len(run[-1].event.json())
+                run.append(follower)
+                room -= len(follower.event.json())
             count += len(run)
             runs.append(run)
         if runs:
@@ -129,10 +129,6 @@ class BatchLane(Lane):
             self.outcomes.bug(deliveries[0], started, BUG_WORDS)
             return [PermanentDeliveryError(BUG_WORDS, deadletter.BUG)] * len(deliveries)
         return answers
-
-    def _come_back(self, run: Run) -> None:
-        self._schedule.hold(run[0])
-        self._schedule.put_back(run[1:])
 
     def _is_refusal(self, error: DeliveryError | None) -> bool:
         """Whether the endpoint took offence at what is in the batch."""

@@ -321,9 +321,17 @@ class Lane:
         finally:
             self.active -= 1
         if self.outcomes.of(delivery, error, started, self.active + 1, pays=True):
-            self._schedule.hold(delivery)
+            self._come_back([delivery])
         else:
             self._schedule.done(delivery)
+
+    def _come_back(self, run: Run) -> None:
+        """Have these, which are not settled, tried again: by whoever the feed goes to next, if this lane is to leave
+        them there. It may go on with nothing of their key then, and has nothing any more."""
+        if self.outcomes.leaves_to_feed:
+            self._schedule.done(run[0])
+        else:
+            self._schedule.hold(run[0], run[1:])
 
     @staticmethod
     def _given(delivery: Delivery) -> Event:

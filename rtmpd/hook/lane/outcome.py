@@ -54,6 +54,11 @@ class Outcomes:
         self.disabled_by = ""  # the error that did it; "" if the endpoint is not gone
         self.last_call = False
 
+    @property
+    def leaves_to_feed(self) -> bool:
+        """Whether the lane is at its end, or its endpoint is, and what is not settled is left to the log."""
+        return self._feed is not None and (self.last_call or bool(self.disabled_by))
+
     def of(self, delivery: Delivery, error: DeliveryError | None, started: float, active: int, pays: bool) -> bool:
         """One try is over; whether the event is to be held for another one. ``active`` counts the executions that are
         under way, this one included; ``pays`` is false if the lane has paid for the same failure already."""
@@ -106,8 +111,8 @@ class Outcomes:
         verdict = fault.fault_of(error, self._retryable)
         is_patient = self._health.is_patient and not self.last_call
         delivery.attempts += not (is_patient and verdict == fault.AUTH)
-        if (self.last_call or self.disabled_by) and self._feed and delivery.seq and verdict != fault.EVENT:
-            return False  # unsettled it is left to the log
+        if self.leaves_to_feed and verdict != fault.EVENT:
+            return True
         if self.disabled_by and not self._feed:  # by another one, while this was under way
             self.bury(delivery, deadletter.DISABLED, str(error))
         elif not is_patient:
@@ -116,6 +121,7 @@ class Outcomes:
             self.bury(delivery, deadletter.REFUSED, str(error))
         elif verdict == fault.GONE:
             self._disable(delivery, str(error))
+            return self.leaves_to_feed
         elif verdict == fault.ENDPOINT and self._health.is_last(delivery.attempts):
             self.bury(delivery, deadletter.ATTEMPTS, str(error))
             self._blame(verdict, delivery, error, pays)

@@ -11,7 +11,7 @@ Nothing here knows of time to wait for or of greenlets: the lane asks when it is
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from ...event.event import Event
@@ -45,11 +45,12 @@ class Delivery:
 class Schedule:
     """The deliveries of one lane. ``order`` is an ``ORDER_*`` word. Never switches.
 
-    Each delivery is in one of four places: ``_runnable`` (a heap of numbers), ``_behind`` another of its key,
-    ``_held`` for another try, or with whoever took it. ``_waiting`` has those of the first two, oldest first.
+    Each delivery is in one of five places: ``_runnable`` (a heap of numbers), ``_behind`` another of its key, ``_held``
+    for another try, ``_following`` one of its key that was held together with it, or with whoever took it. ``_waiting``
+    has those of the first two, which nobody has tried yet, oldest first.
     """
 
-    __slots__ = ("_behind", "_held", "_key_of", "_number", "_runnable", "_waiting")
+    __slots__ = ("_behind", "_followers", "_following", "_held", "_key_of", "_number", "_runnable", "_waiting")
 
     def __init__(self, order: str) -> None:
         self._key_of = _KEYS[order]
@@ -58,9 +59,11 @@ class Schedule:
         self._runnable: list[int] = []
         self._behind: dict[str, deque[int] | None] = {}  # by each key in use; most have nobody behind them
         self._held: list[tuple[int, Delivery]] = []
+        self._following: dict[str, deque[Delivery]] = {}  # by key, in front of those behind
+        self._followers = 0  # in all keys
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._held)
+        return len(self._waiting) + len(self._held) + self._followers
 
     @property
     def waiting(self) -> int:
@@ -92,29 +95,25 @@ class Schedule:
             return heappop(held)[1]
         return self._waiting.pop(heappop(runnable)) if runnable else None
 
-    def follow(self, delivery: Delivery, most: int) -> list[Delivery]:
-        """Up to ``most`` of those that wait right behind one that was taken, to be delivered together with it.
+    def follow(self, delivery: Delivery) -> Delivery | None:
+        """The one right behind what was taken of its key, to be delivered together with it; None if there is none.
 
-        They come back by ``put_back``, or not at all: ``done`` and ``hold`` are for the one that leads them.
+        It comes back by ``hold``, or not at all: ``done`` is for the one that leads the run.
         """
-        behind = self._behind[delivery.key] if delivery.key else None
-        if not behind:
-            return []
-        return [self._waiting.pop(behind.popleft()) for _ in range(min(most, len(behind)))]
+        if not delivery.key:
+            return None
+        if delivery.key in self._following:
+            return self._next_following(delivery.key)
+        behind = self._behind[delivery.key]
+        return self._waiting.pop(behind.popleft()) if behind else None
 
-    def put_back(self, followers: list[Delivery]) -> None:
-        """Have these, which followed one that is held now, wait behind it again."""
-        for delivery in reversed(followers):
-            behind = self._behind[delivery.key]
-            if behind is None:
-                behind = self._behind[delivery.key] = deque()
-            behind.appendleft(delivery.number)
-            self._waiting[delivery.number] = delivery
-            self._waiting.move_to_end(delivery.number, last=False)
-
-    def hold(self, delivery: Delivery) -> None:
-        """Keep a delivery that was taken for another try, in front of the others of its key."""
+    def hold(self, delivery: Delivery, followers: Sequence[Delivery] = ()) -> None:
+        """Keep a delivery that was taken for another try, in front of the others of its key; ``followers`` of it
+        are the first of these, in their order."""
         heappush(self._held, (delivery.number, delivery))
+        if followers:
+            self._following.setdefault(delivery.key, deque()).extendleft(reversed(followers))
+            self._followers += len(followers)
 
     def done(self, delivery: Delivery) -> None:
         """A delivery that was taken has come to its end, whichever: the next of its key is runnable."""
@@ -162,8 +161,19 @@ class Schedule:
             behind = self._behind[key] = deque()
         behind.append(number)
 
+    def _next_following(self, key: str) -> Delivery:
+        following = self._following[key]
+        delivery = following.popleft()
+        if not following:
+            del self._following[key]
+        self._followers -= 1
+        return delivery
+
     def _release(self, key: str) -> None:
         if not key:
+            return
+        if key in self._following:
+            self.hold(self._next_following(key))
             return
         behind = self._behind[key]
         if behind:
