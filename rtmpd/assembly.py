@@ -45,22 +45,21 @@ class House:
         self._settings = settings
         self._clock = clock
         self.access = settings.access
-        self.last_event_at: float | None = None
         self.last_reload = ""
         self._started_at = clock.monotonic()
         self.instruments = Instruments(settings.metrics, settings.alerts, clock)
         self._reloads = self.instruments.registry.counter("rtmp_config_reloads_total")
         self.hook_metrics = HookMetrics(self.instruments.registry, clock)
         counts = self.hook_metrics
-        self.hooks = HookManager(settings.hooks, clock, witness=counts, generated=counts.generated)
+        self.hooks = HookManager(settings.hooks, clock, witness=counts)
         self.hook_metrics.read_from(self.hooks, lambda: self.hooks.filters.refused_in_all)
-        self.registry = Registry(settings.apps, self._emit, clock)
+        self.registry = Registry(settings.apps, self.hooks.emit, clock)
         self._questioner = Questioner(settings.access)
         self.context = Context(
-            settings.server, settings.limits, settings.apps, self.registry, self._emit, clock, settings.quality,
+            settings.server, settings.limits, settings.apps, self.registry, self.hooks.emit, clock, settings.quality,
             access=Access(settings.access, settings.apps, self._questioner.ask_for, clock),
         )
-        self.outputs = Outputs(settings.apps, self.registry, self._emit, clock, self.context.next_session_id)
+        self.outputs = Outputs(settings.apps, self.registry, self.hooks.emit, clock, self.context.next_session_id)
         self._measure()
         self._server = Server(self.context)
         self._http: Front | None = None
@@ -81,7 +80,7 @@ class House:
         self.outputs.start()
         self.instruments.start()
         self._started_at = self._clock.monotonic()
-        self._emit("server_start", **self._identity())
+        self.hooks.emit("server_start", **self._identity())
         self._is_running = True
         return self.addresses
 
@@ -120,7 +119,7 @@ class House:
         if self._is_running:
             self._is_running = False
             uptime_s = round(self._clock.monotonic() - self._started_at, 3)
-            self._emit("server_stop", **self._identity(), reason="stop", uptime_sec=uptime_s)
+            self.hooks.emit("server_stop", **self._identity(), reason="stop", uptime_sec=uptime_s)
 
     def serve_http(self, config: ConfigControl, log: LogControl) -> list[str]:
         """Open the control socket and the HTTP listeners; the addresses and the path are returned.
@@ -134,12 +133,6 @@ class House:
         except OSError as error:
             self.stop(0.0)
             raise StartError(error.strerror or str(error)) from None
-
-    def _emit(self, type: str, /, *, conn_id: str = "", stream_key: str = "", **data: object) -> None:
-        """``event.Emit``: counted, then the hooks' matter."""
-        self.last_event_at = self._clock.wall()
-        self.hook_metrics.generated(type)
-        self.hooks.emit(type, conn_id=conn_id, stream_key=stream_key, **data)
 
     def _measure(self) -> None:
         """Have the server's metrics read and its limits watched."""
@@ -161,7 +154,7 @@ class House:
             hook_backlogs=self.hook_metrics.backlogs,
             dead_letters=self.hook_metrics.dead_letters,
         )
-        self.instruments.watch(sources, self._emit, settings.limits.connections)
+        self.instruments.watch(sources, self.hooks.emit, settings.limits.connections)
 
     def reopen_logs(self) -> None:
         """The files that are only appended to have been renamed. Never waits."""
@@ -273,7 +266,7 @@ class House:
         """Emit what became of a reload, count it and have it shown with the health. Never switches."""
         self.last_reload = str(facts["result"])
         self._reloads.add(self.last_reload)
-        self._emit("config_reload", **facts)
+        self.hooks.emit("config_reload", **facts)
 
 
 def _blamed(slices: str, prepare: Callable[[], Change]) -> Change:
@@ -316,7 +309,7 @@ def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
         kick_stream=lambda key, role: facts.kick_stream(context, key, role),
         ready=unready,
         hub_lag_ms=lambda: round(house.instruments.lag.peak.value() * 1000, 3),
-        health=lambda: health(hooks.stats(), house.last_event_at, house.last_reload),
+        health=lambda: health(hooks.stats(), hooks.last_event_at, house.last_reload),
         metrics=house.instruments.render,
         hooks=HookControl(hooks, context.clock),
         tokens=Tokens(lambda: house.access.signing_keys, context.clock),

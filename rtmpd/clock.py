@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 
 class Clock:
@@ -11,11 +12,9 @@ class Clock:
 
     __slots__ = ()
 
-    def wall(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    # the functions themselves: time is looked at a dozen times in a short session
+    wall: Callable[[], float] = staticmethod(time.time)
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
 
 
 class FakeClock(Clock):

@@ -55,13 +55,16 @@ class Logger:
         return self._logger.isEnabledFor(logging.DEBUG)
 
     def debug(self, message: str, /, **fields: object) -> None:
-        self._write(logging.DEBUG, message, fields)
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._write(logging.DEBUG, message, fields)
 
     def info(self, message: str, /, **fields: object) -> None:
-        self._write(logging.INFO, message, fields)
+        if self._logger.isEnabledFor(logging.INFO):
+            self._write(logging.INFO, message, fields)
 
     def warning(self, message: str, /, **fields: object) -> None:
-        self._write(logging.WARNING, message, fields)
+        if self._logger.isEnabledFor(logging.WARNING):
+            self._write(logging.WARNING, message, fields)
 
     def error(self, message: str, /, **fields: object) -> None:
         self._write(logging.ERROR, message, fields)
@@ -71,8 +74,6 @@ class Logger:
         self._write(logging.ERROR, message, fields, with_traceback=True)
 
     def _write(self, level: int, message: str, fields: dict[str, object], with_traceback: bool = False) -> None:
-        if not self._logger.isEnabledFor(level):
-            return
         exc_info = sys.exc_info() if with_traceback else None
         record = self._logger.makeRecord(
             self._logger.name, level, "", 0, message, (), exc_info, extra={"fields": fields}

@@ -57,12 +57,11 @@ _log = logger("hook")
 class HookManager:
     """Takes events and has them delivered by the hooks of ``settings`` and those registered by hand.
 
-    Raises ConfigError if a hook of ``settings`` can not be built. Never switches. ``filters`` are asked by ``emit``
-    for each hook that is bound to the event's type; ``witness`` sees what becomes of each try,
-    ``generated`` is given the type of each event that the hooks themselves tell.
+    Raises ConfigError if a hook of ``settings`` can not be built. Never switches. ``filters`` are asked by ``emit`` for
+    each hook that is bound to the event's type; ``witness`` sees what becomes of each try. ``generated`` counts events
+    by type, whether anybody wants them or not; ``last_event_at`` is Unix time.
 
-    The first hook that may count on its events opens the log (``events``), which raises StartError if its file can not
-    be used.
+    The first hook that may count on its events opens the log (``events``): StartError if its file can not be used.
     """
 
     def __init__(
@@ -72,9 +71,9 @@ class HookManager:
         random_bytes: Callable[[int], bytes] = os.urandom,
         build: Callable[[HookSettings, Clock], Hook] = build_hook,
         witness: Witness | None = None,
-        generated: Callable[[str], None] = lambda type: None,
     ) -> None:
-        self._generated = generated
+        self.generated: Counter[str] = Counter()
+        self.last_event_at: float | None = None
         self._clock = clock
         self._build = build
         self._births = Births(clock.wall, random_bytes)
@@ -92,6 +91,8 @@ class HookManager:
 
     def emit(self, type: str, /, *, conn_id: str = "", stream_key: str = "", **data: object) -> None:
         """Tell that something happened (``event.Emit``). Never waits, never switches, never raises."""
+        self.generated[type] += 1
+        self.last_event_at = self._clock.wall()
         lanes = self._index.get(type)
         if lanes is None:
             lanes = self._wanted_by(type)
@@ -312,7 +313,7 @@ class HookManager:
     def _tell(self, hook_id: str, type: str, data: dict[str, object]) -> None:
         """Emit an event about a hook, to all but that hook itself. Never switches, never raises."""
         try:
-            self._generated(type)
+            self.generated[type] += 1
             lanes = [lane for lane in self._wanted_by(type) if lane.hook.id != hook_id]
             if lanes:
                 self._offer(self._births.event(type, "", "", data), lanes)

@@ -45,6 +45,10 @@ class Happened(Protocol):
 class HookCounts(Protocol):
     """What the hooks count themselves (``hook.manager``)."""
 
+    @property
+    def generated(self) -> Mapping[str, int]:
+        """Events by type, whether anybody wants them or not."""
+
     def stats(self) -> Mapping[str, Any]:
         """The counts of each hook are in ``hooks``, by its id."""
 
@@ -59,7 +63,6 @@ class HookMetrics:
         self._refused: Callable[[], Mapping[str, int]] = dict
         self._executions = registry.counter("rtmp_hook_executions_total")
         self._durations = registry.histogram("rtmp_hook_execution_duration_seconds")
-        self._generated = registry.counter("rtmp_events_generated_total")
         self._attempts = registry.counter("rtmp_hook_attempts_total")
         self._dead = registry.counter("rtmp_hook_dead_letters_total")
         self._latency = registry.histogram("rtmp_hook_delivery_latency_seconds")
@@ -72,10 +75,6 @@ class HookMetrics:
         self._hooks = hooks
         self._refused = refused
         self._registry.collect_from(self.read)
-
-    def generated(self, event_type: str) -> None:
-        """An event was emitted, whether anybody wants it or not."""
-        self._generated.add(event_type)
 
     def tried(
         self, hook: Executed, event: Happened, attempt: int, seconds: float, doubt: str, code: str = "", error: str = ""
@@ -111,6 +110,8 @@ class HookMetrics:
 
     def read(self) -> Iterator[Reading]:
         """What the hooks have counted."""
+        for type, count in self._hooks.generated.items() if self._hooks else ():
+            yield Reading("rtmp_events_generated_total", count, (type,))
         for reason, count in self._refused().items():
             yield Reading("rtmp_events_filtered_total", count, (_FILTER_TYPES.get(reason, reason), reason))
         for id, lane in self._lanes().items():

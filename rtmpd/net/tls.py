@@ -47,6 +47,8 @@ class TlsTransport(Transport):
 
     __slots__ = ("_cipher_in", "_cipher_out", "_tls", "_unsent", "on_unsent", "tls_cipher", "tls_version")
 
+    buffers = True
+
     def __init__(self, sock: Any, context: ssl.SSLContext, server_hostname: str | None = None) -> None:
         super().__init__(sock)
         self._cipher_in = ssl.MemoryBIO()

@@ -55,6 +55,7 @@ class Transport:
 
     tls_version = ""
     tls_cipher = ""
+    buffers = False  # whether it accepts bytes that the kernel has not taken yet
 
     def __init__(self, sock: Any) -> None:
         sock.setblocking(False)
@@ -133,7 +134,7 @@ class Transport:
         return False
 
     def flush(self) -> bool:
-        """Whether nothing that was accepted is still unsent. Always true without TLS."""
+        """Whether nothing that was accepted is still unsent. Always true if it does not buffer."""
         return True
 
     def writable_watcher(self) -> Any:

@@ -110,7 +110,7 @@ class Writer:
                 return
             self.bytes_sent += sent
             if sent == size:
-                if not self._transport.flush():
+                if self._transport.buffers and not self._transport.flush():
                     self._become_busy()
                 return
             data = data[sent:]

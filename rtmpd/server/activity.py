@@ -94,11 +94,6 @@ class Activity:
         self._leases.pop(msid, None)
 
     @property
-    def only_listens(self) -> bool:
-        """Whether all that is going on is playing."""
-        return bool(self.players) and not self.publishers
-
-    @property
     def is_live(self) -> bool:
         """Whether media is going either way."""
         return bool(self.publishers) or any(playing.stream.live for playing in self.players.values())
@@ -115,6 +110,8 @@ class Activity:
     @property
     def uncounted_bytes(self) -> int:
         """What was sent to the players of this connection past its writer's count."""
+        if not self.players:
+            return 0
         return sum(playing.subscriber.uncounted_bytes for playing in self.players.values())
 
     @property
@@ -125,7 +122,9 @@ class Activity:
     def moved(self) -> tuple[int, int, int]:
         """Bytes received, bytes sent and frames dropped since the last call."""
         received, sent, dropped = self._noted
-        lost = self._dropped + sum(playing.subscriber.frames_dropped for playing in self.players.values())
+        lost = self._dropped
+        if self.players:
+            lost += sum(playing.subscriber.frames_dropped for playing in self.players.values())
         self._noted = now = self._connection.peer.bytes_received, self._connection.bytes_sent, lost
         return now[0] - received, now[1] - sent, now[2] - dropped
 

@@ -157,9 +157,10 @@ class Connection:
         """
         read = self.peer.read_message
         sinks = self.activity.sinks
+        players = self.activity.players
         count = 0
         while True:
-            if not sinks and has_read and self._may_park():
+            if players and not sinks and has_read and self._may_park():
                 self._park()
                 return True
             message = read()
@@ -176,8 +177,7 @@ class Connection:
                 self._receive(message)
 
     def _may_park(self) -> bool:
-        listens = self._context.server.park_idle_players and self.activity.only_listens
-        return listens and not self._leaving and self.peer.idle
+        return self._context.server.park_idle_players and not self._leaving and self.peer.idle
 
     def _park(self) -> None:
         """End this greenlet; the next bytes, or the end, start another."""
@@ -198,10 +198,12 @@ class Connection:
             if isinstance(notice, Reply):
                 replies.append(notice)
             else:
-                self.send(replies)
-                replies = []
+                if replies:
+                    self.send(replies)
+                    replies = []
                 self._act(notice)
-        self.send(replies)
+        if replies:
+            self.send(replies)
 
     def _act(self, notice: Notice) -> None:
         if isinstance(notice, MediaArrived):

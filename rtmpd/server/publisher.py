@@ -84,8 +84,9 @@ class Publishing:
     def started(self, asked: PublishAsked, identity: str) -> None:
         """The client, ``identity`` by the access rules, has been told that it publishes."""
         connection = self._connection
-        names = parse_qsl(asked.query[:_TEXT_CHARS], keep_blank_values=True) if asked.query else []
-        query = {name: "***" for name, _ in names}
+        query = {}
+        if asked.query:
+            query = dict.fromkeys((n for n, _ in parse_qsl(asked.query[:_TEXT_CHARS], keep_blank_values=True)), "***")
         self._context.emit(
             "publish_start",
             conn_id=self.conn_id,

@@ -42,6 +42,7 @@ class Reporter:
         connection = self._connection
         transport = connection.peer.transport
         tls = bool(transport.tls_version)
+        peer_addr = self._peer_addr
         duration_s = self._context.clock.monotonic() - connection.accepted_at
         duration_ms = round(duration_s * 1000, 3)
         self._context.traffic.handshake(duration_s)
@@ -52,7 +53,7 @@ class Reporter:
             client_port=connection.port,
             server_ip=self._server[0],
             server_port=self._server[1],
-            remote_addr=self._peer_addr,
+            remote_addr=peer_addr,
             tls=tls,
             protocol="rtmps" if tls else "rtmp",
         )
@@ -64,7 +65,7 @@ class Reporter:
             tls_version=transport.tls_version,
             tls_cipher=transport.tls_cipher,
         )
-        _log.info("connection registered", conn_id=connection.conn_id, peer_addr=self._peer_addr, tls=tls)
+        _log.info("connection registered", conn_id=connection.conn_id, peer_addr=peer_addr, tls=tls)
 
     def closed(self, reason: str, stream_key: str) -> None:
         """The connection is over. Only what was accepted has a close."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from ..errors import AccessDenied, AppRejected, InvalidStreamKey, LimitReached, Rejected
@@ -20,6 +20,16 @@ from .report import Reporter
 
 _TEXT_CHARACTERS: Final = 256
 _UNCLEAN: Final = "a stream name may not hold control characters, nor be over 512 bytes long"
+
+
+@lru_cache(maxsize=4)
+def _greeting(window_bytes: int, chunk_bytes: int) -> tuple[Reply, ...]:
+    """What every client is told before its connect is answered."""
+    return (
+        Reply(CSID_CONTROL, window_ack_size(window_bytes)),
+        Reply(CSID_CONTROL, set_peer_bandwidth(window_bytes, BANDWIDTH_DYNAMIC)),
+        Reply(CSID_CONTROL, set_chunk_size(chunk_bytes)),
+    )
 
 
 class Requests:
@@ -58,7 +68,7 @@ class Requests:
         request = asked.request
         if not request.app or not is_clean(request.app):
             raise AppRejected("an application name is needed: rtmp://host/application/stream")
-        if not any(fnmatch.fnmatchcase(request.app, served) for served in context.apps.served):
+        if not context.apps.serves(request.app):
             raise AppRejected(f"the application {request.app} is not served here")
         limit = context.limits.connections_per_app
         if limit and context.connections_of(request.app) >= limit:
@@ -68,13 +78,8 @@ class Requests:
         client.app = context.shared(request.app)
         client.flash_ver = context.shared(request.flash_ver[:_TEXT_CHARACTERS])
         self.gate.query = request.query
-        window = context.server.window_ack_bytes
-        client.send([
-            Reply(CSID_CONTROL, window_ack_size(window)),
-            Reply(CSID_CONTROL, set_peer_bandwidth(window, BANDWIDTH_DYNAMIC)),
-            Reply(CSID_CONTROL, set_chunk_size(context.server.chunk_size_bytes)),
-            *client.session.accept(asked),
-        ])
+        greeting = _greeting(context.server.window_ack_bytes, context.server.chunk_size_bytes)
+        client.send([*greeting, *client.session.accept(asked)])
         client.expect("", 0.0)
 
     def _publish(self, asked: PublishAsked) -> None:
@@ -82,7 +87,7 @@ class Requests:
         if not is_clean(asked.name):
             raise InvalidStreamKey(_UNCLEAN)
         verdict = self.gate.publish(asked)
-        granted = replace(asked, name=verdict.name or asked.name)
+        granted = replace(asked, name=verdict.name) if verdict.name else asked
         publishing = self._activity.publish(granted, verdict)
         self._client.send(self._client.session.accept(asked))
         publishing.started(granted, verdict.identity)
@@ -92,7 +97,7 @@ class Requests:
         if not is_clean(asked.name):
             raise InvalidStreamKey(_UNCLEAN, "NetStream.Play.Failed")
         verdict = self.gate.play(asked)
-        granted = replace(asked, name=verdict.name or asked.name)
+        granted = replace(asked, name=verdict.name) if verdict.name else asked
         live = self._context.registry.admit_player(self._client.app, granted.name)
         if not live:
             self._report.nobody_publishes(granted.name, waits=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass, field
 
 from .access import MODE_OPEN, TokenSettings
@@ -113,6 +114,10 @@ class AppsSettings:
     served: tuple[str, ...] = ("*",)
     default: AppSettings = field(default_factory=AppSettings)
     named: tuple[tuple[str, AppSettings], ...] = ()
+
+    def serves(self, app: str) -> bool:
+        """Whether there is such an application: ``served`` are globs."""
+        return "*" in self.served or any(fnmatch.fnmatchcase(app, served) for served in self.served)
 
     def of(self, app: str) -> AppSettings:
         """The settings of one application."""

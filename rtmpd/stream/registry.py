@@ -96,13 +96,14 @@ class Registry:
         policy = settings.publish_conflict
         stream = self._streams.get(key)
         old = stream.publisher if stream is not None else None
-        if conn_id in (old and old.conn_id, *(one.conn_id for one in self._reserved if one.key == key)):
+        about_to = [one.conn_id for one in self._reserved if one.key == key] if self._reserved else []
+        if conn_id in about_to or (old is not None and old.conn_id == conn_id):
             raise StreamBusy(f"{key} is being published by this connection already")
         if old is not None and policy != CONFLICT_REPLACE:
             if old.address != address or old.stalled_s() < settings.stalled_after_s:
                 raise StreamBusy(f"{key} is being published already")
             policy = "stalled"
-        if settings.publish_conflict != CONFLICT_REPLACE and any(one.key == key for one in self._reserved):
+        if about_to and settings.publish_conflict != CONFLICT_REPLACE:
             raise StreamBusy(f"{key} is about to be published already")
         if old is None and settings.max_publishers and self._publishers_of(app, key) >= settings.max_publishers:
             text = f"{app} has its {settings.max_publishers} publishers"
@@ -117,7 +118,6 @@ class Registry:
     def release(self, stream: Stream, publisher: Publisher, clean: bool) -> None:
         """The publisher is gone; does nothing if another one has the key by now."""
         stream.stop_publish(publisher, clean)
-        self._discard_if_empty(stream)
 
     def admit_player(self, app: str, name: str) -> bool:
         """Whether somebody publishes what a player asks for; with no publisher it may wait.

@@ -92,7 +92,8 @@ class Stream:
     @property
     def is_empty(self) -> bool:
         """Neither publisher nor player nor output, nor a publisher that may yet come back."""
-        return not self.live and not self._attached
+        nobody_publishes = self.publisher is None and self._grace_timer is None
+        return nobody_publishes and not self.subscribers and not self.outputs
 
     @property
     def _attached(self) -> bool:
@@ -141,9 +142,10 @@ class Stream:
         self._stop_grace()
         self._gop.clear()
         self._last_frame_at = 0.0
-        watchers = [one.watcher for one in self.subscribers] + [one.watcher for one in self.outputs]
-        for watcher in watchers:
-            watcher.unpublished()
+        if self._attached:
+            watchers = [one.watcher for one in self.subscribers] + [one.watcher for one in self.outputs]
+            for watcher in watchers:
+                watcher.unpublished()
         if self.is_empty:
             self._on_empty(self)
 

@@ -74,14 +74,14 @@ def test_an_event_made_by_hand_has_no_such_time(id: str) -> None:
 
 def test_events_are_counted_by_type() -> None:
     rig = Rig()
-    for type in ("play_start", "play_start", "play_stop"):
-        rig.metrics.generated(type)
+    generated = {"play_start": 2, "play_stop": 1}
+    rig.metrics.read_from(SimpleNamespace(stats=lambda: {"hooks": {}}, generated=generated), dict)
     assert rig.values("rtmp_events_generated_total") == {("play_start",): 2, ("play_stop",): 1}
 
 
 def test_what_filters_refuse_has_the_filter_and_the_reason() -> None:
     rig = Rig()
-    rig.metrics.read_from(SimpleNamespace(stats=lambda: {"hooks": {}}), lambda: dict.fromkeys(REASONS, 2))
+    rig.metrics.read_from(SimpleNamespace(stats=lambda: {"hooks": {}}, generated={}), lambda: dict.fromkeys(REASONS, 2))
     found = rig.values("rtmp_events_filtered_total")
     assert {reason for _, reason in found} == set(REASONS)
     assert ("condition", "missing_field") in found and ("rate_limit", "rate_limit") in found
@@ -91,7 +91,7 @@ def test_what_filters_refuse_has_the_filter_and_the_reason() -> None:
 def test_lanes_are_read_from_what_they_count() -> None:
     rig = Rig()
     lane = {"queued": 7, "active": 2, "oldest_sec": 1.5, "retried": 3, "dropped": 4, "state": "open", "dead": {}}
-    rig.metrics.read_from(SimpleNamespace(stats=lambda: {"hooks": {"ops": lane}}), dict)
+    rig.metrics.read_from(SimpleNamespace(stats=lambda: {"hooks": {"ops": lane}}, generated={}), dict)
     key = ("ops",)
     assert rig.values("rtmp_hook_backlog")[key] == 7
     assert rig.values("rtmp_hook_in_flight")[key] == 2

@@ -104,6 +104,8 @@ def test_listeners_are_told_once_of_busy_and_once_of_drained(pair: Pair) -> None
 class Holding(Transport):
     """Accepts everything and passes nothing on, as TLS does while the socket is full."""
 
+    buffers = True
+
     def flush(self) -> bool:
         return False
 

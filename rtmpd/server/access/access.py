@@ -41,15 +41,18 @@ class _Signed:
         return signed.check(self._keys, question, self._clock.wall())
 
 
-class _Rule:
-    """One action in one application: the address lists first, then the modes, of which one has to admit."""
+class Rule:
+    """One action in one application: the address lists first, then the modes, of which one has to admit. ``asks`` is
+    whether a verdict may take the time of an HTTP request, ``is_open`` whether everybody is admitted at once."""
 
     def __init__(self, addresses: AddressRules, modes: list[tuple[str, Mode]]) -> None:
         self._addresses = addresses
         self._modes = modes
         self.asks = any(name == MODE_CALLBACK for name, _ in modes)
+        self.is_open = addresses.is_empty and bool(modes) and modes[0][0] == MODE_OPEN
 
     def judge(self, question: Question) -> Verdict:
+        """The verdict. Never raises. May switch greenlets if it ``asks``."""
         if reason := self._addresses.refusal(question.address):
             return refused(reason)
         reasons = []
@@ -78,25 +81,18 @@ class Access:
         self._default = self._rules_of(apps.default)
         self._named = {name: self._rules_of(app) for name, app in apps.named}
 
-    def asks(self, app: str, action: str) -> bool:
-        """Whether a verdict may take the time of an HTTP request. Never switches."""
-        return self._rule(app, action).asks
-
-    def judge(self, question: Question) -> Verdict:
-        """The verdict. Never raises. May switch greenlets if ``asks`` says so."""
-        return self._rule(question.app, question.action).judge(question)
-
-    def _rule(self, app: str, action: str) -> _Rule:
+    def rule(self, app: str, action: str) -> Rule:
+        """What decides on an action in an application. Never switches."""
         return self._named.get(app, self._default)[action]
 
-    def _rules_of(self, app: AppSettings) -> dict[str, _Rule]:
+    def _rules_of(self, app: AppSettings) -> dict[str, Rule]:
         return {action: self._rule_of(app, action) for action in ACTIONS}
 
-    def _rule_of(self, app: AppSettings, action: str) -> _Rule:
+    def _rule_of(self, app: AppSettings, action: str) -> Rule:
         publishes = action == PUBLISH
         allow, deny = (app.publish_allow, app.publish_deny) if publishes else (app.play_allow, app.play_deny)
         names = app.publish_access if publishes else app.play_access
-        return _Rule(AddressRules(allow, deny), [(name, self._mode(name, app, action)) for name in names])
+        return Rule(AddressRules(allow, deny), [(name, self._mode(name, app, action)) for name in names])
 
     def _mode(self, name: str, app: AppSettings, action: str) -> Mode:
         """Token lists are of one application and action; the others are shared by all that use them."""

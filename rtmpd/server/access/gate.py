@@ -19,7 +19,8 @@ from ...protocol.notice import PlayAsked, PublishAsked
 from ...settings import PLAY, PUBLISH
 from ..client import Client
 from ..context import Context
-from .question import Question, Verdict, token_of
+from .access import Rule
+from .question import ADMITTED, Question, Verdict, token_of
 
 _log = logger("server")
 _poll: Final = monkey.get_original("select", "poll")  # gevent's own would wait for the hub
@@ -56,21 +57,22 @@ class Gate:
         """
         client, context = self._client, self._context
         limit = context.apps.of(client.app).max_publishers_per_address
-        if not context.access.asks(client.app, PUBLISH):
+        rule = context.access.rule(client.app, PUBLISH)
+        if not rule.asks:
             context.quota.check(PUBLISH, client.app, client.address, limit)
-            return self._verdict(PUBLISH, asked)
+            return self._verdict(rule, PUBLISH, asked)
         with (
             context.quota.held(PUBLISH, client.app, client.address, limit),
             context.registry.reserved(client.app, asked.name, client.conn_id, client.address),
         ):
-            return self._verdict(PUBLISH, asked)
+            return self._verdict(rule, PUBLISH, asked)
 
     def play(self, asked: PlayAsked) -> Verdict:
         """The verdict for a play. Raises and switches like ``publish``; no key is held."""
         client, context = self._client, self._context
         limit = context.apps.of(client.app).max_players_per_address
         with context.quota.held(PLAY, client.app, client.address, limit):
-            return self._verdict(PLAY, asked)
+            return self._verdict(context.access.rule(client.app, PLAY), PLAY, asked)
 
     def hold_back(self, error: AccessDenied) -> None:
         """Let a client wait that is refused over and over. May switch greenlets. Raises ConnectionLost if the
@@ -86,14 +88,13 @@ class Gate:
         if self._waiting is not None:
             self._waiting.kill(block=False)
 
-    def _verdict(self, action: str, asked: PublishAsked | PlayAsked) -> Verdict:
-        client, access = self._client, self._context.access
+    def _verdict(self, rule: Rule, action: str, asked: PublishAsked | PlayAsked) -> Verdict:
+        if rule.is_open:
+            return ADMITTED
+        client = self._client
         token = token_of(asked.query, self.query)
         question = Question(action, client.app, asked.name, token, client.address, client.port)
-        if access.asks(client.app, action):
-            verdict = self._await(lambda: access.judge(question))
-        else:
-            verdict = access.judge(question)
+        verdict = self._await(lambda: rule.judge(question)) if rule.asks else rule.judge(question)
         if not verdict.allowed:
             raise AccessDenied(verdict.reason, _STATUS[action])
         return verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,25 +18,28 @@ class Quota:
     """
 
     def __init__(self) -> None:
-        self._held: Counter[_Key] = Counter()
+        self._held: dict[_Key, int] = {}
 
     def __len__(self) -> int:
         return len(self._held)
 
     def take(self, action: str, app: str, address: str) -> None:
         """One more."""
-        self._held[action, app, address] += 1
+        key = action, app, address
+        self._held[key] = self._held.get(key, 0) + 1
 
     def give(self, action: str, app: str, address: str) -> None:
         """One less."""
         key = action, app, address
-        self._held[key] -= 1
-        if not self._held[key]:
+        held = self._held[key] - 1
+        if held:
+            self._held[key] = held
+        else:
             del self._held[key]
 
     def check(self, action: str, app: str, address: str, limit: int) -> None:
         """Whether there may be one more; ``limit`` 0 is none. Raises LimitReached."""
-        if limit and self._held[action, app, address] >= limit:
+        if limit and self._held.get((action, app, address), 0) >= limit:
             word, status = ("publishers", "Publish") if action == PUBLISH else ("players", "Play")
             raise LimitReached(f"{address} has its {limit} {word} in {app}", f"NetStream.{status}.Failed")
 
