@@ -6,15 +6,13 @@ meant (a width of 0, a rate of a million pictures per second), is None.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 # Beyond this a time base was written where a frame rate belongs.
 _MAX_FRAMERATE: Final = 1000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """``profile`` is in lower case; ``level`` as its standard writes it, ``4.0`` and not ``4``.
 
     Pictures: ``width`` and ``height`` in pixels of what is shown, cropped but not stretched to the sample
@@ -44,8 +42,7 @@ NOTHING: Final = Facts()
 
 def merged(older: Facts, newer: Facts) -> Facts:
     """``newer``, and from ``older`` what it does not say."""
-    gaps = {field.name: getattr(older, field.name) for field in fields(newer) if getattr(newer, field.name) is None}
-    return replace(newer, **gaps)
+    return Facts._make(old if new is None else new for old, new in zip(older, newer, strict=True))
 
 
 def framerate(time_scale: int, units_per_frame: int) -> float | None:

@@ -2,8 +2,9 @@
 
 ``classify`` runs once for every message that is published, so it is two table look-ups: the first
 byte picks a row, the second byte the flags. Equal rows are one object, so the tables stay in the
-processor's cache. Whatever two bytes do not settle (sequence headers, whose body must be looked at;
-ModEx and multitrack; truncated messages) has no flags there and takes the slow path through ``tag``.
+processor's cache. Whatever two bytes do not settle (sequence headers, which must have a body; ModEx and
+multitrack; truncated messages) has no flags there and takes the slow path: through ``tag``, but for the
+sequence headers of legacy messages, with which most publishes begin.
 
 Every function here is total: a payload that makes no sense is an ordinary audio or video message,
 which is forwarded like any other and never remembered as a header. None switches or raises.
@@ -41,6 +42,19 @@ _HEADER_SLOTS: Final = {
     PacketType.MPEG2TS_SEQUENCE_START: "sequence",
     PacketType.MULTICHANNEL_CONFIG: "multichannel",
     PacketType.METADATA: "metadata",
+}
+
+# first two bytes of a legacy sequence header -> where its body begins
+_LEGACY_HEADERS: Final = {
+    VIDEO_MESSAGE: {
+        bytes([first, 0]): 5
+        for first in range(0x80)
+        if first & 15 in tag.PACKETED_VIDEO_CODEC_IDS and first >> 4 != FrameType.COMMAND
+    },
+    AUDIO_MESSAGE: {bytes([tag.AAC_FORMAT << 4 | low, 0]): 2 for low in range(16)},
+}
+_LEGACY_SLOTS: Final = {
+    type_id: (kind, _HEADER_SLOTS[PacketType.SEQUENCE_START], (0,)) for type_id, kind in _KINDS.items()
 }
 
 _UNSETTLED_ROW: Final = bytes(256)
@@ -120,7 +134,11 @@ def classify(type_id: int, payload: bytes) -> int:
             return DATA if type_id in _DATA_MESSAGES else 0
     except IndexError:
         flags = _UNSETTLED
-    return flags or _classify_slowly(type_id, payload)
+    if flags:
+        return flags
+    if len(payload) > _LEGACY_HEADERS[type_id].get(payload[:2], len(payload)):
+        return _MEDIA[type_id] | HEADER
+    return _classify_slowly(type_id, payload)
 
 
 def _classify_slowly(type_id: int, payload: bytes) -> int:
@@ -150,6 +168,8 @@ def header_slot(type_id: int, payload: bytes) -> tuple[str, str, tuple[int, ...]
     Messages that are no headers have the packet kind ``""``. Never switches, never raises.
     """
     kind = _KINDS.get(type_id, "")
+    if kind and len(payload) > _LEGACY_HEADERS[type_id].get(payload[:2], len(payload)):
+        return _LEGACY_SLOTS[type_id]
     header = _decode(type_id, payload) if kind else None
     if header is None or header.packet_type not in _HEADER_SLOTS:
         return (kind, "", ())
@@ -173,7 +193,7 @@ def codec_name(type_id: int, payload: bytes) -> str:
 
 
 def _decode(type_id: int, payload: bytes) -> TagHeader | None:
-    """What is not settled by the table is mostly headers, short and asked about three times over."""
+    """What is not settled by a table is mostly headers, short and asked about three times over."""
     return _decode_again(type_id, payload) if len(payload) <= _SHORT_BYTES else _decode_once(type_id, payload)
 
 

@@ -11,12 +11,10 @@ message behind its leading format byte. None switches or raises.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from .names import AUDIO_FOURCCS, SOUND_FORMATS, VIDEO_CODEC_IDS, VIDEO_FOURCCS
-
-T = TypeVar("T")
 
 SET_DATA_FRAME: Final = "@setDataFrame"
 CLEAR_DATA_FRAME: Final = "@clearDataFrame"
@@ -26,32 +24,47 @@ ON_METADATA: Final = "onMetaData"
 _LENGTH_BYTES: Final = {0x02: 2, 0x0C: 4}
 
 
+def _spelled(name: str) -> tuple[bytes, ...]:
+    """The AMF0 strings that say ``name``: with a short and with a long length."""
+    text = name.encode()
+    return tuple(bytes([marker]) + len(text).to_bytes(size, "big") + text for marker, size in _LENGTH_BYTES.items())
+
+
+_WRAPPERS: Final = _spelled(SET_DATA_FRAME)
+_BARE: Final = _spelled(ON_METADATA)
+_METADATA: Final = (*_BARE, *(wrapper + bare for wrapper in _WRAPPERS for bare in _BARE))
+_CLEARING: Final = tuple(clear + bare for clear in _spelled(CLEAR_DATA_FRAME) for bare in _BARE)
+
+
 def data_name(payload: bytes) -> str:
     """The text of the first AMF0 string, ``""`` if the payload does not begin with one.
 
     Bytes that are not UTF-8 are replaced; for a cut-off string the result is ``""``.
     """
-    start, end = _first_string(payload)
-    return payload[start:end].decode("utf-8", "replace")
+    length_bytes = _LENGTH_BYTES.get(payload[0]) if payload else None
+    if length_bytes is None:
+        return ""
+    start = 1 + length_bytes
+    end = start + int.from_bytes(payload[1:start], "big")
+    return payload[start:end].decode("utf-8", "replace") if end <= len(payload) else ""
 
 
 def strip_set_data_frame(payload: bytes) -> bytes:
     """The payload as players must receive it: without a leading ``@setDataFrame``."""
-    if data_name(payload) != SET_DATA_FRAME:
-        return payload
-    return payload[_first_string(payload)[1] :]
+    for wrapper in _WRAPPERS:
+        if payload.startswith(wrapper):
+            return payload[len(wrapper) :]
+    return payload
 
 
 def is_metadata(payload: bytes) -> bool:
     """Whether this is ``onMetaData``, wrapped in ``@setDataFrame`` or bare: to be kept for late joiners."""
-    return data_name(strip_set_data_frame(payload)) == ON_METADATA
+    return payload.startswith(_METADATA)
 
 
 def clears_metadata(payload: bytes) -> bool:
     """Whether this is ``@clearDataFrame onMetaData``: the kept metadata is void. Not for players."""
-    if data_name(payload) != CLEAR_DATA_FRAME:
-        return False
-    return data_name(payload[_first_string(payload)[1] :]) == ON_METADATA
+    return payload.startswith(_CLEARING)
 
 
 def metadata_properties(values: Sequence[object]) -> Mapping[str, object] | None:
@@ -61,17 +74,7 @@ def metadata_properties(values: Sequence[object]) -> Mapping[str, object] | None
     if len(values) < 2 or values[0] != ON_METADATA:
         return None
     properties = values[1]
-    return properties if isinstance(properties, Mapping) else None
-
-
-def _first_string(payload: bytes) -> tuple[int, int]:
-    """Where the text of the first AMF0 string starts and ends; (0, 0) if there is none."""
-    length_bytes = _LENGTH_BYTES.get(payload[0]) if payload else None
-    if length_bytes is None:
-        return 0, 0
-    start = 1 + length_bytes
-    end = start + int.from_bytes(payload[1:start], "big")
-    return (start, end) if end <= len(payload) and start <= len(payload) else (0, 0)
+    return properties if isinstance(properties, dict) else None
 
 
 # --- what onMetaData says of the stream -----------------------------------------------------------
@@ -82,20 +85,20 @@ _TEXT_CHARS: Final = 256
 _BITS_PER_KILOBIT: Final = 1000
 _LARGEST: Final = 1e15
 
-# field of stream_metadata -> the properties that encoders write it in, and what a number is multiplied by
+# field of stream_metadata -> the properties that encoders write it in, what a number is multiplied by, and the
+# digits after its point: None for a whole number
 _NUMBERS: Final = (
-    ("width", ("width", "displayWidth"), 1),
-    ("height", ("height", "displayHeight"), 1),
-    ("framerate", ("framerate", "videoframerate", "fps"), 1),
-    ("video_bitrate", ("videodatarate",), _BITS_PER_KILOBIT),
-    ("audio_bitrate", ("audiodatarate",), _BITS_PER_KILOBIT),
+    ("width", ("width", "displayWidth"), 1, None),
+    ("height", ("height", "displayHeight"), 1, None),
+    ("framerate", ("framerate", "videoframerate", "fps"), 1, 3),
+    ("video_bitrate", ("videodatarate",), _BITS_PER_KILOBIT, None),
+    ("audio_bitrate", ("audiodatarate",), _BITS_PER_KILOBIT, None),
 )
 _TEXTS: Final = (
     ("encoder", ("encoder",)),
     ("creation_date", ("creationdate", "creationDate", "creation_time")),
     ("title", ("title",)),
 )
-_WHOLE: Final = frozenset({"width", "height", "video_bitrate", "audio_bitrate"})
 _TAKEN: Final = frozenset(name for row in (*_NUMBERS, *_TEXTS) for name in row[1]) | {"duration"}
 _CODEC_IDS: Final = {
     "audio": ("audiocodecid", SOUND_FORMATS, AUDIO_FOURCCS),
@@ -109,17 +112,21 @@ def stream_fields(properties: Mapping[str, object]) -> dict[str, object]:
     the other numbers, texts and truths: at most 32, names of at most 64 and texts of 256 characters.
     """
     data: dict[str, object] = {}
-    for field, names, factor in _NUMBERS:
-        number = _first(_positive(properties.get(name)) for name in names)
-        rounded = None if number is None else round(number * factor, None if field in _WHOLE else 3)
-        if rounded:
-            data[field] = rounded
+    for field, names, factor, digits in _NUMBERS:
+        for name in names:
+            value = properties.get(name, 0.0)
+            number = value if type(value) is float else _positive(value)
+            if 0 < number < _LARGEST:
+                if rounded := round(number * factor, digits):
+                    data[field] = rounded
+                break
     for field, names in _TEXTS:
-        text = _first(_text(properties.get(name)) for name in names)
-        if text is not None:
-            data[field] = text
-    duration = round(_positive(properties.get("duration")) or 0.0, 3)
-    if duration:
+        for name in names:
+            text = properties.get(name)
+            if isinstance(text, str) and text:
+                data[field] = text[:_TEXT_CHARS]
+                break
+    if duration := round(_positive(properties.get("duration")), 3):
         data["duration"] = duration
     extra = _extra(properties)
     if extra:
@@ -154,21 +161,13 @@ def _extra(properties: Mapping[str, object]) -> dict[str, object]:
     return extra
 
 
-def _positive(value: object) -> float | None:
-    """A number above 0, also where it is written as text, as some encoders do."""
+def _positive(value: object) -> float:
+    """A number above 0, also where it is written as text, as some encoders do; 0 for anything else."""
     if isinstance(value, str) and len(value) <= _NAME_CHARS:
         try:
             value = float(value)
         except ValueError:
-            return None
+            return 0.0
     if isinstance(value, bool) or not isinstance(value, float | int):
-        return None
-    return float(value) if 0 < value < _LARGEST else None
-
-
-def _text(value: object) -> str | None:
-    return value[:_TEXT_CHARS] if isinstance(value, str) and value else None
-
-
-def _first(values: Iterable[T | None]) -> T | None:
-    return next((value for value in values if value is not None), None)
+        return 0.0
+    return float(value) if 0 < value < _LARGEST else 0.0

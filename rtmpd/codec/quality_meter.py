@@ -115,12 +115,6 @@ class Track:
         """From the last frame to this one, whichever way round the timestamps have wrapped."""
         return (timestamp - self.last + _HALF) % _WRAP - _HALF
 
-    def place(self, timestamp: int, at_ms: int) -> None:
-        """The last frame has this timestamp, and this time on the media clock."""
-        self.last = timestamp
-        self.offset = at_ms - timestamp
-        self.started = self.seen = True
-
     def wait_until(self, clock_ms: int) -> None:
         """The next sample is due at this time."""
         if self.started:
@@ -130,11 +124,11 @@ class Track:
         """By how much the timestamps as sent are ahead of the other track's."""
         return (self.last - other.last + _HALF) % _WRAP - _HALF
 
-    def key(self, size: int) -> None:
-        """The last frame is a keyframe."""
+    def key(self, size: int, at_ms: int) -> None:
+        """The last frame, at this time on the media clock, is a keyframe."""
         if self.key_at_ms is not None:
-            self.key_interval_ms = max(0, self.at_ms - self.key_at_ms)
-        self.key_at_ms = self.at_ms
+            self.key_interval_ms = max(0, at_ms - self.key_at_ms)
+        self.key_at_ms = at_ms
         self.keyframes += 1
         self.key_bytes += size
 
@@ -170,7 +164,9 @@ class Track:
 
 
 class Meter:
-    """The clock of both tracks of a publish, which are counted elsewhere."""
+    """The clock of both tracks of a publish, which are counted elsewhere. ``jump_ms`` is by how much timestamps may be
+    off before that counts as a jump, 0 for ``JUMP_MS``; with ``finds_b_frames`` every video message is looked at,
+    which costs more."""
 
     __slots__ = (
         "_clock_ms",
@@ -184,13 +180,15 @@ class Meter:
         "video",
     )
 
-    def __init__(self, audio: Track, video: Track) -> None:
+    def __init__(self, audio: Track, video: Track, jump_ms: int = 0, finds_b_frames: bool = False) -> None:
         self.audio = audio
         self.video = video
-        audio.reset()
-        video.reset()
-        self._jump_ms = JUMP_MS
-        self._smooth_ms = min(JUMP_MS, ABSENT_MS)  # a step of up to this is neither a jump nor a pause
+        if audio.packets or video.packets:
+            audio.reset()
+            video.reset()
+        video.is_watched = finds_b_frames
+        self._jump_ms = jump_ms or JUMP_MS
+        self._smooth_ms = min(self._jump_ms, ABSENT_MS)  # a step of up to this is neither a jump nor a pause
         self._clock_ms = 0
         self._next_ms = PERIOD_MS
         self._largest_ms = 0
@@ -198,8 +196,7 @@ class Meter:
         self._excuse_until_ms = 0
 
     def tune(self, jump_ms: int, finds_b_frames: bool) -> None:
-        """``jump_ms`` is by how much timestamps may be off before that counts as a jump, 0 for ``JUMP_MS``; with
-        ``finds_b_frames`` every video message is looked at, which costs more."""
+        """Go on with these, which are those of ``Meter``."""
         self._jump_ms = jump_ms or JUMP_MS
         self._smooth_ms = min(self._jump_ms, ABSENT_MS)
         self.video.is_watched = finds_b_frames
@@ -218,7 +215,11 @@ class Meter:
         audio, video = self.audio, self.video
         flags = classify(track.type_id, payload)
         step_ms = timestamp - track.last
-        if step_ms < 0 or step_ms > self._smooth_ms or flags & _NO_FRAME or not (audio.started and video.started):
+        if flags & _NO_FRAME:
+            track.headers += 1
+            track.seen = True  # its timestamp says nothing: many encoders write 0
+            return None
+        if step_ms < 0 or step_ms > self._smooth_ms or not (audio.started and video.started):
             return self._turn_with_care(track, timestamp, payload, flags)
         track.last = timestamp
         at_ms = timestamp + track.offset
@@ -263,40 +264,40 @@ class Meter:
         )
 
     def _turn_with_care(self, track: Track, timestamp: int, payload: bytes, flags: int) -> Sample | None:
-        if flags & _NO_FRAME:
-            track.headers += 1
-            track.seen = True  # its timestamp says nothing: many encoders write 0
-            return None
-        self._place(track, timestamp)
+        at_ms = self._next_place(track, timestamp) if track.started else self._first_place(track, timestamp)
+        track.last = timestamp
+        track.offset = at_ms - timestamp
+        track.started = track.seen = True
         if flags & KEYFRAME:
-            track.key(len(payload))
+            track.key(len(payload), at_ms)
         if track.is_watched:
             track.order(payload)
-        if track.at_ms < self._next_ms:
-            track.wait_until(self._next_ms)
+        if at_ms < self._next_ms:
+            track.due = _ALWAYS if track.is_watched else self._next_ms - track.offset
             return None
         return self._sample()
 
-    def _place(self, track: Track, timestamp: int) -> None:
+    def _first_place(self, track: Track, timestamp: int) -> int:
+        """Where on the media clock the first frame of a track is."""
+        other = self.video if track is self.audio else self.audio
+        if not other.started:
+            return 0
+        step_ms = other.step_ms(timestamp)
+        return other.at_ms + (step_ms if abs(step_ms) <= self._jump_ms else 0)  # two time lines: the drift tells
+
+    def _next_place(self, track: Track, timestamp: int) -> int:
+        """Where on the media clock this frame is, which does not just go on."""
         clock_ms = self._clock()
-        if track.started:
-            step_ms = track.step_ms(timestamp)
-            at_ms = track.at_ms + step_ms
-        else:
-            other = self.video if track is self.audio else self.audio
-            at_ms = other.at_ms + other.step_ms(timestamp) if other.started else clock_ms
-            if abs(at_ms - clock_ms) > self._jump_ms:
-                at_ms = clock_ms  # two time lines: the drift tells
-            track.place(timestamp, at_ms)
-            return
+        step_ms = track.step_ms(timestamp)
+        at_ms = track.at_ms + step_ms
         allowed_ms = self._jump_ms + (self._excuse_ms if clock_ms < self._excuse_until_ms else 0)
         if at_ms - clock_ms > self._jump_ms or step_ms < -self._jump_ms:
             if at_ms - clock_ms > allowed_ms or step_ms < 0:
                 self._largest_ms = max(self._largest_ms, step_ms, key=abs)
             at_ms = clock_ms
-        track.place(timestamp, at_ms)
         if step_ms > ABSENT_MS and track.key_at_ms is not None:
             track.key_at_ms = at_ms  # a pause is no group of pictures
+        return at_ms
 
     def _clock(self) -> int:
         audio, video = self.audio, self.video

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ..errors import MediaError
@@ -35,7 +34,7 @@ MAX_TRACKS: Final = 256
 MAX_MODEX: Final = 16
 
 
-class PacketType(enum.Enum):
+class PacketType(enum.StrEnum):
     """What a message carries. Legacy packets are named by their enhanced counterparts; an AVC or
     AAC sequence header is a SEQUENCE_START."""
 
@@ -87,8 +86,7 @@ class Track(NamedTuple):
     composition_time_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TagHeader:
+class TagHeader(NamedTuple):
     """The decoded header of one audio or video message.
 
     ``codec`` is the name that events use, of the main track, ``""`` if the id or FourCC is not known.
@@ -138,12 +136,19 @@ EX_AUDIO_FORMAT: Final = 9
 MODEX: Final = 7
 
 _REORDERING_FOURCCS: Final = frozenset({"avc1", "hvc1", "vvc1"})
-_SOUND_RATES_HZ: Final = (5512, 11025, 22050, 44100)
+# the lower four bits of the legacy audio byte -> what they say
+_SOUNDS: Final = tuple(
+    Sound(rate_hz, sample_bits, channels)
+    for rate_hz in (5512, 11025, 22050, 44100)
+    for sample_bits in (8, 16)
+    for channels in (1, 2)
+)
 _TIMESTAMP_OFFSET_NANO: Final = 0
+# second byte of a legacy AVC or AAC message -> what it carries
 _LEGACY_PACKETS: Final = {
-    0: PacketType.SEQUENCE_START,
-    1: PacketType.CODED_FRAMES,
-    2: PacketType.SEQUENCE_END,
+    b"\x00": PacketType.SEQUENCE_START,
+    b"\x01": PacketType.CODED_FRAMES,
+    b"\x02": PacketType.SEQUENCE_END,
 }
 _FRAME_TYPES: Final = {int(member): member for member in FrameType}
 _MULTITRACK_TYPES: Final = {int(member): member for member in MultitrackType}
@@ -200,7 +205,9 @@ def decode(type_id: int, payload: bytes) -> TagHeader:
 
 def decode_video(payload: bytes) -> TagHeader:
     """The header of a video message; raises as ``decode``. Never switches."""
-    first = _byte(payload, 0)
+    if not payload:
+        raise MediaError("an empty video message", "truncated")
+    first = payload[0]
     frame_bits = first >> 4 & 7
     if first & 0x80:
         return _decode_enhanced(_VIDEO, payload, frame_bits)
@@ -210,13 +217,16 @@ def decode_video(payload: bytes) -> TagHeader:
     if frame_type is FrameType.COMMAND:
         return TagHeader("video", PacketType.COMMAND, codec, frame_type, command=_byte(payload, 1))
     if codec_id not in PACKETED_VIDEO_CODEC_IDS:
-        return TagHeader("video", PacketType.CODED_FRAMES, codec, frame_type, tracks=(_rest(payload, 1),))
-    packet_type = _packet_type(_LEGACY_PACKETS, _byte(payload, 1))
+        track = Track(0, None, 1, len(payload) - 1, None)
+        return TagHeader("video", PacketType.CODED_FRAMES, codec, frame_type, tracks=(track,))
+    packet_type = _LEGACY_PACKETS.get(payload[1:2])
+    if packet_type is None:
+        raise _no_legacy_packet(payload)
     if packet_type is PacketType.SEQUENCE_END:
         # nothing follows that matters, and some encoders leave the composition time out
         return TagHeader("video", packet_type, codec, frame_type)
-    composition_time_ms = _signed24(payload, 2, len(payload))
-    return TagHeader("video", packet_type, codec, frame_type, tracks=(_rest(payload, 5, composition_time_ms),))
+    track = Track(0, None, 5, len(payload) - 5, _signed24(payload, 2, len(payload)))
+    return TagHeader("video", packet_type, codec, frame_type, tracks=(track,))
 
 
 def decode_audio(payload: bytes) -> TagHeader:
@@ -228,13 +238,15 @@ def decode_audio(payload: bytes) -> TagHeader:
     if sound_format == EX_AUDIO_FORMAT:
         return _decode_enhanced(_AUDIO, payload, 0)
     codec = SOUND_FORMATS.get(sound_format, "")
-    sound = Sound(_SOUND_RATES_HZ[first >> 2 & 3], 16 if first & 2 else 8, 2 if first & 1 else 1)
+    sound = _SOUNDS[first & 15]
     if sound_format != AAC_FORMAT:
-        return TagHeader("audio", PacketType.CODED_FRAMES, codec, sound=sound, tracks=(_rest(payload, 1),))
-    packet_type = _packet_type(_LEGACY_PACKETS, _byte(payload, 1))
-    if packet_type is PacketType.SEQUENCE_END:
-        raise MediaError("an AAC packet has no type 2", "packet_type")
-    return TagHeader("audio", packet_type, codec, sound=sound, tracks=(_rest(payload, 2),))
+        track = Track(0, None, 1, len(payload) - 1, None)
+        return TagHeader("audio", PacketType.CODED_FRAMES, codec, sound=sound, tracks=(track,))
+    packet_type = _LEGACY_PACKETS.get(payload[1:2])
+    if packet_type is None or packet_type is PacketType.SEQUENCE_END:
+        raise _no_legacy_packet(payload)
+    track = Track(0, None, 2, len(payload) - 2, None)
+    return TagHeader("audio", packet_type, codec, sound=sound, tracks=(track,))
 
 
 def _decode_enhanced(side: _Side, payload: bytes, frame_bits: int) -> TagHeader:
@@ -326,10 +338,6 @@ def _track(payload: bytes, track_id: int, fourcc: str, start: int, end: int, pac
     return Track(track_id, fourcc, start, end - start, None)
 
 
-def _rest(payload: bytes, offset: int, composition_time_ms: int | None = None) -> Track:
-    return Track(0, None, offset, len(payload) - offset, composition_time_ms)
-
-
 def _main_track(tracks: tuple[Track, ...]) -> Track | None:
     for track in tracks:
         if track.track_id == 0:
@@ -342,6 +350,12 @@ def _packet_type(packets: Mapping[int, PacketType], packet: int) -> PacketType:
     if packet_type is None:
         raise MediaError(f"packet type {packet} is not defined here", "packet_type")
     return packet_type
+
+
+def _no_legacy_packet(payload: bytes) -> MediaError:
+    if len(payload) < 2:
+        return MediaError("the header ends after 1 byte", "truncated")
+    return MediaError(f"packet type {payload[1]} is not defined here", "packet_type")
 
 
 def _byte(payload: bytes, pos: int) -> int:

@@ -15,15 +15,15 @@ Nothing here switches greenlets or raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from ..errors import MediaError
 from . import aac, ac3, av1, avc, flac, flash, hevc, mp3, opus, tag, vpx, vvc
 from .facts import NOTHING, Facts, merged
 from .names import AUDIO_FOURCCS, VIDEO_FOURCCS
-from .tag import CODED, FrameType, MultitrackType, PacketType, TagHeader, Track
+from .tag import CODED, FrameType, MultitrackType, PacketType, TagHeader
 
 PATIENCE_MESSAGES: Final = 50
 """Coded frames that may come before the sequence header that their codec has."""
@@ -31,6 +31,7 @@ PATIENCE_MESSAGES: Final = 50
 _LOOKED_AT_BYTES: Final = 1 << 16
 _MOST_BEGINNINGS: Final = 8
 _SHORT_BYTES: Final = 512
+_NOT_DECLARED: Final[Mapping[str, object]] = {}
 
 _FOURCCS: Final = {**VIDEO_FOURCCS, **AUDIO_FOURCCS}
 _FRAMES: Final = {
@@ -39,6 +40,7 @@ _FRAMES: Final = {
     FrameType.INTER: "interframe",
     FrameType.DISPOSABLE_INTER: "interframe",
 }
+_track_id: Final = attrgetter("track_id")
 _HEADERS: Final = (PacketType.SEQUENCE_START, PacketType.MPEG2TS_SEQUENCE_START)
 
 _Reader = Callable[[bytes], Facts]
@@ -73,11 +75,10 @@ _SOUND_READERS: Final[Mapping[str, _Reader]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """Something new about a track. ``change`` is false for the first of a track. ``resolution_change`` is
-    the last size that was known and this one, if they differ. ``error`` is why the sequence header
-    could not be read; nothing but the codec is known then."""
+class Detection(NamedTuple):
+    """Something new about a track. ``change`` is false for the first of a track. ``resolution`` is that of the facts;
+    ``resolution_change`` is the last size that was known and this one, if they differ. ``error`` is why the sequence
+    header could not be read; nothing but the codec is known then."""
 
     kind: str
     codec: str
@@ -85,27 +86,36 @@ class Detection:
     packet: str
     frame: str | None
     change: bool
+    resolution: str | None
     resolution_change: tuple[str, str] | None
     error: MediaError | None
 
-    def fields(self) -> dict[str, object]:
-        """The data of ``codec_detected``: what is known, in the order of the catalogue."""
+    def fields(self, declared: Mapping[str, object] = _NOT_DECLARED) -> dict[str, object]:
+        """The data of ``codec_detected``: what is known, in the order of the catalogue. The bit rate and the frame
+        rate are as ``declared``, which has the names of ``stream_metadata``, where the payload does not say them."""
         facts = self.facts
-        data: dict[str, object] = {
-            "media_type": self.kind,
-            "codec_name": self.codec,
-            "codec_profile": facts.profile,
-            "level": facts.level,
-            "bitrate": facts.bitrate_bps,
-            "resolution": facts.resolution,
-            "framerate": facts.framerate,
-            "sample_rate": facts.sample_rate_hz,
-            "channels": facts.channels,
-            "packet_type": self.packet,
-            "frame_type": self.frame,
-            "change": self.change,
-        }
-        return {name: value for name, value in data.items() if value is not None}
+        bitrate: object = facts.bitrate_bps
+        if bitrate is None:
+            bitrate = declared.get(f"{self.kind}_bitrate")
+        framerate: object = facts.framerate
+        if framerate is None and self.kind == "video":
+            framerate = declared.get("framerate")
+        data: dict[str, object] = {"media_type": self.kind, "codec_name": self.codec}
+        for name, value in (
+            ("codec_profile", facts.profile),
+            ("level", facts.level),
+            ("bitrate", bitrate),
+            ("resolution", self.resolution),
+            ("framerate", framerate),
+            ("sample_rate", facts.sample_rate_hz),
+            ("channels", facts.channels),
+            ("packet_type", self.packet),
+            ("frame_type", self.frame),
+        ):
+            if value is not None:
+                data[name] = value
+        data["change"] = self.change
+        return data
 
 
 class MediaTrack:
@@ -118,6 +128,7 @@ class MediaTrack:
         "_config",
         "_config_codec",
         "_config_facts",
+        "_decode",
         "_followed",
         "_resolution",
         "_unsettled",
@@ -133,6 +144,7 @@ class MediaTrack:
         self.codec = ""
         self.facts = NOTHING
         self.headers_read = 0
+        self._decode = tag.decode_video if type_id == tag.VIDEO_MESSAGE else tag.decode_audio
         self.ordinary: tuple[bytes, ...] = ()
         self._awaited = 0
         self._config = b""
@@ -145,13 +157,14 @@ class MediaTrack:
     def look(self, payload: bytes) -> Detection | None:
         """What a message tells that was not known; None if nothing, or if no sense can be made of it."""
         try:
-            header = tag.decode(self.type_id, payload)
+            header = self._decode(payload)
         except MediaError:
             return None
-        track = self._track(header)
-        if track is None:
+        track = min(header.tracks, key=_track_id, default=None)
+        if track is None or (self._followed is not None and track.track_id > self._followed):
             self._remember(header, payload)
             return None
+        self._followed = track.track_id
         codec = header.codec if track.fourcc is None else _FOURCCS.get(track.fourcc, "")
         body = payload[track.offset : track.offset + min(track.length, _LOOKED_AT_BYTES)]
         if header.packet_type in _HEADERS:
@@ -160,16 +173,6 @@ class MediaTrack:
             return self._hear_frame(header, codec, body, payload)
         return None
 
-    def _track(self, header: TagHeader) -> Track | None:
-        """The track that is followed, if it is in this message."""
-        if not header.tracks:
-            return None
-        lowest = min(header.tracks, key=lambda track: track.track_id)
-        if self._followed is not None and lowest.track_id > self._followed:
-            return None
-        self._followed = lowest.track_id
-        return lowest
-
     def _hear_config(self, header: TagHeader, codec: str, body: bytes) -> Detection | None:
         if codec not in _CONFIG_READERS or not body or (codec == self._config_codec and body == self._config):
             return None
@@ -177,7 +180,9 @@ class MediaTrack:
         self.headers_read += 1
         error = None
         try:
-            self._config_facts = _read_config(codec, body)
+            # an encoder that comes back says the same again, and many say the same
+            read = _read_config_again if len(body) <= _SHORT_BYTES else _read_config
+            self._config_facts = read(codec, body)
         except MediaError as unreadable:
             error = unreadable
         if not error and codec in _KEYFRAME_READERS and not self._config_facts.resolution:
@@ -196,7 +201,7 @@ class MediaTrack:
         facts = merged(known, self._facts_of_frame(header, codec, body, payload[0]))
         if settled:
             # frames of MP3 may each have a bit rate of their own
-            is_news = replace(facts, bitrate_bps=self.facts.bitrate_bps) != self.facts
+            is_news = facts._replace(bitrate_bps=self.facts.bitrate_bps) != self.facts
         else:
             self._awaited += 1
             is_news = self._is_complete(codec, facts) or self._awaited > PATIENCE_MESSAGES
@@ -233,6 +238,7 @@ class MediaTrack:
             packet="raw" if header.packet_type in CODED else "sequence_header",
             frame=_FRAMES.get(header.frame_type) if header.frame_type is not None else None,
             change=bool(self.codec),
+            resolution=now,
             resolution_change=(before, now) if before and now and before != now else None,
             error=error,
         )
@@ -251,13 +257,11 @@ class MediaTrack:
 
 
 def _read_config(codec: str, body: bytes) -> Facts:
-    """The facts of a sequence header. An encoder that comes back says the same again, and many say the same."""
-    return _read_config_again(codec, body) if len(body) <= _SHORT_BYTES else _CONFIG_READERS[codec](body)
-
-
-@lru_cache(maxsize=64)
-def _read_config_again(codec: str, body: bytes) -> Facts:
+    """The facts of a sequence header; raises MediaError."""
     return _CONFIG_READERS[codec](body)
+
+
+_read_config_again = lru_cache(maxsize=64)(_read_config)
 
 
 def _beginning_bytes(header: TagHeader, payload: bytes) -> int:

@@ -84,11 +84,13 @@ class Peer:
         Replies to what the last call brought leave together, before more is waited for.
         """
         writer = self.writer
-        writer.uncork()
+        writer.corked = False
+        if writer.held:
+            writer.uncork()
         if self.before_wait is not None:
             self.before_wait()
         data = self.transport.recv()
-        writer.cork()
+        writer.corked = True
         self.bytes_received += len(data)
         if self.peer_window and self.bytes_received - self._acknowledged >= self.peer_window:
             self._acknowledged = self.bytes_received
@@ -102,7 +104,7 @@ class Peer:
         if self.before_wait is not None:
             self.before_wait()
         self.transport.give_way()
-        self.writer.cork()
+        self.writer.corked = True
 
     def flush(self) -> None:
         """Send the replies that are held. Never switches, never raises."""
@@ -131,12 +133,13 @@ class Peer:
         Raises ChunkError, ConnectionLost.
         """
         message = self.reader.read_message()
-        if message.type_id < AUDIO and self._control(message):
+        if message.type_id < AUDIO and self.control(message):
             return None
         return message
 
-    def _control(self, message: Message) -> bool:
-        """Act on a protocol control message; whether it was one."""
+    def control(self, message: Message) -> bool:
+        """Act on a message of a type below ``AUDIO`` that ``reader`` has read, if it is protocol control; whether it
+        was. Never switches. Raises ChunkError."""
         type_id = message.type_id
         if type_id == SET_CHUNK_SIZE:
             self.reader.set_chunk_size(read_value(message))

@@ -29,6 +29,7 @@ class Listener(Protocol):
 class Writer:
     """The outgoing side of one connection. No method switches greenlets or raises.
 
+    While it is ``corked`` and nobody listens, what is written is ``held``: what one read brings is answered in one send.
     ``busy`` tells whether bytes wait; ``stalled_since`` is the monotonic time since which the
     socket has taken nothing while it is. ``on_failure(code, message)`` is called once if sending
     fails or more than ``limit_bytes`` are waiting.
@@ -36,7 +37,6 @@ class Writer:
 
     __slots__ = (
         "_clock",
-        "_corked",
         "_failed",
         "_limit_bytes",
         "_listeners",
@@ -46,6 +46,8 @@ class Writer:
         "_watcher",
         "busy",
         "bytes_sent",
+        "corked",
+        "held",
         "queued_bytes",
         "stalled_since",
     )
@@ -60,7 +62,8 @@ class Writer:
         self._queue: list[bytes] = []
         self._listeners: list[Listener] = []
         self._watcher: Any = None
-        self._corked: list[bytes] | None = None
+        self.corked = False
+        self.held: list[bytes] = []
         self._failed = False
         self.busy = False
         self.bytes_sent = 0
@@ -83,21 +86,17 @@ class Writer:
         """The opposite of ``listen``."""
         self._listeners.remove(listener)
 
-    def cork(self) -> None:
-        """Hold what is written until ``uncork``: what one read brings is answered in one send."""
-        if self._corked is None and not self._listeners:
-            self._corked = []
-
     def uncork(self) -> None:
-        """Send what was held, in one piece."""
-        corked, self._corked = self._corked, None
-        if corked:
-            self.write(corked[0] if len(corked) == 1 else b"".join(corked))
+        """Send what is held, in one piece, and hold nothing more."""
+        self.corked = False
+        if self.held:
+            held, self.held = self.held, []
+            self.write(held[0] if len(held) == 1 else b"".join(held))
 
     def write(self, data: bytes) -> None:
         """Send all of ``data``, in order, now or later."""
-        if self._corked is not None:
-            self._corked.append(data)
+        if self.corked and not self._listeners:
+            self.held.append(data)
             return
         if not self.busy:
             size = len(data)
@@ -140,7 +139,8 @@ class Writer:
     def close(self) -> None:
         """Stop watching; nothing more is sent. Call once."""
         self._failed = True
-        self._unwatch()
+        if self._watcher is not None:
+            self._unwatch()
         self._queue.clear()
         self._listeners.clear()
 

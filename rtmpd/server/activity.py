@@ -140,11 +140,13 @@ class Activity:
     def gather(self) -> None:
         """Read a publisher no more often than its stream is sent on: each wake-up costs. To be called too when the
         streams have got another flush policy."""
-        streams = [publishing.stream for publishing in self.publishers.values()]
-        gather_s = streams[0].gather_s if len(streams) == 1 and not self.players else 0.0
+        gather_s = 0.0
+        if len(self.publishers) == 1 and not self.players:
+            (publishing,) = self.publishers.values()
+            gather_s = publishing.stream.gather_s
         self._connection.peer.transport.gather_s = gather_s
-        for stream in streams:
-            stream.set_gathered(gather_s > 0)
+        for publishing in self.publishers.values():
+            publishing.stream.set_gathered(gather_s > 0)
 
     def _flush_streams(self) -> None:
         for publishing in self.publishers.values():

@@ -53,6 +53,7 @@ _log = logger("server")
 _LINGER_S: Final = 2.0
 _MESSAGES_PER_LOOK: Final = 128  # one read can hold tens of thousands of tiny messages
 _RESETS: Final = frozenset(("ECONNRESET", "EPIPE"))
+_ASKED: Final = (ConnectAsked, PublishAsked, PlayAsked)
 _NOT_READING: Final = frozenset(("backlog_full", "send_queue_full"))
 
 
@@ -155,7 +156,8 @@ class Connection:
 
         Without ``has_read`` something has arrived and not been read, so there is no parking yet.
         """
-        read = self.peer.read_message
+        read = self.peer.reader.read_message
+        control = self.peer.control
         sinks = self.activity.sinks
         players = self.activity.players
         count = 0
@@ -168,12 +170,14 @@ class Connection:
             count += 1
             if not count % _MESSAGES_PER_LOOK:
                 self.peer.give_way()
-            if message is None:
-                continue
-            sink = sinks.get(message.msid)
-            if sink is not None and (message.type_id == VIDEO or message.type_id == AUDIO):
+            type_id = message.type_id
+            if type_id < AUDIO:
+                if control(message):
+                    continue
+            elif type_id <= VIDEO and (sink := sinks.get(message.msid)) is not None:
                 sink(message)
-            elif not self._leaving:
+                continue
+            if not self._leaving:
                 self._receive(message)
 
     def _may_park(self) -> bool:
@@ -208,7 +212,7 @@ class Connection:
     def _act(self, notice: Notice) -> None:
         if isinstance(notice, MediaArrived):
             self.activity.sinks[notice.message.msid](notice.message)
-        elif isinstance(notice, ConnectAsked | PublishAsked | PlayAsked):
+        elif isinstance(notice, _ASKED):
             self._requests.answer(notice)
         elif isinstance(notice, PublishEnded):
             self.activity.stop_publishing(notice.msid, "unpublished", clean=True)

@@ -6,10 +6,8 @@ and one more per second. What comes beyond is passed on like all media, and not 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
-from ..codec.facts import Facts, merged
 from ..codec.metadata import declared_codec, is_metadata, metadata_properties, stream_fields
 from ..codec.track import Detection, MediaTrack
 from ..errors import AmfError
@@ -22,22 +20,16 @@ from .context import Context
 
 _log = logger("server")
 
-_CHANGES_AT_ONCE: Final = 20.0
-_CHANGES_PER_S: Final = 1.0
-
-
-class _Declared(NamedTuple):
-    """What onMetaData says of the audio or the video, until a payload says it itself."""
-
-    codec: str
-    facts: Facts
+_CHANGES_AT_ONCE: Final = 20
+_CHANGE_S: Final = 1.0  # each change takes up so much time, one after the other ...
+_MOST_AHEAD_S: Final = (_CHANGES_AT_ONCE - 1) * _CHANGE_S  # ... and the next may come if they are no further ahead
 
 
 class MediaReport:
     """``audio`` and ``video`` know the codec and the facts of the payload; whoever has a message that
     ``track.ordinary`` does not know has it looked at. No method switches greenlets or raises."""
 
-    __slots__ = ("_at", "_conn_id", "_context", "_declared", "_left", "_metadata", "_seen", "_stream", "audio", "video")
+    __slots__ = ("_conn_id", "_context", "_declared", "_metadata", "_seen", "_stream", "_taken_until", "audio", "video")
 
     def __init__(self, context: Context, conn_id: str, stream: Stream) -> None:
         self.audio = MediaTrack(AUDIO)
@@ -45,11 +37,10 @@ class MediaReport:
         self._context = context
         self._conn_id = conn_id
         self._stream = stream
-        self._declared: dict[str, _Declared] = {}
+        self._declared: dict[str, str] = {}  # codec of the audio and the video by onMetaData, until a payload says it
         self._metadata: dict[str, object] = {}
         self._seen = b""
-        self._left = _CHANGES_AT_ONCE
-        self._at = context.clock.monotonic()
+        self._taken_until = 0.0
 
     @property
     def resolution(self) -> str | None:
@@ -64,12 +55,13 @@ class MediaReport:
 
     def look(self, track: MediaTrack, payload: bytes) -> None:
         """An audio or video message that is not ordinary."""
-        if not self._may_tell():
+        now = self._context.clock.monotonic()
+        if self._taken_until - now > _MOST_AHEAD_S:
             return
         headers_read = track.headers_read
         detection = track.look(payload)
         if detection is not None or track.headers_read != headers_read:
-            self._left -= 1
+            self._taken_until = max(self._taken_until, now) + _CHANGE_S
         if detection is not None:
             self._detected(detection)
 
@@ -80,30 +72,26 @@ class MediaReport:
             if payload[:1] != b"\x00":
                 return  # AMF3, in which no encoder sends metadata
             payload = payload[1:]
-        if not is_metadata(payload) or payload == self._seen or not self._may_tell():
+        if not is_metadata(payload) or payload == self._seen:
+            return
+        now = self._context.clock.monotonic()
+        if self._taken_until - now > _MOST_AHEAD_S:
             return
         self._seen = payload
         try:
             properties = metadata_properties(decode_all(payload, self._context.amf_limits))
         except AmfError as error:
-            self._left -= 1
+            self._taken_until = max(self._taken_until, now) + _CHANGE_S
             self._failed("media_error", f"onMetaData can not be read: {error}")
             return
         fields = stream_fields(properties or {})
         if properties is None or not fields or fields == self._metadata:
             return
-        self._left -= 1
+        self._taken_until = max(self._taken_until, now) + _CHANGE_S
         self._metadata = fields
         for kind in ("audio", "video"):
-            facts = stream_facts(fields, kind)
-            self._declared[kind] = _Declared(declared_codec(properties, kind), facts)
+            self._declared[kind] = declared_codec(properties, kind)
         self._context.emit("stream_metadata", conn_id=self._conn_id, stream_key=self._stream.key, **fields)
-
-    def _may_tell(self) -> bool:
-        now = self._context.clock.monotonic()
-        self._left = min(_CHANGES_AT_ONCE, self._left + (now - self._at) * _CHANGES_PER_S)
-        self._at = now
-        return self._left >= 1
 
     def _detected(self, detection: Detection) -> None:
         key = self._stream.key
@@ -111,9 +99,8 @@ class MediaReport:
             text = f"the {detection.codec} sequence header can not be read: {detection.error}"
             self._failed("media_error", text)
         declared = self._declared.pop(detection.kind, None)
-        if declared is not None:
-            detection = replace(detection, facts=merged(declared.facts, detection.facts))
-        self._context.emit("codec_detected", conn_id=self._conn_id, stream_key=key, **detection.fields())
+        fields = detection.fields() if declared is None else detection.fields(self._metadata)
+        self._context.emit("codec_detected", conn_id=self._conn_id, stream_key=key, **fields)
         _log.info(
             "codec detected",
             conn_id=self._conn_id,
@@ -121,10 +108,10 @@ class MediaReport:
             media_type=detection.kind,
             codec=detection.codec,
             profile=detection.facts.profile,
-            resolution=detection.facts.resolution,
+            resolution=detection.resolution,
         )
-        if declared is not None and declared.codec not in ("", detection.codec):
-            text = f"onMetaData says that the {detection.kind} is {declared.codec}, it is {detection.codec}"
+        if declared and declared != detection.codec:
+            text = f"onMetaData says that the {detection.kind} is {declared}, it is {detection.codec}"
             self._failed("codec_mismatch", text)
         if detection.resolution_change is not None:
             previous, current = detection.resolution_change
@@ -144,11 +131,3 @@ class MediaReport:
             stream_name=stream.name,
         )
         _log.warning("media is not as it should be", conn_id=self._conn_id, stream_key=stream.key, error=text)
-
-
-def stream_facts(fields: dict[str, object], kind: str) -> Facts:
-    """What onMetaData adds to what a payload says: the bit rate, and of video the frame rate."""
-    bitrate, rate = fields.get(f"{kind}_bitrate"), fields.get("framerate") if kind == "video" else None
-    return Facts(
-        bitrate_bps=bitrate if isinstance(bitrate, int) else None, framerate=rate if isinstance(rate, float) else None
-    )

@@ -31,14 +31,15 @@ class Quality:
         self._context = context
         self._conn_id = conn_id
         self._stream_key = stream_key
-        self._meter = Meter(audio, video)
+        self._settings = settings = context.quality
+        self._asked: Thresholds | None = None
+        self._meter = Meter(audio, video, int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
         self._monitor: Monitor | None = None  # from the first sample on: many a publish is over before
         self._samples: list[Sample] = []
-        self._follow(context.quality)
 
     def _follow(self, settings: QualitySettings) -> None:
         self._settings = settings
-        self._asked: Thresholds | None = None
+        self._asked = None
         self._meter.tune(int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
 
     def turn(self, track: Track, timestamp: int, payload: bytes) -> None:
@@ -66,7 +67,8 @@ class Quality:
 
     def stop(self) -> None:
         """Judge what has come, and no more."""
-        self.judge()
+        if self._samples:
+            self.judge()
 
     def silent(self, silent_ms: int) -> None:
         """Nothing has come for this long."""

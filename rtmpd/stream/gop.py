@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from ..codec.frame import DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, header_slot
-from .frame import Frame
+from .frame import FRAME_BYTES, Frame
 
 _NOT_A_PICTURE = HEADER | NOT_CACHED | DATA
 _MOST_HEADERS = 64  # tracks and kinds that any real stream has, and no more for a hostile one
@@ -24,7 +24,11 @@ class GopCache:
         self.enabled = enabled
         self._limit_bytes = limit_bytes
         self._limit_frames = limit_frames
-        self.clear()
+        self._metadata: Frame | None = None
+        self._headers: dict[Hashable, Frame] = {}
+        self._bytes = 0
+        self.frames: list[Frame] = []
+        self.has_video = False
 
     def configure(self, enabled: bool, limit_bytes: int, limit_frames: int) -> None:
         """Go on within these bounds."""
@@ -37,10 +41,10 @@ class GopCache:
 
     def clear(self) -> None:
         """Forget everything: another publisher begins."""
-        self._metadata: Frame | None = None
-        self._headers: dict[Hashable, Frame] = {}
+        self._metadata = None
+        self._headers = {}
         self._bytes = 0
-        self.frames: list[Frame] = []
+        self.frames = []
         self.has_video = False
 
     def set_metadata(self, frame: Frame | None) -> None:
@@ -52,18 +56,20 @@ class GopCache:
         flags = frame.flags
         if flags & VIDEO:
             self.has_video = True
-            if flags & KEYFRAME and self.enabled:
-                self.frames = [frame]
-                self._bytes = frame.weight
-                self._bound()
-                return
-        if flags & _NOT_A_PICTURE:
+        if flags & KEYFRAME and self.enabled:
+            self.frames = [frame]
+            self._bytes = len(frame.payload) + FRAME_BYTES
+        elif flags & _NOT_A_PICTURE:
             if flags & HEADER:
                 self._remember(frame)
-        elif self.frames:
+            return
+        elif not self.frames:
+            return
+        else:
             self.frames.append(frame)
-            self._bytes += frame.weight
-            self._bound()
+            self._bytes += len(frame.payload) + FRAME_BYTES
+        if self._bytes > self._limit_bytes or len(self.frames) > self._limit_frames:
+            self.frames = []
 
     def _bound(self) -> None:
         if self._bytes > self._limit_bytes or len(self.frames) > self._limit_frames:

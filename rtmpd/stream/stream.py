@@ -173,16 +173,16 @@ class Stream:
             return
         frame = Frame(type_id, payload, timestamp, flags)
         self._gop.add(frame)
-        self._gather(frame)
+        if self._groups:
+            self._gather(frame)
 
     def _gather(self, frame: Frame) -> None:
-        if self._groups:
-            flags = frame.flags
-            for group in self._groups:
-                if flags & group.wants:
-                    group.frames.append(frame)
-            self._pending |= flags
-            self._pending_bytes += frame.weight
+        flags = frame.flags
+        for group in self._groups:
+            if flags & group.wants:
+                group.frames.append(frame)
+        self._pending |= flags
+        self._pending_bytes += frame.weight
 
     def _publish_data(self, type_id: int, payload: bytes, timestamp: int) -> None:
         """Data goes to players as AMF0, with onMetaData in the form that they expect."""
@@ -196,7 +196,8 @@ class Stream:
         frame = Frame(DATA_AMF0, payload, timestamp, DATA | HEADER if metadata else DATA)
         if metadata:
             self._gop.set_metadata(frame)
-        self._gather(frame)
+        if self._groups:
+            self._gather(frame)
 
     def _resume(self, timestamp: int, flags: int) -> None:
         """Place what a returning publisher sends behind the last that was sent. The first picture or

@@ -177,3 +177,22 @@ def test_all_two_byte_beginnings_agree_with_the_full_decoder() -> None:
             if (payload[0] & 0x8F) in (0x86, 0x87):
                 continue  # multitrack and ModEx have a rule of their own for track 0
             assert bool(classify(type_id, payload) & KEYFRAME) == keyframe, payload.hex()
+
+
+def test_the_short_way_of_legacy_headers_says_what_the_full_decoder_says() -> None:
+    """Whatever their length: they must have a body to be a header."""
+    found = 0
+    for type_id in (AUDIO_MESSAGE, VIDEO_MESSAGE):
+        for first in range(256):
+            for payload in (bytes([first, second]) + bytes(size) for second in range(3) for size in range(6)):
+                try:
+                    header = tag.decode(type_id, payload)
+                except MediaError:
+                    continue
+                if header.fourcc is None:
+                    starts = header.packet_type is PacketType.SEQUENCE_START
+                    has_body = starts and header.tracks[0].length > 0
+                    assert bool(classify(type_id, payload) & HEADER) == has_body, payload.hex()
+                    assert header_slot(type_id, payload)[1:] == (("sequence", (0,)) if starts else ("", ()))
+                    found += has_body
+    assert found == 16 * 5 + 7 * 4 * 2  # sixteen beginnings of AAC, seven frame types of four codecs

@@ -303,6 +303,37 @@ def test_short_cuts_change_nothing(
     assert watch(stream, asked) == found != []
 
 
+def test_a_meter_of_tracks_that_were_judged_before_begins_anew() -> None:
+    first = new_meter()
+    stream = list(messages(Part(10)))
+    taken = list(samples(stream, first))
+    again = list(samples(stream, Meter(first.audio, first.video)))
+    assert len(again) == len(taken) > 0
+    for sample, other in zip(again, taken, strict=True):
+        assert sample.audio and other.audio and sample.video and other.video
+        assert (sample.clock_ms, sample.drift_ms) == (other.clock_ms, other.drift_ms)
+        assert (sample.audio.frames, sample.video.frames) == (other.audio.frames, other.video.frames)
+        assert sample.video.keyframes == other.video.keyframes
+
+
+def test_a_track_with_a_time_line_of_its_own_begins_at_the_clock_of_the_other() -> None:
+    taken = list(samples(messages(Part(10, audio_lead_ms=100_000))))
+    calm = list(samples(messages(Part(10))))
+    assert [sample.clock_ms // 1000 for sample in taken] == [sample.clock_ms // 1000 for sample in calm]
+    assert {sample.jump_ms for sample in taken} == {0}
+    assert all(sample.drift_ms and sample.drift_ms >= 99_000 for sample in taken)
+
+
+def test_a_meter_can_be_tuned_from_the_first_or_later() -> None:
+    stream = list(messages(Part(10), Part(10, shift_ms=5000)))
+    tuned = new_meter()
+    tuned.tune(10_000, finds_b_frames=True)
+    given_them = Meter(Track(AUDIO_MESSAGE), Track(VIDEO_MESSAGE), 10_000, finds_b_frames=True)
+    taken = list(samples(stream, given_them))
+    assert given_them.video.is_watched
+    assert taken == list(samples(stream, tuned)) != list(samples(stream))
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 

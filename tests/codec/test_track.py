@@ -167,6 +167,17 @@ def test_a_header_that_can_not_be_read_names_the_codec_and_the_error() -> None:
     }  # fmt: skip
 
 
+def test_what_was_declared_is_told_where_the_payload_does_not_say_it() -> None:
+    declared = {"framerate": 50.0, "video_bitrate": 800_000, "audio_bitrate": 96_000, "title": "T"}
+    (video,) = hear(MediaTrack(VIDEO_MESSAGE), payloads(H264))
+    assert video.fields(declared) == {**video.fields(), "bitrate": 800_000} and video.facts.framerate == 25.0
+    (sound,) = hear(MediaTrack(AUDIO_MESSAGE), payloads(Audio("aac")))
+    assert sound.fields(declared) == {**sound.fields(), "bitrate": 96_000}
+    small = hear(MediaTrack(VIDEO_MESSAGE), payloads(Video("flv1", 66, 38)))[0]
+    assert list(small.fields(declared))[2:5] == ["bitrate", "resolution", "framerate"]
+    assert small.fields(declared)["framerate"] == 50.0
+
+
 def test_an_empty_header_is_no_header() -> None:
     track = MediaTrack(AUDIO_MESSAGE)
     told = hear(track, [b"\x90Opus", b"\x91Opus\xfcab", b"\x91Opus\xfcab"])

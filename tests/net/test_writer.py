@@ -60,7 +60,7 @@ def pair() -> Iterator[Pair]:
 
 
 def test_what_was_held_leaves_in_one_piece(pair: Pair) -> None:
-    pair.writer.cork()
+    pair.writer.corked = True
     pair.writer.write(b"one ")
     pair.writer.write(b"two")
     pair.writer.uncork()
@@ -68,11 +68,11 @@ def test_what_was_held_leaves_in_one_piece(pair: Pair) -> None:
 
 
 def test_nothing_is_held_from_somebody_who_sends_past_the_queue(pair: Pair) -> None:
-    pair.writer.cork()
+    pair.writer.corked = True
     pair.writer.write(b"reply ")
     pair.writer.listen(pair)
     pair.writer.send_now(b"media ")
-    pair.writer.cork()
+    pair.writer.corked = True
     pair.writer.write(b"reply ")
     pair.writer.send_now(b"media")
     pair.writer.uncork()
@@ -81,7 +81,7 @@ def test_nothing_is_held_from_somebody_who_sends_past_the_queue(pair: Pair) -> N
 
 def test_the_rest_of_a_message_follows_before_anything_else(pair: Pair) -> None:
     pair.writer.listen(pair)
-    pair.writer.cork()
+    pair.writer.corked = True
     sent = pair.fill()
     pair.writer.push(b"rest ")
     pair.writer.write(b"reply")
