@@ -51,7 +51,7 @@ class Link:
         with self._deadline("start publishing"):
             self._connect()
             self.peer.announce_chunk_size(chunk_size_bytes)
-            self._send(self.session.publish(self._url.stream_name))
+            self.peer.send_all(self.session.publish(self._url.stream_name))
             self._read_until(State.STARTED)
             self.peer.flush()
 
@@ -59,7 +59,7 @@ class Link:
         """Connect and play; when this returns the server has agreed."""
         with self._deadline("start playing"):
             self._connect()
-            self._send(self.session.play(self._url.stream_name))
+            self.peer.send_all(self.session.play(self._url.stream_name))
             self._read_until(State.STARTED)
 
     def read(self) -> list[Message]:
@@ -79,7 +79,7 @@ class Link:
         """Say goodbye and wait until the server has closed, which it does when it has read it all.
         Nobody else may read any more."""
         with self._deadline("take the rest and close", _GOODBYE_TIMEOUT_S):
-            self._send(self.session.close())
+            self.peer.send_all(self.session.close())
             self.peer.flush()
             self.drain()
             self.peer.transport.shutdown_writing()
@@ -95,7 +95,7 @@ class Link:
         self.peer.transport.close()
 
     def _connect(self) -> None:
-        self._send(self.session.connect(self._url))
+        self.peer.send_all(self.session.connect(self._url))
         self._read_until(State.CONNECTED)
 
     def _read_until(self, state: State) -> None:
@@ -117,14 +117,11 @@ class Link:
             if isinstance(notice, Media):
                 self._media.append(notice.message)
             elif isinstance(notice, Reply):
-                self._send([notice])
+                self.peer.send_all([notice])
             elif isinstance(notice, Refused):
                 raise RefusedByServer(f"the server refuses: {notice.description} ({notice.code})", notice.code)
             elif isinstance(notice, Ended):
                 raise EndedByServer(f"the server ended the stream ({notice.reason})", notice.reason)
-
-    def _send(self, replies: list[Reply]) -> None:
-        self.peer.send_all((reply.csid, reply.message) for reply in replies)
 
     @contextmanager
     def _deadline(self, task: str, timeout_s: float = _SETUP_TIMEOUT_S) -> Iterator[None]:

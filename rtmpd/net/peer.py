@@ -187,7 +187,8 @@ class Peer:
                 self.out_chunk_size = read_value(message)
             elif message.type_id == WINDOW_ACK_SIZE:
                 self._window_ack_sent = read_value(message)
-        self.writer.write(b"".join(out))
+        if out:
+            self.writer.write(b"".join(out))
 
     def announce_chunk_size(self, size: int) -> None:
         """Send longer chunks from here on. Never switches, never raises."""

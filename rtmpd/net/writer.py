@@ -29,7 +29,7 @@ class Listener(Protocol):
 class Writer:
     """The outgoing side of one connection. No method switches greenlets or raises.
 
-    While it is ``corked`` and nobody listens, what is written is ``held``: what one read brings is answered in one send.
+    While it is ``corked`` and nobody listens, what is written is ``held``: one read is answered in one send.
     ``busy`` tells whether bytes wait; ``stalled_since`` is the monotonic time since which the
     socket has taken nothing while it is. ``on_failure(code, message)`` is called once if sending
     fails or more than ``limit_bytes`` are waiting.

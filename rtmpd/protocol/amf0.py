@@ -151,38 +151,46 @@ class _Decoder:
         self.depth = 0
         self.deepest = 0
         self.items = 0
-        self.spent_bytes = 0
+        self.spent_bytes = self.size - offset
         self.seen: list[_Spelled | None] = []
-        self._spend_bytes(self.size - offset)
+        if self.spent_bytes > limits.bytes:
+            raise self._too_many_bytes()
 
     def value(self) -> Value:
-        """The next value. An IndexError or a struct.error means that the data ends too early."""
-        marker = self.data[self.pos]
+        """The next value. An IndexError or a struct.error means that the data ends too early.
+
+        Strings and numbers, which nearly all values are, are read here without another call.
+        """
+        data = self.data
+        marker = data[self.pos]
         self.pos += 1
         self.items += 1
         if self.items > self.limits.items:
             raise self._too_many_items()
+        if marker == STRING:
+            start = self.pos + 2
+            end = start + _U16.unpack_from(data, self.pos)[0]
+            if end > self.size:
+                raise self.truncated()
+            self.pos = end
+            return data[start:end].decode("utf-8", "replace")
+        if marker == NUMBER:
+            number: float = _DOUBLE.unpack_from(data, self.pos)[0]
+            self.pos += 8
+            return number
         return _DECODERS[marker](self)
-
-    def number(self) -> float:
-        number: float = _DOUBLE.unpack_from(self.data, self.pos)[0]
-        self.pos += 8
-        return number
 
     def boolean(self) -> bool:
         flag = self.data[self.pos]
         self.pos += 1
         return flag != 0
 
-    def string(self) -> str:
-        start = self.pos + 2
-        return self._text(start, start + _U16.unpack_from(self.data, self.pos)[0])
-
     def long_string(self) -> str:
-        start = self.pos + 4
-        return self._text(start, start + _U32.unpack_from(self.data, self.pos)[0])
+        return self._text(_U32)
 
-    def _text(self, start: int, end: int) -> str:
+    def _text(self, length: Struct) -> str:
+        start = self.pos + length.size
+        end = start + length.unpack_from(self.data, self.pos)[0]
         if end > self.size:
             raise self.truncated()
         self.pos = end
@@ -234,20 +242,23 @@ class _Decoder:
         return container
 
     def _class_name_and_properties(self, into: TypedObject) -> None:
-        into.class_name = self.string()
+        into.class_name = self._text(_U16)
         self._properties(into)
 
     def _properties(self, into: dict[str, Value]) -> None:
-        data = self.data
+        data, size = self.data, self.size
         # Some encoders leave the end marker out at the very end of onMetaData. That is tolerated
         # between two properties only: a property that was begun has to be complete.
-        while self.pos < self.size:
+        while self.pos < size:
             start = self.pos + 2
-            length = _U16.unpack_from(data, self.pos)[0]
-            if not length and data[start] == OBJECT_END:
+            end = start + _U16.unpack_from(data, self.pos)[0]
+            if end == start and data[start] == OBJECT_END:
                 self.pos = start + 1
                 return
-            name = self._text(start, start + length)
+            if end > size:
+                raise self.truncated()
+            self.pos = end
+            name = data[start:end].decode("utf-8", "replace")
             into[name] = self.value()
 
     def _elements(self, into: list[Value]) -> None:
@@ -273,7 +284,9 @@ class _Decoder:
         self.deepest = max(self.deepest, self.depth + 1 + spelled.height)
         if self.deepest > self.max_depth:
             raise AmfError(f"nested deeper than {self.max_depth} at byte {self.pos}", "amf_too_deep")
-        self._spend_bytes(spelled.bytes)
+        self.spent_bytes += spelled.bytes
+        if self.spent_bytes > self.limits.bytes:
+            raise self._too_many_bytes()
         return spelled.value
 
     def refused(self) -> Value:
@@ -287,10 +300,8 @@ class _Decoder:
     def _too_many_items(self) -> AmfError:
         return AmfError(f"more than {self.limits.items} values at byte {self.pos}", "amf_too_many_items")
 
-    def _spend_bytes(self, count: int) -> None:
-        self.spent_bytes += count
-        if self.spent_bytes > self.limits.bytes:
-            raise AmfError(f"{self.spent_bytes} bytes of AMF0, {self.limits.bytes} are allowed", "amf_too_large")
+    def _too_many_bytes(self) -> AmfError:
+        return AmfError(f"{self.spent_bytes} bytes of AMF0, {self.limits.bytes} are allowed", "amf_too_large")
 
 
 _REFUSED: Final[Mapping[int, str]] = {
@@ -302,9 +313,7 @@ _REFUSED: Final[Mapping[int, str]] = {
 }
 
 _BY_MARKER: Final[Mapping[int, Callable[[_Decoder], Value]]] = {
-    NUMBER: _Decoder.number,
     BOOLEAN: _Decoder.boolean,
-    STRING: _Decoder.string,
     OBJECT: _Decoder.object,
     NULL: _Decoder.null,
     UNDEFINED_VALUE: _Decoder.undefined,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from struct import error as StructError
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ..errors import MisuseError
 from .amf0_types import (
@@ -40,6 +40,8 @@ _MARKED_U32: Final = Struct(">BI")
 _MARKED_DOUBLE: Final = Struct(">Bd")
 _MARKED_DATE: Final = Struct(">Bdh")
 
+_Writer: TypeAlias = Callable[[bytearray, Any, int], None]
+
 _END_OF_PROPERTIES: Final = bytes((0, 0, OBJECT_END))
 _SHORT_BYTES: Final = 0xFFFF
 
@@ -53,18 +55,23 @@ def encode(*values: Encodable) -> bytes:
     """
     out = bytearray()
     for value in values:
-        _write(out, value, 0)
+        writer = _WRITERS.get(type(value)) or _inherited_writer(value)
+        writer(out, value, 0)
     return bytes(out)
 
 
 def _write(out: bytearray, value: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise MisuseError(f"nested deeper than {MAX_DEPTH}, or in a cycle")
+    writer = _WRITERS.get(type(value)) or _inherited_writer(value)
+    writer(out, value, depth)
+
+
+def _inherited_writer(value: object) -> _Writer:
     for cls in type(value).__mro__:
         writer = _WRITERS.get(cls)
         if writer is not None:
-            writer(out, value, depth)
-            return
+            return writer
     raise MisuseError(f"AMF0 has no type for {type(value).__name__}")
 
 
@@ -146,7 +153,7 @@ def _write_name(out: bytearray, name: object) -> None:
     out += text
 
 
-_WRITERS: Final[Mapping[type, Callable[[bytearray, Any, int], None]]] = {
+_WRITERS: Final[Mapping[type, _Writer]] = {
     float: _write_number,
     int: _write_number,
     bool: _write_boolean,

@@ -120,9 +120,18 @@ class ChunkReader:
                     csid = self._long_csid(csid)
                 stream = streams.get(csid)
                 if stream is None:
-                    stream = self._open(csid, form)
+                    if form > 1 or len(streams) >= self._limits.chunk_streams:
+                        raise self._not_opened(csid, form)
+                    stream = streams[csid] = _ChunkStream()
                 if form != 3 or stream.extended or not stream.left:
                     self._read_header(stream, form)
+                left = stream.left
+                data = buffer.data
+                pos = buffer.pos
+                if left <= self.chunk_size and left == stream.length and len(data) - pos >= left:  # it is all here
+                    buffer.pos = pos + left
+                    stream.left = 0
+                    return Message(stream.type_id, data[pos : pos + left], stream.timestamp, stream.msid)
                 message = self._read_chunk(stream, 0xC0 | csid if csid < 64 and not stream.extended else -1)
             except ConnectionLost as lost:
                 lost.clean = False  # whatever the buffer says: a chunk had begun
@@ -136,15 +145,11 @@ class ChunkReader:
         header = self._buffer.read(2 if kind == 0 else 3)
         return 64 + header[1] + (header[2] << 8 if kind else 0)
 
-    def _open(self, csid: int, form: int) -> _ChunkStream:
+    def _not_opened(self, csid: int, form: int) -> ChunkError:
         # librtmp opens a chunk stream with type 1, leaving out the msid, which is then 0
         if form > 1:
-            raise ChunkError(f"chunk stream {csid} begins with a type {form} header", "no_header_to_repeat")
-        if len(self._streams) >= self._limits.chunk_streams:
-            raise ChunkError(f"more than {self._limits.chunk_streams} chunk streams", "too_many_chunk_streams")
-        stream = _ChunkStream()
-        self._streams[csid] = stream
-        return stream
+            return ChunkError(f"chunk stream {csid} begins with a type {form} header", "no_header_to_repeat")
+        return ChunkError(f"more than {self._limits.chunk_streams} chunk streams", "too_many_chunk_streams")
 
     def _read_header(self, stream: _ChunkStream, form: int) -> None:
         """Take a message header, or the extended timestamp of a type 3 chunk."""
@@ -175,7 +180,11 @@ class ChunkReader:
         stream.field = field
         stream.timestamp = field if form == 0 or stream.fresh else (stream.timestamp + field) & _MASK32
         stream.fresh = False
-        self._begin(stream, length)
+        limits = self._limits
+        if length > limits.message_bytes or length > self.chunk_size * limits.chunks_per_message:
+            raise self._too_long(length)
+        stream.length = length
+        stream.left = length
 
     def _repeat_header(self, stream: _ChunkStream) -> None:
         """A type 3 chunk: a continuation, or a new message with the last header and delta again.
@@ -195,16 +204,15 @@ class ChunkReader:
                     buffer.pos += 4
         if not stream.left:
             stream.timestamp = (stream.timestamp + stream.field) & _MASK32
-            self._begin(stream, stream.length)
+            if stream.length > self.chunk_size * self._limits.chunks_per_message:  # the size may have changed since
+                raise self._too_long(stream.length)
+            stream.left = stream.length
 
-    def _begin(self, stream: _ChunkStream, length: int) -> None:
-        limits = self._limits
-        if length > limits.message_bytes:
-            raise ChunkError(f"a message of {length} bytes; the limit is {limits.message_bytes}", "message_too_large")
-        if length > self.chunk_size * limits.chunks_per_message:
-            raise ChunkError(f"a message of {length} bytes in chunks of {self.chunk_size}", "too_many_chunks")
-        stream.length = length
-        stream.left = length
+    def _too_long(self, length: int) -> ChunkError:
+        limit = self._limits.message_bytes
+        if length > limit:
+            return ChunkError(f"a message of {length} bytes; the limit is {limit}", "message_too_large")
+        return ChunkError(f"a message of {length} bytes in chunks of {self.chunk_size}", "too_many_chunks")
 
     def _read_chunk(self, stream: _ChunkStream, follow: int) -> Message | None:
         """Take one chunk's data, and the chunks of the same message that follow it directly in the
@@ -215,10 +223,6 @@ class ChunkReader:
         end = len(data)
         left = stream.left
         size = self.chunk_size
-        if left <= size and left == stream.length and end - pos >= left:  # the whole message is here
-            buffer.pos = pos + left
-            stream.left = 0
-            return Message(stream.type_id, data[pos : pos + left], stream.timestamp, stream.msid)
         parts = stream.parts
         if parts is None:
             parts = stream.parts = []
@@ -287,7 +291,7 @@ def append_chunks(
         extended = timestamp.to_bytes(4, "big")
         field = EXTENDED_TIMESTAMP
     header = (
-        basic_header(0, csid)
+        (bytes((csid,)) if csid < 64 else basic_header(0, csid))
         + field.to_bytes(3, "big")
         + length.to_bytes(3, "big")
         + bytes((type_id,))

@@ -6,8 +6,7 @@ Command". Real clients leave out whatever they like, so every reader here has a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CommandError
@@ -21,10 +20,8 @@ CAPS_MULTITRACK = 0x02
 CAPS_MODEX = 0x04
 CAPS_NANOSECONDS = 0x08
 
-_LONGEST_REMEMBERED_BYTES = 1024
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Command:
     """One command: its name, transaction id, command object (or None) and arguments."""
 
@@ -40,12 +37,12 @@ class Command:
 
     def text(self, index: int) -> str:
         """A string argument; "" where there is none or it is something else."""
-        value = self.argument(index)
+        value = self.arguments[index] if index < len(self.arguments) else None
         return value if isinstance(value, str) else ""
 
     def number(self, index: int, default: float = 0.0) -> float:
         """A number argument; ``default`` where there is none or it is something else."""
-        value = self.argument(index)
+        value = self.arguments[index] if index < len(self.arguments) else None
         return value if isinstance(value, float) else default
 
 
@@ -61,24 +58,12 @@ def amf0_body(message: Message) -> bytes:
 
 
 def read_command(message: Message, limits: amf0.AmfLimits) -> Command:
-    """Decode a command message; its values are to be read only. Raises AmfError, CommandError.
-
-    The same software says the same thing at every connect, so short commands are remembered.
-    """
-    body = amf0_body(message)
-    decode = _decode_again if len(body) <= _LONGEST_REMEMBERED_BYTES else _decode
-    return Command(*decode(body, limits), msid=message.msid)
-
-
-def _decode(body: bytes, limits: amf0.AmfLimits) -> tuple[str, float, Any, tuple[Any, ...]]:
-    values = amf0.decode_all(body, limits)
+    """Decode a command message. Raises AmfError, CommandError."""
+    values = amf0.decode_all(message.payload if message.type_id == COMMAND_AMF0 else amf0_body(message), limits)
     if not values or not isinstance(values[0], str):
         raise CommandError("a command without a name", "no_command_name")
     transaction = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
-    return values[0], transaction, values[2] if len(values) > 2 else None, tuple(values[3:])
-
-
-_decode_again = lru_cache(maxsize=512)(_decode)
+    return Command(values[0], transaction, values[2] if len(values) > 2 else None, tuple(values[3:]), message.msid)
 
 
 def command_message(name: str, transaction: float, *values: Any, msid: int = 0) -> Message:
@@ -105,7 +90,11 @@ class Capabilities:
         return bool((self.caps_ex or 0) & CAPS_RECONNECT)
 
 
-@dataclass(frozen=True, slots=True)
+NO_CAPABILITIES = Capabilities()
+_CAPABILITIES = frozenset(("fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"))
+
+
+@dataclass(slots=True)
 class ConnectRequest:
     """What a client says in connect. ``query`` is what followed a ``?`` in the application."""
 
@@ -115,7 +104,7 @@ class ConnectRequest:
     flash_ver: str = ""
     page_url: str = ""
     object_encoding: int = 0
-    capabilities: Capabilities = field(default_factory=Capabilities)
+    capabilities: Capabilities = NO_CAPABILITIES
 
 
 def read_connect(command: Command) -> ConnectRequest:
@@ -144,7 +133,10 @@ def read_connect(command: Command) -> ConnectRequest:
 
 
 def read_capabilities(properties: dict[str, Any]) -> Capabilities:
-    """The capabilities in a connect object, or in the properties of its result."""
+    """The capabilities in a connect object, or in the properties of its result; ``NO_CAPABILITIES`` if
+    it has none of them."""
+    if _CAPABILITIES.isdisjoint(properties):
+        return NO_CAPABILITIES
     fourcc_list = properties.get("fourCcList")
     caps_ex = properties.get("capsEx")
     return Capabilities(

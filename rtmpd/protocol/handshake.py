@@ -87,7 +87,7 @@ Send = Callable[[bytes], None]
 Random = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HandshakeResult:
     """How it went. ``scheme`` is ``SIMPLE`` or ``DIGEST``, ``schema`` the layout of the other side's
     digest (None in the simple form). ``echo_ok`` is false if the other side's last packet did not
@@ -105,11 +105,13 @@ def server_handshake(buffer: Buffer, send: Send, *, uptime_ms: int, random: Rand
     Raises HandshakeError for a version other than 3, ConnectionLost if the stream ends before C2
     is complete (clean only if not a byte came). May switch greenlets.
     """
-    _check_version(buffer.read(1)[0], _FOREIGN_CLIENTS)
+    version = buffer.read(1)[0]
+    if version != VERSION:
+        raise _wrong_version(version, _FOREIGN_CLIENTS)
     c1 = _read_packet(buffer)
     schema = _find_schema(c1, _CLIENT)
     if schema is None:
-        s1 = _plain_packet(uptime_ms, random)
+        s1 = _packet(uptime_ms, random)
         s2 = c1
     else:
         s1 = _signed_packet(uptime_ms, random, schema, _SERVER)
@@ -127,9 +129,11 @@ def client_handshake(
     With ``digest`` it speaks the digest form, and falls back to the simple one if S1 carries no
     valid digest. Arguments and errors are those of ``server_handshake``. May switch greenlets.
     """
-    c1 = _signed_packet(uptime_ms, random, _OWN_SCHEMA, _CLIENT) if digest else _plain_packet(uptime_ms, random)
+    c1 = _signed_packet(uptime_ms, random, _OWN_SCHEMA, _CLIENT) if digest else _packet(uptime_ms, random)
     send(bytes((VERSION,)) + c1)
-    _check_version(buffer.read(1)[0], _FOREIGN_SERVERS)
+    version = buffer.read(1)[0]
+    if version != VERSION:
+        raise _wrong_version(version, _FOREIGN_SERVERS)
     s1 = _read_packet(buffer)
     schema = _find_schema(s1, _SERVER) if digest else None
     send(s1 if schema is None else _proof(_digest_of(s1, schema), random, _CLIENT))
@@ -137,11 +141,9 @@ def client_handshake(
     return _result(schema, c1, s2, _OWN_SCHEMA, _SERVER)
 
 
-def _check_version(version: int, foreign: Mapping[int, str]) -> None:
-    if version == VERSION:
-        return
+def _wrong_version(version: int, foreign: Mapping[int, str]) -> HandshakeError:
     guess = foreign.get(version)
-    raise HandshakeError(
+    return HandshakeError(
         f"version {version} (0x{version:02X}) where RTMP has {VERSION}" + (f": {guess}" if guess else ""),
         "unsupported_version",
     )
@@ -167,12 +169,8 @@ def _result(theirs: int | None, sent: bytes, reply: bytes, ours: int | None, pee
 # --- the simple form: time, four zero bytes, random bytes -----------------------------------------
 
 
-def _time(uptime_ms: int) -> bytes:
-    return (uptime_ms & 0xFFFFFFFF).to_bytes(4, "big")
-
-
-def _plain_packet(uptime_ms: int, random: Random) -> bytes:
-    return _time(uptime_ms) + _NO_VERSION + random(_RANDOM_BYTES)
+def _packet(uptime_ms: int, random: Random, version: bytes = _NO_VERSION) -> bytes:
+    return (uptime_ms & 0xFFFFFFFF).to_bytes(4, "big") + version + random(_RANDOM_BYTES)
 
 
 def _is_echo(reply: bytes, sent: bytes) -> bool:
@@ -211,7 +209,7 @@ def _find_schema(packet: bytes, side: _Side) -> int | None:
 
 
 def _signed_packet(uptime_ms: int, random: Random, schema: int, side: _Side) -> bytes:
-    packet = _time(uptime_ms) + side.version + random(_RANDOM_BYTES)
+    packet = _packet(uptime_ms, random, side.version)
     position = _digest_position(packet, schema)
     return packet[:position] + _compute_digest(packet, schema, side) + packet[position + _DIGEST_BYTES :]
 

@@ -1,26 +1,26 @@
 """What a server session reports to the connection that runs it.
 
 The session knows what a message means in its state; the connection knows what to do about it.
+Nobody changes a notice; they are not frozen since every command and every frame makes one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .command import ConnectRequest
 from .message import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Send this message on this chunk stream."""
 
     csid: int
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConnectAsked:
     """connect: answer with ``accept`` or ``reject``."""
 
@@ -28,7 +28,7 @@ class ConnectAsked:
     request: ConnectRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PublishAsked:
     """publish: answer with ``accept`` or ``reject``. ``name`` has lost its query."""
 
@@ -39,7 +39,7 @@ class PublishAsked:
     publish_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlayAsked:
     """play: answer with ``accept`` or ``reject``. ``start`` in seconds, -2 live or recorded."""
 
@@ -51,7 +51,7 @@ class PlayAsked:
     reset: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PublishEnded:
     """The publisher said that it stops (``command``: deleteStream, closeStream, FCUnpublish ...)."""
 
@@ -59,7 +59,7 @@ class PublishEnded:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlayEnded:
     """The player said that it stops."""
 
@@ -67,7 +67,7 @@ class PlayEnded:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PauseAsked:
     """pause: stop or resume the media of a playing message stream."""
 
@@ -75,7 +75,7 @@ class PauseAsked:
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReceiveAsked:
     """receiveAudio or receiveVideo: leave that kind out, or send it again."""
 
@@ -84,14 +84,14 @@ class ReceiveAsked:
     wanted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MediaArrived:
     """Audio, video or data on a publishing message stream."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Violation:
     """Something the standard forbids and we let pass. ``phase`` is one of ``errors.PHASE_*``."""
 

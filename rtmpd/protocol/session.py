@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 
 from ..errors import PHASE_COMMAND, PHASE_MEDIA, CommandError, Rejected
 from . import status
-from .amf0 import UNDEFINED, AmfLimits
+from .amf0 import AmfLimits
 from .command import Command, read_command, read_connect, split_stream_name
 from .constants import (
     AUDIO,
@@ -101,26 +101,21 @@ class ServerSession:
     def receive(self, message: Message) -> list[Notice]:
         """What a message of type 8 or higher means. Raises AmfError, CommandError."""
         if message.type_id in _MEDIA:
-            return self._receive_media(message)
+            stream = self._streams.get(message.msid)
+            if stream is not None and stream.state is State.PUBLISHING:
+                return [MediaArrived(message)]
+            detail = f"media on message stream {message.msid}, which does not publish"
+            return [Violation("media_without_publish", detail, PHASE_MEDIA)]
         if message.type_id in _COMMANDS:
-            return self._receive_command(read_command(message, self._limits))
+            command = read_command(message, self._limits)
+            if not self.connected and command.name != "connect":
+                raise CommandError(f"{command.name!r} before connect", "not_connected")
+            return _HANDLERS.get(command.name, ServerSession._unknown)(self, command)
         if message.type_id in _IGNORED:
             return []
         return [Violation("unknown_message_type", f"a message of type {message.type_id}", PHASE_COMMAND)]
 
-    def _receive_media(self, message: Message) -> list[Notice]:
-        stream = self._streams.get(message.msid)
-        if stream is not None and stream.state is State.PUBLISHING:
-            return [MediaArrived(message)]
-        detail = f"media on message stream {message.msid}, which does not publish"
-        return [Violation("media_without_publish", detail, PHASE_MEDIA)]
-
-    def _receive_command(self, command: Command) -> list[Notice]:
-        if not self.connected and command.name != "connect":
-            raise CommandError(f"{command.name!r} before connect", "not_connected")
-        handler = _HANDLERS.get(command.name)
-        if handler is not None:
-            return handler(self, command)
+    def _unknown(self, command: Command) -> list[Notice]:
         if not command.transaction:
             return []
         answer = status.error(command.transaction, "NetConnection.Call.Failed", f"Method not found ({command.name}).")
@@ -209,17 +204,17 @@ class ServerSession:
         return [Reply(CSID_COMMAND, status.result(command.transaction, float(msid)))]
 
     def _release_stream(self, command: Command) -> list[Notice]:
-        return _answered(command, UNDEFINED)
+        return _acknowledged(command)
 
     def _fc_publish(self, command: Command) -> list[Notice]:
         name = split_stream_name(command.text(0))[0]
         answer = status.on_fc("onFCPublish", "NetStream.Publish.Start", name)
-        return [*_answered(command, UNDEFINED), Reply(CSID_COMMAND, answer)]
+        return [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
 
     def _fc_unpublish(self, command: Command) -> list[Notice]:
         name = split_stream_name(command.text(0))[0]
         answer = status.on_fc("onFCUnpublish", "NetStream.Unpublish.Success", name)
-        notices: list[Notice] = [*_answered(command, UNDEFINED), Reply(CSID_COMMAND, answer)]
+        notices = [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
         for msid, stream in self._streams.items():
             if stream.state is State.PUBLISHING and stream.name == (name or _DEFAULT_NAME):
                 notices += self._stop(msid, stream, command.name)
@@ -227,7 +222,7 @@ class ServerSession:
 
     def _fc_subscribe(self, command: Command) -> list[Notice]:
         answer = status.on_fc("onFCSubscribe", "NetStream.Play.Start", split_stream_name(command.text(0))[0])
-        return [*_answered(command, UNDEFINED), Reply(CSID_COMMAND, answer)]
+        return [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
 
     def _get_stream_length(self, command: Command) -> list[Notice]:
         return _answered(command, 0.0)
@@ -326,6 +321,11 @@ class ServerSession:
         detail = f"{command.name} on message stream {command.msid}, which was not created"
         answer = status.on_status(command.msid, "error", "NetStream.Failed", detail)
         return [Reply(CSID_STATUS, answer), Violation("no_such_stream", detail, PHASE_COMMAND)]
+
+
+def _acknowledged(command: Command) -> list[Notice]:
+    """``_result`` without a value if the caller waits for one."""
+    return [Reply(CSID_COMMAND, status.empty_result(command.transaction))] if command.transaction else []
 
 
 def _answered(command: Command, value: Any) -> list[Notice]:

@@ -78,7 +78,8 @@ class Buffer:
 
     def read(self, count: int) -> bytes:
         """Exactly ``count`` bytes. May switch greenlets; raises as ``fill``."""
-        self.fill(count)
+        if len(self.data) - self.pos < count:
+            self.fill(count)
         start = self.pos
         self.pos = start + count
         return self.data[start : self.pos]

@@ -11,7 +11,15 @@ from functools import lru_cache
 from typing import Any
 
 from . import amf0
-from .command import CAPS_MODEX, CAPS_MULTITRACK, CAPS_NANOSECONDS, CAPS_RECONNECT, Capabilities, command_message
+from .command import (
+    CAPS_MODEX,
+    CAPS_MULTITRACK,
+    CAPS_NANOSECONDS,
+    CAPS_RECONNECT,
+    NO_CAPABILITIES,
+    Capabilities,
+    command_message,
+)
 from .constants import COMMAND_AMF0, DATA_AMF0
 from .message import Message
 
@@ -19,7 +27,6 @@ FMS_VERSION = "FMS/3,0,1,123"
 
 #: Media passes through unchanged, so we can forward every codec; we neither decode nor encode.
 _FORWARD = 4.0
-_NO_CAPABILITIES = Capabilities()
 _END_OF_OBJECT = amf0.encode({})[1:]
 _SERVER_CAPS = float(CAPS_RECONNECT | CAPS_MULTITRACK | CAPS_MODEX | CAPS_NANOSECONDS)
 _kept = lru_cache(maxsize=256)  # for answers without a client's text: what is kept is bounded in bytes
@@ -32,14 +39,14 @@ def status_object(level: str, code: str, description: str, **more: Any) -> dict[
 
 def connect_result(transaction: float, asked: Capabilities) -> Message:
     """``NetConnection.Connect.Success``, with our capabilities if the client told its own."""
-    if asked == _NO_CAPABILITIES:
+    if asked is NO_CAPABILITIES:
         return _plain_connect_result(transaction)
     return _connect_result(transaction, asked)
 
 
 @_kept
 def _plain_connect_result(transaction: float) -> Message:
-    return _connect_result(transaction, _NO_CAPABILITIES)
+    return _connect_result(transaction, NO_CAPABILITIES)
 
 
 def _connect_result(transaction: float, asked: Capabilities) -> Message:
@@ -59,6 +66,12 @@ def _connect_result(transaction: float, asked: Capabilities) -> Message:
 
 
 @_kept
+def empty_result(transaction: float) -> Message:
+    """``_result`` without a value, as undefined."""
+    return command_message("_result", transaction, None, amf0.UNDEFINED)
+
+
+@_kept
 def result(transaction: float, *values: Any) -> Message:
     """``_result`` of any other call."""
     return command_message("_result", transaction, None, *values)
@@ -71,22 +84,21 @@ def error(transaction: float, code: str, description: str) -> Message:
 
 def on_status(msid: int, level: str, code: str, description: str, **more: Any) -> Message:
     """``onStatus`` on a message stream."""
-    return Message(COMMAND_AMF0, _status_call("onStatus", level, code, description, **more), 0, msid)
+    call = _up_to_description("onStatus", level, code) + amf0.encode(description)
+    for key, value in more.items():
+        call += _property_name(key) + amf0.encode(value)
+    return Message(COMMAND_AMF0, call + _END_OF_OBJECT, 0, msid)
 
 
 def on_fc(name: str, code: str, stream: str) -> Message:
     """``onFCPublish``, ``onFCUnpublish`` and ``onFCSubscribe``, which old encoders wait for."""
-    return Message(COMMAND_AMF0, _status_call(name, "status", code, stream))
-
-
-def _status_call(name: str, level: str, code: str, description: str, **more: Any) -> bytes:
-    """A call whose one argument is a status. What differs from stream to stream comes last in it."""
-    properties = b"".join([_property_name(key) + amf0.encode(value) for key, value in more.items()])
-    return _up_to_description(name, level, code) + amf0.encode(description) + properties + _END_OF_OBJECT
+    call = _up_to_description(name, "status", code) + amf0.encode(stream)
+    return Message(COMMAND_AMF0, call + _END_OF_OBJECT)
 
 
 @lru_cache(maxsize=64)
 def _up_to_description(name: str, level: str, code: str) -> bytes:
+    """The beginning of a call whose one argument is a status. What differs from stream to stream follows."""
     call = amf0.encode(name, 0.0, None, status_object(level, code, ""))
     return call.removesuffix(amf0.encode("") + _END_OF_OBJECT)
 

@@ -203,11 +203,11 @@ class Connection:
                 replies.append(notice)
             else:
                 if replies:
-                    self.send(replies)
+                    self.peer.send_all(replies)
                     replies = []
                 self._act(notice)
         if replies:
-            self.send(replies)
+            self.peer.send_all(replies)
 
     def _act(self, notice: Notice) -> None:
         if isinstance(notice, MediaArrived):
@@ -229,9 +229,7 @@ class Connection:
 
     def send(self, replies: Iterable[Reply]) -> None:
         """Send replies in one piece. Never switches, never raises."""
-        messages = [(reply.csid, reply.message) for reply in replies]
-        if messages:
-            self.peer.send_all(messages)
+        self.peer.send_all(replies)
 
     # --- time and ends --------------------------------------------------------------------------
 

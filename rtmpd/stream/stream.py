@@ -109,14 +109,16 @@ class Stream:
     def start_publish(self, publisher: Publisher) -> None:
         """A publisher begins. If it continues for players that are still attached, its timestamps
         are moved so that they go on where the last publisher's ended."""
-        resumes = self._grace_timer is not None or self.publisher is not None
-        self._stop_grace()
+        resumes = self.live
         self.publisher = publisher
-        self.flush()
-        self._gop.clear()
-        self._resuming = resumes and self._attached and self._last_frame_at > 0
         self._shift = 0
-        if not resumes:
+        if resumes:
+            self._stop_grace()
+            self.flush()
+            self._gop.clear()
+            self._resuming = self._attached and self._last_frame_at > 0
+        else:
+            self._resuming = False
             for subscriber in tuple(self.subscribers):
                 subscriber.watcher.published()
 

@@ -132,10 +132,10 @@ class _Peer(Peer):
         super().__init__(transport, Clock(), _LIMITS, on_failure)
         self.acknowledged: list[int] = []
 
-    def _control(self, message: Message) -> bool:
+    def control(self, message: Message) -> bool:
         if message.type_id == constants.ACKNOWLEDGEMENT:
             self.acknowledged.append(read_value(message))
-        return super()._control(message)
+        return super().control(message)
 
 
 class Client:

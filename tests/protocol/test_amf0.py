@@ -102,6 +102,16 @@ def test_nothing_decodes_to_nothing() -> None:
     assert decode_all(b"") == [] and encode() == b""
 
 
+def test_a_subclass_is_encoded_as_what_it_is_made_of() -> None:
+    class Name(str):
+        pass
+
+    class Bag(dict[str, Any]):
+        pass
+
+    assert encode(Name("a"), Bag(b=Name("c"))) == encode("a", {"b": "c"})
+
+
 def test_any_byte_but_zero_is_true() -> None:
     assert decode_all(b"\x01\x02") == [True]
 

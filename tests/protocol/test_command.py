@@ -14,10 +14,12 @@ from rtmpd.protocol.amf0 import DEFAULT_LIMITS, UNDEFINED, AmfLimits, EcmaArray,
 from rtmpd.protocol.command import (
     CAPS_MULTITRACK,
     CAPS_RECONNECT,
+    NO_CAPABILITIES,
     Capabilities,
     Command,
     ConnectRequest,
     command_message,
+    read_capabilities,
     read_command,
     read_connect,
     split_stream_name,
@@ -177,6 +179,12 @@ def test_hostile_capabilities_are_as_good_as_none(hostile: Any) -> None:
     assert capabilities.caps_ex is None and capabilities.video_fourcc == {}
     assert not capabilities.fourcc_list and not capabilities.audio_fourcc
     assert not capabilities.can_reconnect
+
+
+def test_who_tells_no_capabilities_has_none() -> None:
+    assert read_capabilities({"app": "live"}) is NO_CAPABILITIES
+    assert read_capabilities({"capsEx": 1.0}) == Capabilities(caps_ex=1)
+    assert Capabilities() == NO_CAPABILITIES
 
 
 _VALUES = st.recursive(

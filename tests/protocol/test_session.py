@@ -11,7 +11,7 @@ from rtmpd.errors import CommandError, LimitReached, StreamBusy, StreamNotFound
 from rtmpd.protocol import notice, status
 from rtmpd.protocol.amf0 import DEFAULT_LIMITS, UNDEFINED, EcmaArray, decode_all, encode
 from rtmpd.protocol.client import ClientSession, ReconnectAsked
-from rtmpd.protocol.command import Capabilities
+from rtmpd.protocol.command import NO_CAPABILITIES, Capabilities
 from rtmpd.protocol.constants import (
     AGGREGATE,
     AUDIO,
@@ -154,7 +154,9 @@ def test_capabilities_are_answered_only_to_those_who_tell_theirs() -> None:
 
 def test_a_plain_connect_answer_carries_the_transaction_of_each() -> None:
     for transaction in (1.0, 2.0, 1.0):
-        assert decode_all(status.connect_result(transaction, Capabilities()).payload, DEFAULT_LIMITS)[1] == transaction
+        plain = status.connect_result(transaction, NO_CAPABILITIES)
+        assert decode_all(plain.payload, DEFAULT_LIMITS)[1] == transaction
+        assert plain == status.connect_result(transaction, Capabilities())
 
 
 def test_a_second_connect_is_a_violation_and_changes_nothing() -> None:
