@@ -84,13 +84,19 @@ class Transport:
         """Bytes as they come, ``b""`` at the end. May switch greenlets. Raises ConnectionLost."""
         while True:
             if self._likely_empty:
-                self._wait_readable()
+                # what hub.wait does, without its Waiter: this runs for every message of a live stream
+                self._watcher.start(gevent.getcurrent().switch)
+                try:
+                    self._hub.switch()
+                finally:
+                    self._watcher.stop()
+                self._turn_began = 0.0
                 if self.gather_s:
                     gevent.sleep(self.gather_s)
             try:
                 data = self._sock_recv(RECV_BYTES)
             except BlockingIOError:
-                self._wait_readable()
+                self._likely_empty = True
                 continue
             except OSError as error:
                 raise ConnectionLost(f"reading failed: {error}", errno_name(error)) from None
@@ -100,15 +106,6 @@ class Transport:
                 self._likely_empty = False
                 self.give_way()
             return data
-
-    def _wait_readable(self) -> None:
-        # what hub.wait does, without its Waiter: this runs for every message of a live stream
-        self._watcher.start(gevent.getcurrent().switch)
-        try:
-            self._hub.switch()
-        finally:
-            self._watcher.stop()
-        self._turn_began = 0.0
 
     def give_way(self) -> None:
         """Let others run when this peer's bytes have kept us busy for a whole turn. May switch."""

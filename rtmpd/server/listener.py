@@ -22,6 +22,7 @@ _log = logger("server")
 
 _SHORTAGE: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _RETRY_S: Final = 0.2
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")
 
 
 class Listener:
@@ -33,6 +34,8 @@ class Listener:
         self.tls_context = tls_context
         self._context = context
         self._sock: Any = None
+        self._family = 0
+        self._bound_to: tuple[str, int] | None = None  # none if clients may come to several addresses
         self._watcher: Any = None
         self._retry: Any = None
 
@@ -47,7 +50,10 @@ class Listener:
             key = "server.tls_listen" if self.address.tls else "server.listen"
             raise StartError(f"can not listen on {self.address}: {error.strerror or error}{hint}", key=key) from None
         self._sock.setblocking(False)
-        self.address = Address(host, self._sock.getsockname()[1], self.address.tls)
+        self._family = int(self._sock.family)
+        bound_to = _plain(self._sock.getsockname())
+        self._bound_to = bound_to if bound_to[0] not in _ANY_ADDRESS else None
+        self.address = Address(host, bound_to[1], self.address.tls)
         return self.address
 
     def secure(self, tls_context: ssl.SSLContext | None) -> None:
@@ -84,7 +90,7 @@ class Listener:
                 _log.error("can not accept connections", addr=self.address, code=errno_name(error))
                 self._pause()
             return  # anything else (ECONNABORTED ...) concerns one client that is gone
-        sock = RawSocket(fileno=descriptor)
+        sock = RawSocket(self._family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)  # else it asks the kernel
         try:
             self._welcome(sock, client)
         except OSError:
@@ -102,9 +108,9 @@ class Listener:
         self._retry.start(self._watcher.start, self._accept)
 
     def _welcome(self, sock: Any, client: tuple[Any, ...]) -> None:
-        server = sock.getsockname()
+        server = self._bound_to or _plain(sock.getsockname())
         transport = Transport(sock) if self.tls_context is None else TlsTransport(sock, self.tls_context)
-        connection = Connection(self._context, transport, _plain(client), _plain(server))
+        connection = Connection(self._context, transport, _plain(client), server)
         self._context.crew.start(connection.conn_id, connection.run)
 
 
