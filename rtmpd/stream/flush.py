@@ -63,10 +63,11 @@ class FlushPolicy:
     greenlet or from the hub; it must not switch greenlets.
 
     ``gather_s`` is how long the publisher's bytes may wait in its socket, unread, instead of here;
-    whoever has them wait there sets ``gathered``, and every read is a window of its own.
+    whoever has them wait there sets ``gathered``, and every read is a window of its own. While it is ``armed`` the
+    timer runs.
     """
 
-    __slots__ = ("_armed", "_flush", "_idle", "_load", "_timer", "_wait_s", "_window_s", "gather_s", "gathered")
+    __slots__ = ("_flush", "_idle", "_load", "_timer", "_wait_s", "_window_s", "armed", "gather_s", "gathered")
 
     def __init__(self, settings: AppSettings, load: Load, flush: Callable[[], None]) -> None:
         self._flush = flush
@@ -74,7 +75,7 @@ class FlushPolicy:
         self._window_s = settings.flush_window_ms / 1000
         self._wait_s = settings.audio_wait_ms / 1000
         self._timer: Any = None
-        self._armed = False
+        self.armed = False
         self._idle = _POLICIES[settings.flush]
         self.gather_s = self._window_s if settings.flush == FLUSH_WINDOW else 0.0
         self.gathered = False
@@ -88,8 +89,8 @@ class FlushPolicy:
 
     def flushed(self) -> None:
         """Nothing waits any more."""
-        if self._armed:
-            self._armed = False
+        if self.armed:
+            self.armed = False
             self._timer.stop()
 
     def close(self) -> None:
@@ -122,12 +123,12 @@ class FlushPolicy:
             self._arm(self._window_s * min(share, 1.0))
 
     def _arm(self, seconds: float) -> None:
-        if not self._armed:
+        if not self.armed:
             if self._timer is not None:
                 self._timer.close()
             self._timer = get_hub().loop.timer(seconds)
             self._timer.start(self._flush)
-            self._armed = True
+            self.armed = True
 
 
 _POLICIES: Final[dict[str, Callable[[FlushPolicy, int, bool, int], None]]] = {

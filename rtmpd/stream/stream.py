@@ -20,7 +20,7 @@ from ..protocol.message import Message
 from ..settings import AppSettings
 from .fanout import Group
 from .flush import FlushPolicy, Load
-from .frame import Frame
+from .frame import FRAME_BYTES, Frame
 from .gop import GopCache
 from .subscriber import Subscriber
 from .tap import Tap
@@ -184,7 +184,7 @@ class Stream:
             if flags & group.wants:
                 group.frames.append(frame)
         self._pending |= flags
-        self._pending_bytes += frame.weight
+        self._pending_bytes += len(frame.payload) + FRAME_BYTES
 
     def _publish_data(self, type_id: int, payload: bytes, timestamp: int) -> None:
         """Data goes to players as AMF0, with onMetaData in the form that they expect."""
@@ -222,7 +222,8 @@ class Stream:
             return
         self._pending = 0
         self._pending_bytes = 0
-        self._policy.flushed()
+        if self._policy.armed:
+            self._policy.flushed()
         began = self._clock.monotonic()
         for group in self._groups:
             group.flush()
