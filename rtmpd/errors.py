@@ -202,9 +202,12 @@ class TransientDeliveryError(DeliveryError):
         self.retry_after_s = retry_after_s
 
 
-class AuthDeliveryError(TransientDeliveryError):
-    """Nothing allows us to send the event now (no token, no consent, an agreed rate that is used up), so it was not
-    sent; a later try may be."""
+class NotSentError(TransientDeliveryError):
+    """The event was not sent this time, which costs it no attempt; a later try may be."""
+
+
+class AuthDeliveryError(NotSentError):
+    """Nothing allows us to send the event now: no token, no consent, an agreed rate that is used up."""
 
     fault = "auth"
 

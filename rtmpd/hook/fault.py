@@ -21,7 +21,7 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from ..errors import DeliveryError
+from ..errors import DeliveryError, NotSentError
 
 EVENT = "event"
 ENDPOINT = "endpoint"
@@ -43,6 +43,8 @@ def fault_of(error: DeliveryError, retryable: tuple[str, ...] = ()) -> str:
     status, any other text is looked for in the error's words and code. An error of the endpoint that fits none
     of them is the event's. Never switches, never raises.
     """
+    if isinstance(error, NotSentError):
+        return error.fault
     if retryable and any(_fits(pattern, error) for pattern in retryable):
         return ENDPOINT
     fault = _by_table(error)

@@ -18,7 +18,7 @@ from gevent import Greenlet
 
 from ..change import Change
 from ..clock import Clock
-from ..errors import ConfigError, FilterError, MisuseError, Problem, StartError
+from ..errors import ConfigError, MisuseError, Problem, StartError
 from ..event.birth import Births
 from ..event.catalogue import EVENT_TYPES, VOLATILE_TYPES
 from ..event.event import Event
@@ -141,7 +141,7 @@ class HookManager:
             retry=retry,
             delivery=delivery,
         )
-        filters = self._compiled([settings])
+        filters = self.filters.of_hooks([settings])
         self._open_log([settings], self._store)
         lane = self._lane_builder.lane(hook, settings, self._cap(settings), False, self.events)
         self._install({**self._lanes, hook.id: lane}, filters)
@@ -167,7 +167,7 @@ class HookManager:
         """The same in two steps (``change``). Raises ConfigError."""
         if self._closed:
             raise MisuseError("the hooks are closed")
-        filters = self._compiled(settings.hooks)
+        filters = self.filters.of_hooks(settings.hooks)
         fresh = self._fresh_lanes(settings)
 
         def commit() -> None:
@@ -343,18 +343,6 @@ class HookManager:
         elif event.type in STOP_TYPES:
             self.events.forget_session(ends(event.type, event.conn_id, event.stream_key, event.data))
 
-    def _compiled(self, hooks: Iterable[HookSettings]) -> dict[str, Filter]:
-        """The filters of these hooks, not in use yet. Raises ConfigError with all that is wrong with them."""
-        filters, problems = {}, []
-        for hook in hooks:
-            try:
-                filters[hook.id] = self.filters.compiled(hook.id, hook.event_types, hook.filter)
-            except FilterError as error:
-                problems.append(Problem("", f"hooks.{hook.id}.conditions", str(error), hint=error.hint))
-        if problems:
-            raise ConfigError(problems)
-        return filters
-
     def _wanted_by(self, type: str) -> tuple[Lane, ...]:
         return tuple(lane for lane in self._lanes.values() if lane.takes(type))
 
@@ -386,8 +374,12 @@ class HookManager:
             each.hook.close()
         del self._retiring[lane]
         successor = self._lanes.get(lane.hook.id)
-        if successor is not None and successor.feed is lane.feed is not None:
+        if lane.feed is None:
+            return
+        if successor is not None and successor.feed is lane.feed:
             self._start(successor)
+        elif not self._closed and lane.feed not in [other.feed for other in self._retiring]:
+            lane.feed.is_parked = True
 
 
 def _close(hooks: Iterable[Hook]) -> None:

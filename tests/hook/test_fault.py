@@ -2,7 +2,13 @@
 
 import pytest
 
-from rtmpd.errors import AuthDeliveryError, DeliveryError, PermanentDeliveryError, TransientDeliveryError
+from rtmpd.errors import (
+    AuthDeliveryError,
+    DeliveryError,
+    NotSentError,
+    PermanentDeliveryError,
+    TransientDeliveryError,
+)
 from rtmpd.hook.fault import AUTH, ENDPOINT, EVENT, GONE, RETRY_AFTER_MAX_S, fault_of, retry_after_s
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -34,6 +40,7 @@ def test_every_status_has_its_culprit(fault: str, numbers: tuple[int, ...]) -> N
         (TransientDeliveryError("exit status 75", "exit:75"), ENDPOINT),
         (TransientDeliveryError("ended by signal 9", "signal:9"), ENDPOINT),
         (AuthDeliveryError("token endpoint: timed out", "oauth2:timeout"), AUTH),
+        (NotSentError("the worker is busy", "not_sent"), ENDPOINT),
         (PermanentDeliveryError("exit status 1", "exit:1"), EVENT),
         (DeliveryError("of nobody knows what"), EVENT),
     ],
@@ -54,6 +61,7 @@ def test_what_has_no_status_is_judged_by_its_class(error: DeliveryError, fault: 
         (("exit:3",), PermanentDeliveryError("exit status 3", "exit:3"), ENDPOINT),
         (("timed out",), TransientDeliveryError("ended by signal 9", "signal:9"), EVENT),
         (("timed out",), status(401), AUTH),
+        (("timed out",), NotSentError("the worker is busy", "not_sent"), ENDPOINT),
         (("timed out",), status(410), GONE),
         (("status:401",), status(401), ENDPOINT),
     ],

@@ -12,7 +12,7 @@ import gevent
 import pytest
 
 from rtmpd.clock import Clock
-from rtmpd.errors import AuthDeliveryError, PermanentDeliveryError, TransientDeliveryError
+from rtmpd.errors import NotSentError, PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.redelivery import again
@@ -270,7 +270,7 @@ def test_a_worker_that_never_answers_is_started_again_after_a_growing_wait(start
     give(hook, event(1))
     give(hook, event(1))
     (outcome,) = give(hook, event(1), seconds=0.1)
-    assert isinstance(outcome, AuthDeliveryError)  # the lane pays, not the event
+    assert isinstance(outcome, NotSentError)  # the lane pays, not the event
     assert outcome.code == "not_sent" and 0.1 < outcome.retry_after_s <= 0.5
 
 

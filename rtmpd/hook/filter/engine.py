@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 
 from ...clock import Clock
+from ...errors import ConfigError, FilterError, Problem
 from ...event.catalogue import EVENT_TYPES, matches
 from ...event.event import Event
 from ...event.kind import SEVERITIES
-from ...settings import FilterSettings
+from ...settings import FilterSettings, HookSettings
 from .condition import CONDITION, MISSING_FIELD, Check, compile_condition
 from .ratelimit import TokenBucket
 
@@ -121,6 +122,18 @@ class FilterEngine:
         if current and (current.event_types, current.settings) == (event_types, settings):
             return current
         return Filter(event_types, settings, self._clock, current.bucket if current else None)
+
+    def of_hooks(self, hooks: Iterable[HookSettings]) -> dict[str, Filter]:
+        """The filters of these hooks, not in use yet. Raises ConfigError with all that is wrong with them."""
+        filters, problems = {}, []
+        for hook in hooks:
+            try:
+                filters[hook.id] = self.compiled(hook.id, hook.event_types, hook.filter)
+            except FilterError as error:
+                problems.append(Problem("", f"hooks.{hook.id}.conditions", str(error), hint=error.hint))
+        if problems:
+            raise ConfigError(problems)
+        return filters
 
     def install(self, filters: Mapping[str, Filter], kept: Iterable[str] = ()) -> None:
         """Have exactly these filters, and those of the hooks ``kept``; what the others have refused is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...clock import Clock
-from ...errors import AuthDeliveryError, DeliveryError, TransientDeliveryError
+from ...errors import DeliveryError, NotSentError, TransientDeliveryError
 from ...event.event import Event
 from ...log import logger
 from ...settings import HookSettings
@@ -94,7 +94,7 @@ class Outcomes:
         facts = self._facts(delivery, started)
         seconds, tries = self._clock.monotonic() - started, delivery.attempts + 1
         self._witness.tried(self._hook, delivery.event, tries, seconds, delivery.doubt, error.code, str(error))
-        if not isinstance(error, AuthDeliveryError):  # with that nothing was sent
+        if not isinstance(error, NotSentError):
             delivery.doubt = TIMEOUT if error.code == "timeout" else ERROR
         if error.code == deadletter.BUG:  # the traceback has been logged
             delivery.attempts += 1
@@ -110,7 +110,8 @@ class Outcomes:
         """The fault decides who pays."""
         verdict = fault.fault_of(error, self._retryable)
         is_patient = self._health.is_patient and not self.last_call
-        delivery.attempts += not (is_patient and verdict == fault.AUTH)
+        is_free = verdict == fault.AUTH or isinstance(error, NotSentError)
+        delivery.attempts += not (is_patient and is_free)
         if self.leaves_to_feed and verdict != fault.EVENT:
             return True
         if self.disabled_by and not self._feed:  # by another one, while this was under way

@@ -20,7 +20,7 @@ from gevent.lock import Semaphore
 
 from ...backoff import Backoff
 from ...clock import Clock
-from ...errors import AuthDeliveryError, DeliveryError, PermanentDeliveryError, TransientDeliveryError
+from ...errors import DeliveryError, NotSentError, PermanentDeliveryError, TransientDeliveryError
 from ...event.event import Event
 from ...log import logger
 from ..child import base_env
@@ -66,7 +66,7 @@ class WorkerHook:
         """What became of each event: None if it is delivered. All that have no answer at the deadline (monotonic
         seconds) are timed out, and the worker with them. May switch greenlets."""
         if not self._turn.acquire(timeout=max(deadline - self._clock.monotonic(), 0)):
-            return [AuthDeliveryError("the worker is busy", NOT_SENT) for _ in events]
+            return [NotSentError("the worker is busy", NOT_SENT) for _ in events]
         try:
             return self._deliver(events, deadline)
         finally:
@@ -147,7 +147,7 @@ class WorkerHook:
         now = self._clock.monotonic()
         wait_s = self._not_before - now if self._talk is None else 0.0
         if wait_s >= deadline - now:
-            raise AuthDeliveryError("there was no time left for the worker", NOT_SENT, max(wait_s, 0.0))
+            raise NotSentError("there was no time left for the worker", NOT_SENT, max(wait_s, 0.0))
         if wait_s > 0:
             gevent.sleep(wait_s)
 

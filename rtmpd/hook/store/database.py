@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ...errors import StartError, StoreFault, StoreFull
 from .schema import TABLES, UNSAVED, VERSION, Batch, DeadRow, GapRow, LaneRow, Loaded, Page, Row, SessionRow
@@ -181,14 +181,14 @@ class Database:
                 self._write_lanes(lanes, gaps)  # now there is room for them
             return done.rowcount
 
-    def trim_dead(self, most: int) -> int:
-        """Have no more than so many dead letters, the latest; how many were deleted."""
+    def trim(self, table: Literal["dead", "gap"], most: int) -> int:
+        """Have no more than so many dead letters or gaps, the latest; how many were deleted."""
         with _Transaction(self):
-            extra = self._connection.execute("SELECT count(*) FROM dead").fetchone()[0] - most
+            extra = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] - most
             if extra <= 0:
                 return 0
             self._connection.execute(
-                "DELETE FROM dead WHERE number IN (SELECT number FROM dead ORDER BY number LIMIT ?)", (extra,)
+                f"DELETE FROM {table} WHERE number IN (SELECT number FROM {table} ORDER BY number LIMIT ?)", (extra,)
             )
             return int(extra)
 

@@ -48,7 +48,8 @@ class Feed:
     again with a lane that settles nothing.
 
     ``numbered`` is the last number given to an event of this lane: they are gap-free. ``backlog`` counts what is not
-    settled. No method switches.
+    settled. While it ``is_parked`` its hook does not exist: what waits for it is kept only as long as settled events
+    are. No method switches.
     """
 
     __slots__ = (
@@ -69,6 +70,7 @@ class Feed:
         "_widened",
         "_window",
         "id",
+        "is_parked",
         "numbered",
         "settled",
         "window",
@@ -77,6 +79,7 @@ class Feed:
     def __init__(self, row: LaneRow, window: int, keeper: Keeper, newest: int) -> None:
         self.id = row.id
         self.window = window
+        self.is_parked = False
         self.numbered = row.numbered
         self.settled = row.settled
         self._keeper = keeper
@@ -125,6 +128,7 @@ class Feed:
 
     def attach(self, take: Take) -> None:
         """From now on events go there."""
+        self.is_parked = False
         self._take = take
         self._look_for_gap()
         self._fill()

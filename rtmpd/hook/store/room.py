@@ -26,6 +26,7 @@ _LOOK_S = 5.0
 _TIGHT = 0.8
 _GIVE_UP_PART = 10  # a tenth of what the lane has not been handed
 _GIVE_UP_LEAST = 500
+_MOST_GAPS = 10_000
 
 _log = logger("store")
 
@@ -78,7 +79,8 @@ class Room:
         kept_from = self._clock.wall() - self.settings.retention_s
         while self._collect(first_id_of(kept_from)):
             gevent.sleep(0)
-        self.dead_trimmed += self._events.ask(self._database.trim_dead, self.settings.dead_letters)
+        self.dead_trimmed += self._events.ask(self._database.trim, "dead", self.settings.dead_letters)
+        self._events.ask(self._database.trim, "gap", _MOST_GAPS)
         size = self.settings.size_bytes
         self._measure()
         while self.used_bytes > size * _TIGHT and self._collect(""):
@@ -108,8 +110,9 @@ class Room:
 
     def _collect(self, before_id: str) -> int:
         feeds = list(self._events.feeds.values())
-        upto = min((feed.read for feed in feeds), default=self._events.accepted)
-        pinned = [seq for feed in feeds for seq in feed.pinned]
+        wanted = [feed for feed in feeds if not feed.is_parked]
+        upto = min((feed.read for feed in wanted), default=self._events.accepted)
+        pinned = [seq for feed in wanted for seq in feed.pinned]
         rows, gaps = [feed.row() for feed in feeds], self._events.take_gaps()
         deleted: int = 0
         try:
@@ -121,7 +124,8 @@ class Room:
 
     def _give_up(self) -> bool:
         """Have the lane that is furthest behind skip the oldest that it has not been handed."""
-        feed = min(self._events.feeds.values(), key=lambda feed: feed.read, default=None)
+        feeds = [feed for feed in self._events.feeds.values() if not feed.is_parked]
+        feed = min(feeds, key=lambda feed: feed.read, default=None)
         if feed is None or feed.read >= self._events.accepted:
             return False
         after = max(feed.read, self._events.ask(self._database.bounds)[0] - 1)

@@ -306,3 +306,37 @@ def test_a_hook_that_seldom_gets_anything_keeps_nothing_from_being_tidied(manage
     manager.emit("server_stop")
     settled(manager)
     assert [event.seq for event in seldom.events] == [1]
+
+
+def test_what_waits_for_a_hook_that_was_removed_goes_when_retention_ends(managed):
+    manager = managed(retention_s=0)
+    held = add(manager, HeldHook("taker"))
+    publish(manager, *[f"live/{n}" for n in range(200)])
+    until(lambda: manager.events.committed == 200)
+    manager.unregister("taker")
+    held.go.set()
+    until(lambda: held.closed)
+    gevent.sleep(0.01)
+    manager.events.room.look()
+    assert manager.events.ask(manager.events.database.bounds) == (0, 0)
+    teller = Taker("teller")
+    manager.register(teller, ["events_dropped"])
+    hook = add(manager, Taker())
+    publish(manager, "live/y")
+    settled(manager)
+    until(lambda: teller.events)
+    lost = sum(event.data["count"] for event in teller.events)
+    assert lost > 100 and len(held.done) + len(hook.events) + lost == 201
+    assert hook.events[-1].seq == 201
+
+
+def test_of_gaps_the_latest_are_kept(managed):
+    manager = managed()
+    add(manager, Taker())
+    log = manager.events
+    for number in range(5):
+        log.gap(log.feeds["taker"], number, number, 1, "expired")
+    until(lambda: len(log.ask(log.database.gaps, "taker", 10)) == 5)
+    assert log.ask(log.database.trim, "gap", 2) == 3
+    assert [gap[1] for gap in log.ask(log.database.gaps, "taker", 10)] == [4, 3]
+    assert log.ask(log.database.trim, "gap", 2) == 0
