@@ -67,11 +67,13 @@ class Logger:
             self._write(logging.WARNING, message, fields)
 
     def error(self, message: str, /, **fields: object) -> None:
-        self._write(logging.ERROR, message, fields)
+        if self._logger.isEnabledFor(logging.ERROR):
+            self._write(logging.ERROR, message, fields)
 
     def exception(self, message: str, /, **fields: object) -> None:
         """An error with the traceback of the exception that is being handled."""
-        self._write(logging.ERROR, message, fields, with_traceback=True)
+        if self._logger.isEnabledFor(logging.ERROR):
+            self._write(logging.ERROR, message, fields, with_traceback=True)
 
     def _write(self, level: int, message: str, fields: dict[str, object], with_traceback: bool = False) -> None:
         exc_info = sys.exc_info() if with_traceback else None

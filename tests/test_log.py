@@ -102,6 +102,18 @@ def test_a_logger_writes_what_its_level_lets_pass(lines):
     assert [line.partition(" ")[2] for line in read()] == ["WARNING server: this conn_id=c000001"]
 
 
+def test_where_logging_is_switched_off_errors_are_not_written_either(lines):
+    read = lines(level="debug")
+    part = logger("server")
+    logging.disable(logging.CRITICAL)
+    try:
+        for say in (part.debug, part.info, part.warning, part.error, part.exception):
+            say("not this")
+    finally:
+        logging.disable(logging.NOTSET)
+    assert read() == []
+
+
 def test_an_exception_brings_its_traceback_and_forges_no_line(lines):
     read = lines()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import platform
 import sqlite3
@@ -86,6 +87,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="pairs of rounds of isolation, 0 is none")
     parser.add_argument("--markdown", type=Path, help="rewrite the figures of this page")
     asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # thousands of failures are what is wanted here
     began = time.monotonic()
     table, all_good = _HEAD, True
     with tempfile.TemporaryDirectory(prefix="rtmpd-reliability-") as name:
