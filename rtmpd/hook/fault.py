@@ -12,6 +12,7 @@ auth        401, 403, 407                                            the lane, w
 gone        410                                                      the lane: it is disabled
 ==========  =======================================================  ==========================================
 
+A ``NotSentError`` costs the event nothing, whoever is at fault, and patterns do not change whose it is.
 An exception that is no DeliveryError is a bug of ours or a plugin's; the lane buries the event without asking here.
 """
 

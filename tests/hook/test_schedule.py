@@ -105,6 +105,19 @@ def test_clearing_takes_what_was_held_together_too() -> None:
     assert not len(schedule) and not schedule.runnable
 
 
+def test_clearing_takes_what_was_held_with_one_that_is_under_way() -> None:
+    schedule = scheduled("a1 a2 a3")
+    (a1,) = all_of(schedule)
+    a2 = schedule.follow(a1)
+    assert a2
+    schedule.hold(a1, [a2])
+    assert schedule.take() is a1
+    assert schedule.oldest_since() == 1.0
+    assert names_of(schedule.clear()) == "a2 a3"
+    schedule.done(a1)
+    assert not len(schedule) and not schedule.runnable
+
+
 def test_an_old_one_that_waits_comes_before_a_younger_one_that_is_held() -> None:
     schedule = scheduled("a1 b1", ORDER_NONE)
     a1, b1 = all_of(schedule)

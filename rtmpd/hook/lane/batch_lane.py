@@ -70,6 +70,7 @@ class BatchLane(Lane):
         if delivery.max_age_s:
             self._bury_expired()
         if not (self._is_ripe or self._is_full or self.outcomes.last_call or not delivery.batch_age_s):
+            self._wake()  # what was released by the last batch may be too few for another one: wait for more
             return []
         runs: list[Run] = []
         count, room = 0, delivery.batch_bytes or float("inf")

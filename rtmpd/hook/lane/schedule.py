@@ -132,7 +132,7 @@ class Schedule:
         return delivery
 
     def expired(self, before: float) -> Iterator[Delivery]:
-        """Take out those that came before that moment and are not under way."""
+        """Take out those that came before that moment and are not under way, nor were held with one that is."""
         while self._held and self._held[0][1].since < before:
             delivery = heappop(self._held)[1]
             self._release(delivery.key)
@@ -146,12 +146,16 @@ class Schedule:
             delivery = heappop(self._held)[1]
             self._release(delivery.key)
             yield delivery
+        for key in tuple(self._following):  # what they follow is under way
+            while key in self._following:
+                yield self._next_following(key)
         while self._waiting:
             yield self.shed()
 
     def oldest_since(self) -> float | None:
         """The moment at which the longest waiting one came, None if nothing waits."""
         moments = [delivery.since for _, delivery in self._held[:1]]
+        moments += [following[0].since for following in self._following.values()]
         moments += [delivery.since for delivery in [next(iter(self._waiting.values()), None)] if delivery]
         return min(moments, default=None)
 

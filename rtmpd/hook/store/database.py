@@ -121,11 +121,10 @@ class Database:
         write("INSERT INTO gap (lane, at, from_seq, to_seq, lost, reason) VALUES (?,?,?,?,?,?)", gaps)
         write("INSERT OR REPLACE INTO lane VALUES (?,?,?,?,?,?,?)", lanes)
 
-    def page(self, lane: str, after: int, limit: int) -> Page:
-        """Up to ``limit`` events of the lane above ``after``, and not more than about a megabyte."""
+    def page(self, lane: str, after: int, limit: int, upto: int) -> Page:
+        """Up to ``limit`` events of the lane above ``after`` and up to ``upto``, not more than about a megabyte."""
         with _Reported(self._connection):
-            top = self._connection.execute("SELECT max(seq) FROM event").fetchone()[0] or after
-            top = max(min(top, after + _SCAN_ROWS), after)
+            top = max(min(upto, after + _SCAN_ROWS), after)
             rows: list[Row] = []
             room = _PAGE_BYTES
             found = self._connection.execute(

@@ -48,8 +48,8 @@ class Feed:
     again with a lane that settles nothing.
 
     ``numbered`` is the last number given to an event of this lane: they are gap-free. ``backlog`` counts what is not
-    settled. While it ``is_parked`` its hook does not exist: what waits for it is kept only as long as settled events
-    are. No method switches.
+    settled. While it ``is_parked`` no lane uses it: what waits for one is kept only as long as settled events are. No
+    method switches.
     """
 
     __slots__ = (
@@ -59,6 +59,7 @@ class Feed:
         "_keeper",
         "_loaded",
         "_newest",
+        "_newest_number",
         "_paging",
         "_passed",
         "_read",
@@ -79,7 +80,7 @@ class Feed:
     def __init__(self, row: LaneRow, window: int, keeper: Keeper, newest: int) -> None:
         self.id = row.id
         self.window = window
-        self.is_parked = False
+        self.is_parked = True
         self.numbered = row.numbered
         self.settled = row.settled
         self._keeper = keeper
@@ -91,7 +92,7 @@ class Feed:
         self._shed: deque[list[int]] = deque(json.loads(row.shed))
         self._passed = self.settled + len(self._again) - sum(last - first + 1 for first, last in self._shed)
         self._at = self._start()
-        self._newest = newest
+        self._newest, self._newest_number = newest, row.numbered
         self._caught_up = self._at >= newest
         self._suspects = row.suspects
         self._loaded = (newest, row.numbered)  # the last seq there was at the start, and the last number
@@ -128,7 +129,9 @@ class Feed:
 
     def attach(self, take: Take) -> None:
         """From now on events go there."""
-        self.is_parked = False
+        if self.is_parked:
+            self.is_parked = False
+            self._loaded = self._newest, max(self._newest_number, self._loaded[1])
         self._take = take
         self._look_for_gap()
         self._fill()
@@ -145,7 +148,7 @@ class Feed:
 
     def accepted(self, seq: int, number: int, event: Event, doubt: str) -> None:
         """An event for this lane is on the disk."""
-        self._newest = seq
+        self._newest, self._newest_number = seq, number
         if seq <= self._at:
             return  # a page has brought it
         if self._caught_up and self._has_room():

@@ -356,7 +356,7 @@ class EventLog:
             after, limit = feed.wish
             page = None
             try:
-                page = self.ask(self.database.page, feed.id, after, limit)
+                page = self.ask(self.database.page, feed.id, after, limit, self._accepted)
             except StoreFault as error:
                 _log.error("event store can not be read", store=self._settings.path, error=error)
                 gevent.sleep(_RETRY_S)
