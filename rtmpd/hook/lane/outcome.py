@@ -60,8 +60,8 @@ class Outcomes:
         return self._feed is not None and (self.last_call or bool(self.disabled_by))
 
     def of(self, delivery: Delivery, error: DeliveryError | None, started: float, active: int, pays: bool) -> bool:
-        """One try is over; whether the event is to be held for another one. ``active`` counts the executions that are
-        under way, this one included; ``pays`` is false if the lane has paid for the same failure already."""
+        """One try is over; whether the event is not settled, and is to be tried again. ``active`` counts the executions
+        that are under way, this one included; ``pays`` is false if the lane has paid for the same failure already."""
         if error is not None:
             return self._failed(delivery, error, started, pays)
         seconds = self._clock.monotonic() - started
