@@ -16,8 +16,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MODULE_LINES = 400
-FUNCTION_LINES = 60
+# Smells, not goals: a module is one thing told to its end and a function is as long as its story. A module or a
+# function beyond these is usually two; a table of facts may be as long as it has to be.
+MODULE_LINES = 600
+FUNCTION_LINES = 100
+TABLES = {"rtmpd/event/catalogue.py", "rtmpd/errors.py"}
 
 FLOORS: list[set[str]] = [
     {"errors", "clock", "backoff", "settings", "change"},
@@ -172,9 +175,10 @@ def patches_outside_main(root: Path) -> list[str]:
 def long_modules(root: Path) -> list[str]:
     found = []
     for path in sorted((root / "rtmpd").rglob("*.py")):
+        name = path.relative_to(root).as_posix()
         lines = len(path.read_text(encoding="utf-8").splitlines())
-        if lines >= MODULE_LINES:
-            found.append(f"{path.relative_to(root)}: {lines} lines, {MODULE_LINES} are too many")
+        if lines >= MODULE_LINES and name not in TABLES:
+            found.append(f"{name}: {lines} lines, {MODULE_LINES} are too many")
     return found
 
 
@@ -289,7 +293,7 @@ FAULTS: list[tuple[Callable[[Path], list[str]], str, str]] = [
 
 BLAMELESS: list[tuple[str, str]] = [
     ("rtmpd/__init__.py", '__version__ = "1"\n'),
-    ("rtmpd/errors.py", "class RtmpdError(Exception):\n    pass\n"),
+    ("rtmpd/errors.py", "class RtmpdError(Exception):\n    pass\n" + "\n" * MODULE_LINES),
     ("rtmpd/protocol/chunk.py", "import struct\nfrom ..errors import RtmpdError\nfrom .message import Message\n"),
     ("rtmpd/protocol/message.py", "class Message:\n    pass\n"),
     ("rtmpd/net/peer.py", "import gevent\nimport time\nfrom rtmpd.protocol import chunk\nfrom rtmpd import errors\n"),
