@@ -16,6 +16,7 @@ import pytest
 from rtmpd import __version__, cli
 from rtmpd.config import sample
 from rtmpd.event import schema
+from tests.support.proof import proves
 
 ROOT = Path(__file__).resolve().parent.parent
 END_S = 30
@@ -57,17 +58,20 @@ def test_a_usable_configuration_is_ok(file: Path, capsys: pytest.CaptureFixture[
     assert verdict == f"rtmpd: configuration {file} is ok"
 
 
+@proves("--dump")
 def test_the_effective_configuration_goes_to_stdout(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["-T", "-c", str(file)]) == 0
     assert f"listen = 127.0.0.1:0  # {file}:4" in capsys.readouterr().out
 
 
+@proves("--version")
 @pytest.mark.parametrize("word", ["-V", "-version", "--version"])
 def test_the_version_is_printed(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([word]) == 0
     assert capsys.readouterr().out == f"rtmpd {__version__}\n"
 
 
+@proves("--print-defaults", "--print-schema")
 def test_the_defaults_and_the_help_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--print-defaults"]) == 0
     assert capsys.readouterr().out == sample.sample()
@@ -93,6 +97,7 @@ def test_a_missing_file_is_a_configuration_error(tmp_path: Path, capsys: pytest.
     assert "can not be read" in capsys.readouterr().err
 
 
+@proves("log.file")
 def test_a_log_file_that_can_not_be_made_ends_the_start(tmp_path: Path, file: Path) -> None:
     file.write_text(f"[log]\nfile = {tmp_path}/none/x.log\n")
     assert cli.main(["-c", str(file)]) == os.EX_CANTCREAT
@@ -132,6 +137,7 @@ def daemon(file: Path) -> Iterator[Running]:
     running.process.communicate()
 
 
+@proves("limits.amf_depth", "hooks.attempt_log")
 def test_the_daemon_follows_its_signals(daemon: Running, file: Path) -> None:
     listening = daemon.until("server listening")
     assert str(listening["addr"]).startswith("127.0.0.1:") and listening["tls"] is False

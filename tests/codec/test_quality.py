@@ -16,6 +16,7 @@ from rtmpd.codec.quality import METRICS, Finding, Monitor, Thresholds
 from rtmpd.codec.quality_meter import PERIOD_MS, Meter, Sample, Track
 from rtmpd.codec.quality_window import CLEARED, RAISED, Alert, Level, Window
 from rtmpd.codec.tag import AUDIO_MESSAGE, VIDEO_MESSAGE
+from tests.support.proof import proves
 
 KEY = b"\x17\x01\x00\x00\x00"
 INTER = b"\x27\x01\x00\x00\x00"
@@ -188,6 +189,7 @@ ALERTS: list[tuple[str, list[Part], Thresholds]] = [
 ]
 
 
+@proves("quality.min_bitrate", "quality.min_framerate", "quality.max_timestamp_jump")
 @pytest.mark.parametrize(("metric", "parts", "asked"), ALERTS, ids=[case[0] for case in ALERTS])
 def test_an_alert_is_raised_once_and_cleared_once(metric: str, parts: list[Part], asked: Thresholds) -> None:
     findings = watch(messages(*parts), asked)
@@ -199,6 +201,7 @@ def test_an_alert_is_raised_once_and_cleared_once(metric: str, parts: list[Part]
         assert value < threshold if least else value >= threshold
 
 
+@proves("quality.max_keyframe_interval", "quality.frozen_after", "quality.max_av_drift")
 @pytest.mark.parametrize(("metric", "parts", "asked"), ALERTS, ids=[case[0] for case in ALERTS])
 def test_an_alert_whose_threshold_is_0_is_never_raised(metric: str, parts: list[Part], asked: Thresholds) -> None:
     off = dict.fromkeys(("bitrate_drop", "framerate_drop", "min_bitrate", "min_framerate"), 0)
@@ -224,6 +227,7 @@ def test_a_stream_without_any_keyframe_has_too_long_an_interval() -> None:
     assert short(watch(stream)) == ["keyframe_interval raised"]
 
 
+@proves("quality.cool_down")
 def test_an_alert_that_was_cleared_is_not_raised_again_during_the_cool_down() -> None:
     pauses = [Part(20), Part(12, sound=False), Part(5), Part(12, sound=False), Part(5), Part(20, sound=False), Part(40)]
     assert short(watch(messages(*pauses))) == ["missing_audio raised", "missing_audio cleared"] * 2
@@ -231,12 +235,14 @@ def test_an_alert_that_was_cleared_is_not_raised_again_during_the_cool_down() ->
     assert short(watch(messages(*pauses), eager)) == ["missing_audio raised", "missing_audio cleared"] * 3
 
 
+@proves("quality.bitrate_drop", "quality.framerate_drop")
 def test_a_rate_at_its_least_does_not_make_the_alert_flap() -> None:
     around = [Part(15, fps=19), Part(15, fps=21)] * 10
     asked = replace(ASKED, min_framerate=20, framerate_drop=0, bitrate_drop=0, cool_down_s=0.0)
     assert short(watch(messages(*around), asked)) == ["framerate raised"]
 
 
+@proves("quality.missing_after")
 def test_a_reason_that_is_switched_off_clears_its_alert() -> None:
     meter, monitor = new_meter(), Monitor()
     stream = list(samples(messages(Part(30), Part(20, sound=False)), meter))
@@ -380,6 +386,7 @@ HOSTILE = st.lists(
 )
 
 
+@proves("quality.warm_up")
 @settings(max_examples=200, deadline=None)
 @given(HOSTILE, st.lists(st.integers(0, 100_000), max_size=3))
 def test_no_messages_upset_it_and_states_alternate(stream: list[Message], silences: list[int]) -> None:

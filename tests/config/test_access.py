@@ -12,6 +12,7 @@ from rtmpd.config.loader import Loaded, load
 from rtmpd.errors import ConfigError, CredentialError
 from rtmpd.server.access.webtoken import check_key
 from rtmpd.settings import AccessSettings, TokenSettings
+from tests.support.proof import proves
 
 LONG = "k" * 32
 TOKEN = "t" * 16
@@ -48,6 +49,7 @@ def test_everybody_may_by_default(ini: ReadIni) -> None:
     assert settings.apps.default.publish_access == settings.apps.default.play_access == ("open",)
 
 
+@proves("apps.play_access", "apps.play_deny", "apps.publish_tokens", "apps.play_tokens")
 def test_tokens_modes_and_lists_are_read_and_inherited(ini: ReadIni) -> None:
     apps = ini(f"""
 [apps]
@@ -111,6 +113,7 @@ def test_a_token_file_that_can_not_be_read_is_told(ini: ReadIni, tmp_path: Path)
     assert "is not UTF-8" in problem(ini, "[access]\ntoken_file = tokens\n")
 
 
+@proves("access.token_file")
 def test_a_token_file_that_everybody_can_read_is_odd(ini: ReadIni, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text(f"a:{TOKEN}\n")
     (tmp_path / "tokens").chmod(0o644)
@@ -160,6 +163,7 @@ def test_a_key_of_the_wrong_kind_is_told(ini: ReadIni) -> None:
     assert "access.jwt_keys: has one that is no key for RS256" in text and "s3cret" not in text
 
 
+@proves("access.signing_keys")
 def test_signing_keys_come_from_elsewhere(ini: ReadIni, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "key").write_text(f"{LONG},1\n")
     monkeypatch.setenv("OLD_KEY", f"{LONG},2")
@@ -167,16 +171,19 @@ def test_signing_keys_come_from_elsewhere(ini: ReadIni, tmp_path: Path, monkeypa
     assert access.signing_keys == (f"{LONG},1", f"{LONG},2")
 
 
+@proves("access.failure_delay")
 def test_the_longest_delay_is_no_shorter_than_the_first(ini: ReadIni) -> None:
     assert "is smaller than failure_delay" in problem(ini, "[access]\nfailure_delay = 20s\n")
 
 
+@proves("access.callback_ca_file")
 def test_authorities_must_be_certificates(ini: ReadIni, tmp_path: Path) -> None:
     assert "No such file" in problem(ini, "[access]\ncallback_ca_file = missing\n")
     (tmp_path / "ca.pem").write_text("none")
     assert "holds no certificate" in problem(ini, "[access]\ncallback_ca_file = ca.pem\n")
 
 
+@proves("access.jwt_keys")
 def test_keys_are_left_to_who_verifies_with_them(tmp_path: Path) -> None:
     def none(algorithm: str, key: str) -> str:
         raise CredentialError("is none", "jwt_keys", "take another")

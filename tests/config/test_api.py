@@ -10,6 +10,7 @@ from rtmpd.config import inspect
 from rtmpd.config.loader import Loaded
 from rtmpd.errors import ConfigError, Problem
 from rtmpd.settings import Address, ApiSettings
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -27,6 +28,14 @@ def test_by_default_there_is_the_control_socket_alone(read: Read) -> None:
     assert read("[http]\nsocket =\n").settings.http.socket == ""
 
 
+@proves(
+    "http.hosts",
+    "http.connections",
+    "http.body_size",
+    "http.send_timeout",
+    "http.event_listeners",
+    "http.event_queue",
+)
 def test_everything_can_be_set(read: Read, tokens: Path, tmp_path: Path) -> None:
     text = "listen = 127.0.0.1:0, [::1]:8080\nsocket = c.sock\ntoken_file = tokens\nhosts = a.example, b\n"
     limits = "connections = 5\nbody_size = 1k\nrequest_timeout = 1s\nsend_timeout = 2s\n"
@@ -37,6 +46,7 @@ def test_everything_can_be_set(read: Read, tokens: Path, tmp_path: Path) -> None
     )  # fmt: skip
 
 
+@proves("http.listen")
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1.2.3"])
 def test_on_loopback_no_token_is_needed(read: Read, host: str) -> None:
     assert read(f"[http]\nlisten = {host}:8080\n").settings.http.listen
@@ -50,6 +60,7 @@ def test_where_others_can_reach_it_a_token_is_needed(read: Read, refuse: Refuse,
     assert read(f"[http]\nlisten = {host}:8080\ntoken_file = {tokens}\n").settings.http.token_file
 
 
+@proves("http.token_file")
 def test_a_token_file_that_can_not_be_read_is_a_problem(refuse: Refuse) -> None:
     (problem,) = refuse("[http]\ntoken_file = /nowhere/tokens\n")
     assert (problem.key, problem.message) == ("http.token_file", "/nowhere/tokens: No such file or directory")

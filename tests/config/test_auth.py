@@ -10,6 +10,7 @@ import pytest
 from rtmpd.config import sample
 from rtmpd.settings import AuthSettings, HookSettings, HttpSettings, SigningSecret
 from tests.hook.certificates import Authority
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -26,6 +27,14 @@ def hook_of(read: Read, lines: str, **environ: str) -> HookSettings:
 # --- files --------------------------------------------------------------------------------------
 
 
+@proves(
+    "hooks.NAME.auth.issuer",
+    "hooks.NAME.auth.subject",
+    "hooks.NAME.auth.audience",
+    "hooks.NAME.auth.ttl",
+    "hooks.NAME.auth.scopes",
+    "hooks.NAME.auth.username",
+)
 @pytest.mark.parametrize(
     ("lines", "auth"),
     [
@@ -72,6 +81,7 @@ def test_secrets_come_from_elsewhere_and_may_end(read: Read, tmp_path: Path) -> 
     )  # fmt: skip
 
 
+@proves("hooks.NAME.auth.algorithm")
 def test_a_private_key_comes_from_a_file(read: Read, tmp_path: Path) -> None:
     _, key = Authority(tmp_path).issue("signer")
     lines = f"[[[auth]]]\ntype = jwt\nalgorithm = ES256\nsecret = ${{file:{key.name}}}\n"
@@ -126,6 +136,7 @@ def test_what_can_not_work_is_an_error_where_it_stands(refuse: Refuse, lines: st
     assert problem.key == key and message in str(problem) and problem.where.rpartition(":")[2].isdigit()
 
 
+@proves("hooks.NAME.headers")
 @pytest.mark.parametrize("line", ["headers = 'A: b'", "proxy = http://p/", "[[[auth]]]\ntype = api_key\nkey = k"])
 def test_only_webhooks_authenticate(refuse: Refuse, line: str) -> None:
     (problem,) = refuse(f"[hooks]\n[[a]]\ntype = stdio\n{line}\n")
@@ -141,6 +152,7 @@ def test_a_short_secret_is_a_warning(read: Read, lines: str) -> None:
     assert warning.key == "hooks.a.auth" and "a secret is short" in warning.message
 
 
+@proves("hooks.allow_networks", "hooks.NAME.allow_networks")
 def test_the_way_out_of_a_hook(read: Read, tmp_path: Path) -> None:
     Authority(tmp_path).issue("c")
     hook = hook_of(
@@ -172,6 +184,7 @@ def test_certificates_that_can_not_be_used_are_errors(refuse: Refuse, tmp_path: 
         assert problem.key == f"hooks.a.{key}" and "PEM" in problem.hint
 
 
+@proves("hooks.deny_networks", "hooks.NAME.deny_networks")
 def test_networks_of_the_section_are_for_hooks_that_do_not_say_otherwise(read: Read) -> None:
     text = "[hooks]\ndeny_networks = private\n[[a]]\ntype = webhook\nurl = http://h/\n"
     hooks = read(
@@ -210,6 +223,7 @@ def auth_of(read: Read, *words: str) -> tuple[AuthSettings, ...]:
     return first.auth
 
 
+@proves("--hook-auth-jwt-issuer")
 @pytest.mark.parametrize("dashes", ["-", "--"])
 def test_the_specified_flags_are_for_every_webhook_of_the_command_line(read: Read, dashes: str) -> None:
     def flag(name: str, value: str) -> tuple[str, str]:
@@ -233,6 +247,13 @@ def test_the_specified_flags_are_for_every_webhook_of_the_command_line(read: Rea
     ] * 2
 
 
+@proves(
+    "--hook-auth-jwt-subject",
+    "--hook-auth-jwt-audience",
+    "--hook-auth-jwt-claim",
+    "--hook-auth-oauth2-token-url",
+    "--hook-auth-oauth2-client-auth",
+)
 def test_what_the_specification_has_no_flag_for_has_one(read: Read) -> None:
     assert auth_of(
         read, "--hook-auth-hmac-secret", LONG, "--hook-auth-hmac-header", "X-Sig", "--hook-auth-jwt-secret", LONG,
@@ -261,6 +282,7 @@ def test_hooks_of_the_file_and_of_other_types_are_left_alone(read: Read) -> None
     assert bare == {"a", "shell_0"}
 
 
+@proves("--hook-auth-api-key")
 def test_the_second_command_line_of_the_specification_works(read: Read) -> None:
     loaded = read(
         "", "--hook-script", "connection_accept=/bin/sh", "--hook-filter-events", "publish_start",
@@ -270,6 +292,7 @@ def test_the_second_command_line_of_the_specification_works(read: Read) -> None:
     assert "--hook-auth-api-key" in [warning.where for warning in loaded.warnings]
 
 
+@proves("--hook-auth-hmac-secret")
 def test_short_secrets_of_flags_are_warnings(read: Read) -> None:
     words = ("-hook-auth-hmac-secret", "webhook-secret", "-hook-auth-jwt-secret", "short")
     warnings = read("", *WEBHOOKS, *words).warnings
@@ -277,6 +300,13 @@ def test_short_secrets_of_flags_are_warnings(read: Read) -> None:
     assert all("is short" in warning.message for warning in warnings) and len(warnings) == 2
 
 
+@proves(
+    "--hook-auth-header",
+    "--hook-auth-hmac-algorithm",
+    "--hook-auth-jwt-ttl",
+    "--hook-auth-oauth2-client-id",
+    "--hook-auth-oauth2-scopes",
+)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -296,6 +326,7 @@ def test_a_wrong_flag_is_an_error_at_the_flag(refuse: Refuse, words: tuple[str, 
     assert problem.where == words[0] and message in problem.message
 
 
+@proves("--hook-auth-hmac-header", "--hook-header")
 @pytest.mark.parametrize(
     "words",
     [

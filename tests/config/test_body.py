@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rtmpd.settings import BodySettings, DeliverySettings, HookSettings
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -46,6 +47,7 @@ def test_the_name_of_the_server_is_for_every_hook(read: Read) -> None:
     assert hook_of(read, "", "node = ingest-1.example.net").body.node == "ingest-1.example.net"
 
 
+@proves("hooks.NAME.batch_age", "hooks.NAME.batch_bytes")
 def test_batches_are_part_of_the_delivery(read: Read) -> None:
     delivery = hook_of(read, "batch_events = 50\nbatch_age = 2s\nbatch_bytes = 64k").delivery
     assert delivery == DeliverySettings(batch_events=50, batch_age_s=2.0, batch_bytes=65536)
@@ -78,6 +80,7 @@ def test_what_can_not_be_is_an_error_at_its_line(refuse: Refuse, lines: str, key
     assert problem.where.endswith(f":{5 + [line.split()[0] for line in lines.splitlines()].index(key)}")
 
 
+@proves("hooks.node")
 @pytest.mark.parametrize("node", ["a b", "ü", "a/b", "x" * 256])
 def test_a_name_that_no_server_has_is_an_error(refuse: Refuse, node: str) -> None:
     (problem,) = refuse(f"[hooks]\nnode = {node}\n")
@@ -90,6 +93,7 @@ def test_an_error_in_a_template_has_its_own_place_and_a_remedy(refuse: Refuse) -
     assert 'did you mean "upper"?' in problem.hint
 
 
+@proves("hooks.NAME.schema", "hooks.NAME.template", "hooks.NAME.negotiate")
 @pytest.mark.parametrize("type", ["stdio", "script\npath = /bin/sh"])
 @pytest.mark.parametrize(
     "line",
@@ -128,6 +132,7 @@ def test_what_is_odd_is_a_warning(read: Read, lines: str, message: str) -> None:
     assert message in warning.message
 
 
+@proves("hooks.NAME.batch_events")
 def test_a_negotiated_format_may_have_batches_that_a_fixed_one_has_not(read: Read) -> None:
     lines = "format = cloudevents-binary\nbatch_events = 9\nnegotiate = lazy\nmax_attempts = 2"
     assert hook_of(read, lines).delivery.batch_events == 9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.settings import DeliverySettings, HookSettings, RetrySettings
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -21,6 +22,13 @@ def hook_of(read: Read, lines: str) -> HookSettings:
 # --- in a file ------------------------------------------------------------------------------------
 
 
+@proves(
+    "hooks.NAME.initial_delay",
+    "hooks.NAME.max_delay",
+    "hooks.NAME.backoff_strategy",
+    "hooks.NAME.retryable_errors",
+    "hooks.NAME.confirm_timeout",
+)
 def test_a_hook_has_the_retries_and_the_delivery_that_stand_below_its_name(read: Read) -> None:
     hook = hook_of(
         read,
@@ -47,6 +55,7 @@ def test_without_them_an_event_is_tried_once(read: Read) -> None:
     assert hook.retry.max_attempts == 1
 
 
+@proves("hooks.NAME.max_attempts", "hooks.NAME.retry_delays")
 @pytest.mark.parametrize(
     ("lines", "delays", "attempts"),
     [
@@ -90,6 +99,7 @@ def test_a_wrong_value_is_an_error_at_its_line_with_a_remedy(
     assert message in problem.message and hint in problem.hint
 
 
+@proves("hooks.NAME.jitter")
 def test_standard_output_is_not_retried(refuse: Refuse, read: Read) -> None:
     problems = refuse(f"{STDIO}max_attempts = 3\njitter = yes\n")
     assert [problem.key for problem in problems] == ["hooks.a.max_attempts", "hooks.a.jitter"]
@@ -97,6 +107,7 @@ def test_standard_output_is_not_retried(refuse: Refuse, read: Read) -> None:
     assert hook.delivery.max_age_s == 60.0
 
 
+@proves("hooks.NAME.guarantee_level")
 def test_standard_output_has_no_guarantee(refuse: Refuse) -> None:
     (problem,) = refuse(f"{STDIO}guarantee_level = at-least-once\n")
     assert problem.key == "hooks.a.guarantee_level" and "not for type = stdio" in problem.message
@@ -109,6 +120,7 @@ def hooks_of(read: Read, text: str, *words: str) -> dict[str, HookSettings]:
     return {hook.id: hook for hook in read(text, *words).settings.hooks.hooks}
 
 
+@proves("--hook-retry-initial-delay", "--hook-retry-max-delay", "--hook-retry-jitter")
 @pytest.mark.parametrize(
     ("words", "retry"),
     [
@@ -132,6 +144,7 @@ def test_retries_are_for_the_webhooks_of_the_command_line(
     }  # fmt: skip
 
 
+@proves("--hook-delivery-guarantee", "--hook-delivery-timeout")
 @pytest.mark.parametrize(
     ("words", "delivery"),
     [
@@ -151,6 +164,7 @@ def test_delivery_is_for_webhooks_and_scripts_of_the_command_line(
     }  # fmt: skip
 
 
+@proves("--hook-retry-backoff")
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -165,6 +179,7 @@ def test_a_wrong_flag_is_an_error_at_the_flag(refuse: Refuse, words: tuple[str, 
     assert message in problem.message and problem.hint
 
 
+@proves("--hook-retry-max-attempts", "--hook-dead-letter-url")
 def test_a_flag_that_changes_no_hook_is_a_warning(read: Read) -> None:
     words = ("-hook-retry-max-attempts", "3", "-hook-dead-letter-url", "http://b/")
     loaded = read("", "-hook-script", "publish_stop=/bin/sh", *words)

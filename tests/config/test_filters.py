@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.settings import FilterSettings, HookSettings, RateLimit
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -20,6 +21,7 @@ def filter_of(read: Read, lines: str) -> FilterSettings:
 # --- in a file ------------------------------------------------------------------------------------
 
 
+@proves("hooks.NAME.stream_patterns")
 def test_a_hook_has_the_filter_that_stands_below_its_name(read: Read) -> None:
     hooks = read(
         """[hooks]
@@ -68,6 +70,7 @@ def test_conditions_are_a_list_and_a_quoted_one_keeps_its_commas(
     assert filter_of(read, f"conditions = {written}").conditions == conditions
 
 
+@proves("hooks.NAME.rate_limit")
 @pytest.mark.parametrize(
     ("written", "limit"),
     [
@@ -153,6 +156,7 @@ def test_the_list_of_events_restricts_hooks_bound_to_all_and_no_others(read: Rea
     assert all(hook.filter == NONE for hook in hooks.values())
 
 
+@proves("--hook-rate-limit", "--hook-rate-burst")
 @pytest.mark.parametrize(
     ("words", "filter"),
     [
@@ -197,6 +201,7 @@ def test_an_old_binding_and_a_new_list_of_events_work_together(read: Read) -> No
     assert hooks["stdio"] == HookSettings("stdio", "stdio", "json", ("publish_start",))
 
 
+@proves("--hook-filter-condition")
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
@@ -215,6 +220,7 @@ def test_a_wrong_filter_flag_is_an_error_at_the_flag(
     assert message in problem.message and hint in problem.hint
 
 
+@proves("--hook-min-severity")
 def test_a_flag_that_restricts_no_hook_is_a_warning(read: Read) -> None:
     text = "[hooks]\n[[a]]\ntype = stdio\nevent_types = play_start\n"
     loaded = read(text, "-hook-filter-events", "publish_start", "-hook-min-severity", "error")

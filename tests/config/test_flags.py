@@ -6,6 +6,7 @@ import pytest
 
 from rtmpd.config import flags
 from rtmpd.settings import Address
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -21,6 +22,7 @@ def test_a_flag_takes_one_or_two_dashes_and_a_space_or_an_equals_sign(read: Read
     assert read("[server]\nlisten = :8\n", *words).settings.server.listen == (Address("", 7),)
 
 
+@proves("--tls-cert", "--tls-key")
 def test_the_flags_of_the_existing_server_set_the_same_things(read: Read, tmp_path: object) -> None:
     settings = read(
         "", "-listen", "[::1]:1", "-log-level", "warn", "-chunk-size", "60000",
@@ -56,6 +58,7 @@ def test_a_switch_can_be_switched_off() -> None:
     assert flags.parse(["-version=false", "-daemon=false"]) == flags.CommandLine()
 
 
+@proves("daemon.background")
 @pytest.mark.parametrize(
     ("words", "background"),
     [([], False), (["-d"], True), (["--daemon"], True), (["--daemon", "-f"], False), (["-foreground"], False)],
@@ -65,6 +68,7 @@ def test_the_last_word_on_the_background_wins(read: Read, words: list[str], back
     assert read("[daemon]\nbackground = yes", *words).settings.daemon.background is (background or not words)
 
 
+@proves("--config")
 def test_the_configuration_file_is_named_by_c_or_config() -> None:
     assert flags.parse(["-c", "a.ini"]).config == "a.ini"
     assert flags.parse(["--config=b.ini"]).config == "b.ini"
@@ -76,6 +80,7 @@ def test_there_are_no_abbreviations_and_no_bundles(word: str) -> None:
     assert complaint.startswith(f"{word}: no such flag; ")
 
 
+@proves("--tls-listen")
 def test_a_typing_error_gets_its_nearest_name() -> None:
     assert complaints("-tls-lsten=:1") == ['-tls-lsten: no such flag; did you mean "tls-listen"?']
 
@@ -100,6 +105,7 @@ def test_parts_that_do_not_exist_yet_say_so() -> None:
     ]
 
 
+@proves("--foreground")
 def test_a_word_that_is_no_flag_is_an_error_with_advice() -> None:
     assert complaints("my.ini", "-f", "publish", "--", "-listen") == [
         '"my.ini" is no flag; write -c my.ini',
@@ -108,10 +114,12 @@ def test_a_word_that_is_no_flag_is_an_error_with_advice() -> None:
     ]
 
 
+@proves("--test")
 def test_a_switch_takes_no_value() -> None:
     assert complaints("-t=maybe") == ["-t: is a switch and takes no value (found 'maybe')"]
 
 
+@proves("--chunk-size")
 def test_problems_of_flags_and_files_come_together(refuse: Refuse) -> None:
     problems = refuse("[log]\nlevel = loud\n", "-nope", "-chunk-size", "0")
     assert [p.where.rpartition("/")[2] for p in problems] == ["-nope", "-chunk-size", "rtmpd.ini:2"]

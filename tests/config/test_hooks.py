@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from rtmpd.settings import HookSettings, HooksSettings
+from tests.support.proof import proves
 
 from .conftest import EVENT_TYPES, Read, Refuse
 
 
+@proves("hooks.concurrency", "hooks.drain", "hooks.NAME.format", "hooks.NAME.queue")
 def test_a_hook_takes_what_it_does_not_say_from_the_section(read: Read, tmp_path: Path) -> None:
     (tmp_path / "on.sh").write_text("")
     hooks = read(
@@ -44,6 +46,7 @@ format = env
     )
 
 
+@proves("hooks.stdio_format")
 def test_stdio_format_makes_the_hook_stdio(read: Read) -> None:
     assert read("[hooks]\nstdio_format = json\n").settings.hooks.hooks == (HookSettings("stdio", "stdio", "json"),)
 
@@ -74,6 +77,7 @@ def test_a_hook_has_a_plain_name(refuse: Refuse) -> None:
     assert "no name" in problem.message
 
 
+@proves("hooks.NAME.event_types")
 def test_an_unknown_event_is_a_warning_that_names_the_known(read: Read) -> None:
     loaded = read("[hooks]\n[[a]]\ntype = stdio\nevent_types = publish_strat, play_*\n", "-hook-script", "nope=/bin/sh")
     assert loaded.settings.hooks.hooks[0].event_types == ("publish_strat", "play_*")
@@ -113,6 +117,7 @@ def test_a_script_flag_keeps_its_path_and_warns_if_there_is_nothing(read: Read) 
     assert [w.where for w in loaded.warnings] == ["-hook-script"]
 
 
+@proves("--hook-webhook")
 @pytest.mark.parametrize(
     "words",
     [
@@ -139,6 +144,7 @@ def test_values_that_have_always_meant_the_default_still_do(read: Read) -> None:
     assert read("", "-hook-concurrency=-3").settings.hooks.concurrency == 10
 
 
+@proves("--listen")
 def test_a_reference_in_a_flag_is_left_to_the_shell(read: Read) -> None:
     assert read("", "-listen", "${X}:1").settings.server.listen[0].host == "${X}"
     assert read("", "-hook-webhook", "*=http://h/${X}$$").settings.hooks.hooks[0].target == "http://h/${X}$$"

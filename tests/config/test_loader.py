@@ -12,6 +12,7 @@ from rtmpd.config import flags, lines
 from rtmpd.config.loader import load
 from rtmpd.errors import ConfigError
 from rtmpd.settings import Address, AppSettings, Settings
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -24,6 +25,7 @@ def test_no_file_gives_the_defaults_too() -> None:
     assert load(flags.parse([])).settings == Settings()
 
 
+@proves("server.park_idle_players", "limits.ping_interval", "log.format")
 def test_every_kind_of_value_arrives(read: Read) -> None:
     settings = read(
         """
@@ -52,6 +54,7 @@ format = json
     assert (settings.log.level, settings.log.format) == ("warning", "json")
 
 
+@proves("apps.play_waits")
 def test_an_application_overrides_only_what_it_names(read: Read) -> None:
     apps = read("[apps]\nbacklog_size = 1M\n[[vod/eu]]\nplay_waits = no\n[[live]]\nbacklog_size = 2M").settings.apps
     assert apps.of("vod/eu") == AppSettings(backlog_bytes=1 << 20, play_waits=False)
@@ -281,6 +284,7 @@ def test_a_value_over_several_lines_does_not_shift_the_numbers(refuse: Refuse) -
 # --- values that must fit together --------------------------------------------------------------
 
 
+@proves("server.tls_key")
 def test_tls_takes_listener_certificate_and_key_or_none(refuse: Refuse, read: Read, tmp_path: Path) -> None:
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).write_text("")
@@ -294,6 +298,7 @@ def test_tls_takes_listener_certificate_and_key_or_none(refuse: Refuse, read: Re
     assert settings.server.tls.cert == str(tmp_path / "cert.pem")
 
 
+@proves("server.tls_listen", "server.tls_cert")
 def test_a_certificate_must_be_readable(refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("")
     (problem,) = refuse("[server]\ntls_listen = :1936\ntls_cert = none.pem\ntls_key = key.pem\n")
@@ -312,16 +317,19 @@ def test_free_ports_and_different_hosts_are_not_the_same_address(read: Read) -> 
     assert len(read("[server]\nlisten = h:0, h:0, a:1, b:1\n").settings.server.listen) == 4
 
 
+@proves("server.listen")
 def test_there_is_something_to_listen_on(refuse: Refuse) -> None:
     (problem,) = refuse('[server]\nlisten = ""\n')
     assert problem.key == "server.listen"
 
 
+@proves("limits.message_size", "limits.reassembly_size")
 def test_one_message_fits_into_the_reassembly_limit(refuse: Refuse) -> None:
     (problem,) = refuse("[limits]\nmessage_size = 2M\nreassembly_size = 1M\n")
     assert problem.key == "limits.reassembly_size"
 
 
+@proves("apps.flush")
 def test_an_application_is_named_exactly(refuse: Refuse) -> None:
     (problem,) = refuse("[apps]\n[[live*]]\nflush = window\n")
     assert "served" in problem.hint

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.settings import Address, AlertSettings, Levels, MetricsSettings
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
 
+@proves("metrics.statsd_protocol", "metrics.statsd_packet", "metrics.max_apps", "metrics.per_stream")
 def test_metrics_are_read(read: Read) -> None:
     settings = read(
         "[metrics]\nstatsd = stats.example.net:8125\nstatsd_protocol = tcp\nstatsd_prefix = a.b\nstatsd_host = edge1\n"
@@ -23,6 +25,16 @@ def test_an_ipv6_address_is_written_in_brackets(read: Read) -> None:
     assert read("[metrics]\nstatsd = [::1]:8125\n").settings.metrics.statsd == Address("::1", 8125)
 
 
+@proves(
+    "alerts.interval",
+    "alerts.hold",
+    "alerts.cool_down",
+    "alerts.hysteresis",
+    "alerts.cpu",
+    "alerts.memory",
+    "alerts.queue_depth",
+    "alerts.disk_paths",
+)
 def test_alerts_are_read(read: Read) -> None:
     settings = read(
         "[alerts]\ninterval = 1s\nhold = 3s\ncool_down = 0\nhysteresis = 5\ncpu = 50, 60.5\nmemory = 70\n"
@@ -35,6 +47,7 @@ def test_alerts_are_read(read: Read) -> None:
     )  # fmt: skip
 
 
+@proves("alerts.message")
 @pytest.mark.parametrize(
     ("line", "key", "message"),
     [

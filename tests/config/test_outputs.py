@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rtmpd.errors import ConfigError
+from tests.support.proof import proves
 
 from .conftest import Read
 
@@ -31,6 +32,7 @@ def test_a_recording_and_its_destinations_are_read(read: Read, tmp_path: Path) -
     assert apps.of("other").record == "off" and not apps.of("other").push
 
 
+@proves("apps.record_path")
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -61,6 +63,14 @@ def test_a_destination_that_can_not_be_is_a_problem_that_shows_no_secret(read: R
     assert "apps.push" in text and "s3cret" not in text
 
 
+@proves(
+    "apps.record",
+    "apps.record_dir",
+    "apps.record_existing",
+    "apps.segment_size",
+    "apps.push_retry",
+    "apps.push_retry_max",
+)
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -13,8 +13,10 @@ from rtmpd.config.environment import environment
 from rtmpd.errors import ConfigError
 from rtmpd.settings import CORE_NO, DaemonSettings
 from tests.config.conftest import Read, Refuse
+from tests.support.proof import proves
 
 
+@proves("daemon.user")
 def test_every_key_of_daemon_arrives(read: Read, tmp_path: Path) -> None:
     user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
     text = (
@@ -47,6 +49,7 @@ def test_what_the_system_can_not_do_is_a_problem(refuse: Refuse, key: str, value
     assert message in problem.message or message in str(problem)
 
 
+@proves("--log-file", "--daemon")
 def test_a_daemon_without_a_log_is_warned_of(read: Read) -> None:
     [warning] = read("[daemon]\nbackground = yes\n").warnings
     assert "without a [log] file there is no log" in warning.message
@@ -60,6 +63,7 @@ def test_the_flags_of_the_process_win(read: Read, tmp_path: Path) -> None:
     assert settings.log.file == "/tmp/l"
 
 
+@proves("server.reconnect_url", "--reconnect-url")
 def test_a_reconnect_url_is_an_rtmp_url(read: Read, refuse: Refuse) -> None:
     url = "rtmps://other.example:443/live"
     assert read("", "-reconnect-url", url).settings.server.reconnect_url == url

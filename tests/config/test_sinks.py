@@ -10,6 +10,7 @@ from rtmpd.config import flags, sample
 from rtmpd.config.loader import load
 from rtmpd.errors import ConfigError, PluginError
 from rtmpd.settings import AuditSettings, HookSettings
+from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -27,6 +28,7 @@ def test_a_worker_has_one_process_and_batches_that_do_not_wait(read: Read) -> No
     assert (hook.delivery.batch_events, hook.delivery.batch_age_s) == (7, 1.0)
 
 
+@proves("hooks.NAME.run_in_thread")
 def test_a_plugin_gets_its_options_as_texts_and_lists(tmp_path: Path) -> None:
     asked = []
     file = tmp_path / "rtmpd.ini"
@@ -88,6 +90,7 @@ def test_a_second_section_of_options_is_a_problem(refuse: Refuse) -> None:
     assert [problem.key for problem in problems] == ["hooks.a.name", "hooks.a.options-b"]
 
 
+@proves("hooks.audit_file", "hooks.audit_key", "hooks.audit")
 def test_the_audit_trail_has_a_file_and_a_key(read: Read, refuse: Refuse, tmp_path: Path) -> None:
     hooks = read("[hooks]\naudit_file = a.jsonl\naudit_key = s3cret\naudit = all\nattempt_log = 5000\n").settings.hooks
     assert hooks.audit == AuditSettings(str(tmp_path / "a.jsonl"), "s3cret", "all") and hooks.attempt_log == 5000

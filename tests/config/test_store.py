@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.proof import proves
+
 from .conftest import Read, Refuse
 
 DURABLE = "[hooks]\n[[a]]\ntype = webhook\nurl = http://a/\nguarantee_level = at-least-once\n"
@@ -28,6 +30,7 @@ def test_the_directory_of_the_service_comes_first(read: Read, tmp_path: Path, mo
     assert read(DURABLE).settings.hooks.store.path == str(tmp_path / "events.db")
 
 
+@proves("store.retention", "store.size", "store.full")
 def test_the_file_of_the_configuration_is_used_and_its_bounds(read: Read, tmp_path: Path) -> None:
     store = read(f"[store]\npath = {tmp_path}/log.db\nretention = 1h\nsize = 8M\nfull = drop_newest\n{DURABLE}")
     found = store.settings.hooks.store
@@ -36,6 +39,7 @@ def test_the_file_of_the_configuration_is_used_and_its_bounds(read: Read, tmp_pa
     )  # fmt: skip
 
 
+@proves("--hook-store")
 def test_the_flags_are_enough(read: Read, tmp_path: Path) -> None:
     words = ("--hook-webhook", "publish_start=http://a/", "--hook-delivery-guarantee", "at-least-once")
     loaded = read("", *words, "--hook-store", f"{tmp_path}/log.db")
@@ -50,6 +54,7 @@ def test_without_such_a_hook_nothing_is_made(read: Read, tmp_path: Path) -> None
     assert not (tmp_path / ".local").exists()
 
 
+@proves("store.path")
 def test_a_directory_that_is_not_there_is_an_error(refuse: Refuse, tmp_path: Path) -> None:
     (problem,) = refuse(f"[store]\npath = {tmp_path}/no/log.db\n{DURABLE}")
     assert problem.key == "store.path" and "is not a directory" in problem.message and problem.where.endswith(":2")

@@ -15,8 +15,10 @@ from rtmpd.daemon.debug import Debug
 from rtmpd.errors import StartError
 from rtmpd.settings import DebugSettings
 from tests.hook.waiting import until
+from tests.support.proof import proves
 
 
+@proves("debug.backdoor")
 def test_the_backdoor_is_a_prompt_for_our_own_user_only(tmp_path: Path) -> None:
     path = tmp_path / "backdoor.sock"
     path.touch()
@@ -45,6 +47,7 @@ def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+@proves("debug.report_blocking")
 def test_a_blocked_event_loop_is_reported_with_its_stack(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "rtmpd")
     debug = Debug(DebugSettings(report_blocking_s=0.1), {})

@@ -15,6 +15,7 @@ import pytest
 from rtmpd.daemon import privileges
 from rtmpd.errors import StartError
 from rtmpd.settings import CORE_NO, CORE_YES, DaemonSettings
+from tests.support.proof import proves
 
 ROOT = Path(__file__).resolve().parents[2]
 SETUP = "import resource as r; from rtmpd.daemon import privileges as p; from rtmpd.settings import DaemonSettings as D"
@@ -71,6 +72,7 @@ def test_a_low_port_can_be_bound_afterwards_but_root_can_not_be_had_again() -> N
     assert text.split("\n")[:3] == ["not root", "reads little", "bound"]
 
 
+@proves("daemon.group")
 @needs_root
 def test_another_group_goes_without_another_user() -> None:
     group = grp.getgrgid(NOBODY.pw_gid).gr_name
@@ -103,6 +105,7 @@ def test_a_name_that_is_not_known_is_status_67(user: str, group: str) -> None:
     assert caught.value.status == os.EX_NOUSER
 
 
+@proves("daemon.open_files")
 def test_the_limit_on_open_files_is_raised_and_never_lowered() -> None:
     code = (
         f"{SETUP}\n"
@@ -121,6 +124,7 @@ def test_root_raises_the_hard_limit_too() -> None:
     assert in_a_child(code).strip() in ("(900, 900)", "(500, 500)")  # without CAP_SYS_RESOURCE it goes as far as it can
 
 
+@proves("daemon.core_dumps")
 @pytest.mark.parametrize(("word", "expected"), [(CORE_NO, 0), (CORE_YES, resource.getrlimit(resource.RLIMIT_CORE)[1])])
 def test_core_dumps_are_had_or_not(word: str, expected: int) -> None:
     code = (

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.child import Child, free_port, is_listening, rtmpd, wait_until
+from tests.support.proof import proves
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,6 +87,7 @@ def test_the_shells_other_descriptors_are_let_go(place: Place) -> None:
     assert str(place.log) in open_files and str(held) not in open_files
 
 
+@proves("daemon.pid_file", "--pid-file")
 def test_output_that_goes_to_a_file_goes_on(place: Place) -> None:
     output = place.home / "output"
     command = [sys.executable, "-m", "rtmpd", "-d", "--pid-file", str(place.pid_file)]
@@ -106,6 +108,7 @@ def test_an_address_in_use_is_status_69_and_told_to_the_shell(place: Place) -> N
     assert "server can not start" in place.log.read_text()
 
 
+@proves("server.backlog")
 def test_a_wrong_configuration_is_status_78_before_anything_is_forked(place: Place) -> None:
     file = place.home / "rtmpd.ini"
     file.write_text("[server]\nbacklog = nonsense\n")
@@ -151,6 +154,7 @@ def test_a_crash_before_the_start_is_status_70(place: Place) -> None:
     assert result.stdout == "70\n"
 
 
+@proves("daemon.umask", "daemon.working_directory")
 def test_umask_and_directory_are_those_of_the_file(place: Place) -> None:
     file = place.home / "rtmpd.ini"
     file.write_text(f"[daemon]\numask = 027\nworking_directory = {place.home}\nopen_files = 100\n")
@@ -159,6 +163,7 @@ def test_umask_and_directory_are_those_of_the_file(place: Place) -> None:
     assert os.readlink(f"/proc/{place.pid}/cwd") == str(place.home)
 
 
+@proves("--environment-file")
 def test_an_environment_file_fills_the_variables_of_the_configuration(place: Place) -> None:
     file, environment = place.home / "rtmpd.ini", place.home / "environment"
     file.write_text("[log]\nfile = ${RTMPD_TEST_LOG}\n")

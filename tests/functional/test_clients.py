@@ -16,6 +16,7 @@ from tests.functional import flv, pairing, peers
 from tests.functional.child import free_port, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
+from tests.support.proof import proves
 
 KEY = "live/camera"
 
@@ -119,6 +120,7 @@ def test_a_second_publisher_is_refused_and_the_first_goes_on(clip: Maker, tmp_pa
     assert flv.read(tmp_path / "player.flv").video == flv.read(clip("h264_aac")).video
 
 
+@proves("apps.publish_conflict")
 def test_a_second_publisher_takes_over_where_the_policy_says_so_and_the_player_goes_on(
     clip: Maker, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from tests.functional import peers
 from tests.functional.child import REPOSITORY, Child, rtmpd, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
+from tests.support.proof import proves
 
 KEY = "live/camera"
 END_S = 30
@@ -111,6 +112,7 @@ def test_events_are_followed_as_they_happen(daemon: Controlled, clip: Maker, tmp
     wait_until(lambda: "events-tail" not in daemon.run("hooks", "list")[1], "nobody listens any more")
 
 
+@proves("--log-level")
 def test_the_log_level_changes_while_it_runs(daemon: Controlled) -> None:
     assert daemon.ask("log-level")["level"] == "info"
     assert daemon.ask("log-level", "debug")["level"] == "debug"
@@ -127,6 +129,7 @@ def test_the_control_socket_is_private_and_goes_with_the_daemon(tmp_path: Path) 
                                         "(--socket names another one)\n")  # fmt: skip
 
 
+@proves("http.socket")
 def test_a_control_socket_that_can_not_be_made_is_said_at_the_start(tmp_path: Path) -> None:
     command = rtmpd("-listen", "127.0.0.1:0", "-c", str(tmp_path / "rtmpd.ini"))
     (tmp_path / "rtmpd.ini").write_text("[http]\nsocket = /nowhere/control.sock\n")

@@ -16,6 +16,7 @@ from tests.functional.child import REPOSITORY, rtmpd, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import PREFIX, Daemon
 from tests.functional.receiver import Receiver
+from tests.support.proof import proves
 
 Publish = Callable[[Daemon, str], None]
 BASH_ADDS = {"PWD", "OLDPWD", "SHLVL", "_"}
@@ -117,6 +118,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@proves("--hook-script", "--hook-timeout")
 def test_hook_timeout_ends_a_hanging_script_and_its_children(publish: Publish, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     body = "trap '' TERM\nsleep 300 &\n(sleep 300; true) &\n"
@@ -143,6 +145,7 @@ def test_a_background_process_of_a_script_that_ended_in_time_lives_on(publish: P
     subprocess.run(["kill", str(pid)], check=True)
 
 
+@proves("hooks.NAME.concurrency", "--hook-concurrency")
 def test_hook_concurrency_bounds_the_executions_of_a_hook_that_run_at_once(publish: Publish, tmp_path: Path) -> None:
     running, seen, go = tmp_path / "running", tmp_path / "seen", tmp_path / "go"
     running.mkdir()
@@ -256,6 +259,7 @@ def test_stdio_env_is_a_block_of_variables_per_event_that_a_shell_can_source(pub
 # --- mistakes -----------------------------------------------------------------------------------
 
 
+@proves("--hook-stdio-format")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -15,6 +15,7 @@ from tests.functional import clips, flv, pairing, peers
 from tests.functional.child import Child, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
+from tests.support.proof import proves
 
 LATE_MS = 5000
 LONG_S = 20.0
@@ -155,6 +156,7 @@ def killed_in_the_middle(daemon: Daemon, audience: Audience, clip: Maker, home: 
     return child
 
 
+@proves("apps.publisher_grace")
 def test_players_go_on_when_a_killed_publisher_is_back_within_the_grace_window(clip: Maker, tmp_path: Path) -> None:
     with Daemon(tmp_path, ini="[apps]\npublisher_grace = 30s\n") as daemon:
         audience = Audience(daemon, tmp_path)

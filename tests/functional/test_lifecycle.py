@@ -13,6 +13,7 @@ from tests.functional.child import Child, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon, Event
 from tests.functional.test_hooks_cli import dump_environment, environment
+from tests.support.proof import proves
 
 KEY = "live/camera"
 
@@ -146,6 +147,7 @@ def test_a_signal_to_stop_ends_every_session_with_its_events(clip: Maker, tmp_pa
     assert ledger.faults(daemon.events) == []
 
 
+@proves("server.drain")
 def test_a_second_signal_does_not_wait_for_the_drain(clip: Maker, tmp_path: Path) -> None:
     with Daemon(tmp_path, ini="[server]\ndrain = 10m\n") as daemon:
         children = live_session(daemon, clip, tmp_path)

@@ -13,6 +13,7 @@ import pytest
 from tests.functional import flv, peers
 from tests.functional.child import Child, rtmpd
 from tests.functional.harness import Daemon
+from tests.support.proof import proves
 
 MINE = ("bitrate_change", "framerate_change", "quality_alert", "publish_stalled", "stream_idle")
 SOUND = "sine=frequency=440:sample_rate=44100"
@@ -156,6 +157,7 @@ def test_a_leap_of_timestamps_is_told(daemon: Daemon, studio: Studio) -> None:
     assert found[0]["data"]["value"] == pytest.approx(20, abs=0.2)
 
 
+@proves("quality.forbid_b_frames")
 def test_b_frames_are_told_where_they_are_forbidden(daemon: Daemon, studio: Studio) -> None:
     clip = studio.noisy("400k", options="-preset veryfast -bf 2", seconds=8)
     assert alerts(told(daemon, clip, "live/b")) == [("quality_alert", "b_frames", "raised")]

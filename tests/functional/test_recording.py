@@ -18,6 +18,7 @@ from tests.functional.child import wait_until
 from tests.functional.clips import CLASSIC, SECONDS, Maker
 from tests.functional.control import NginxRtmp
 from tests.functional.harness import Daemon, Event
+from tests.support.proof import proves
 
 KEY = "live/camera"
 NGINX = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
@@ -82,6 +83,7 @@ def test_what_was_published_is_in_the_file_bit_by_bit(tmp_path: Path, clip: Make
         assert list(found.values())[1:] == counts and abs(float(str(found["duration"])) - SECONDS) < 0.1
 
 
+@proves("apps.segment_duration")
 def test_segments_together_are_the_stream(tmp_path: Path, clip: Maker) -> None:
     publisher = peers.ffmpeg()
     sent = flv.read(clip("h264_aac"))

@@ -14,6 +14,7 @@ from rtmpd.event.event import Event
 from rtmpd.hook.egress import NetworkRules
 from rtmpd.hook.sink.webhook import WebhookHook
 from rtmpd.settings import HttpSettings
+from tests.support.proof import proves
 
 from .certificates import Authority
 from .receiver import NO_CONTENT, receiving, says
@@ -189,6 +190,7 @@ def test_the_host_header_is_that_of_the_url(resolver):
 # --- proxies ------------------------------------------------------------------------------------
 
 
+@proves("hooks.NAME.proxy")
 def test_a_proxy_is_gone_through_and_held_to_the_rules():
     with receiving(says(NO_CONTENT)) as proxy:
         through = proxy.url.partition("/hook")[0].replace("http://", "http://me:pw@")
@@ -217,6 +219,7 @@ def wants_certificates(authority):
     return context
 
 
+@proves("hooks.NAME.client_cert", "hooks.NAME.client_key")
 def test_a_receiver_that_wants_a_client_certificate_gets_it(authority):
     certificate, key = map(os.fspath, authority.issue("client"))
     ca = os.fspath(authority.file)
@@ -235,6 +238,7 @@ def test_key_and_certificate_may_be_in_one_file(authority, tmp_path):
         assert len(receiver.requests) == 1
 
 
+@proves("hooks.NAME.ca_file")
 def test_only_the_authorities_of_ca_file_count(authority, tmp_path):
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other")

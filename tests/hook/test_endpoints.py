@@ -12,6 +12,7 @@ import pytest
 from rtmpd.clock import Clock
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
+from tests.support.proof import proves
 
 from .receiver import NO_CONTENT, hangs, receiving, says, status
 from .waiting import until
@@ -231,6 +232,7 @@ def test_dead_letters_that_nobody_takes_hold_up_nothing_and_are_bounded(deliveri
         assert len(graveyard.requests) == 1
 
 
+@proves("hooks.NAME.dead_letter_url")
 def test_dead_letters_reach_their_url_before_the_end(delivering):
     with receiving(status("400 Bad")) as receiver, receiving(says(NO_CONTENT)) as graveyard:
         manager = delivering(receiver.url, delivery=DeliverySettings(dead_letter_url=graveyard.url))

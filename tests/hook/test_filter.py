@@ -18,6 +18,7 @@ from rtmpd.hook.filter import condition
 from rtmpd.hook.filter.engine import REASONS, Filter, FilterEngine
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import FilterSettings, HookSettings, HooksSettings, RateLimit
+from tests.support.proof import proves
 
 from .waiting import HeldHook, until
 
@@ -91,6 +92,7 @@ def test_verdicts_on_streams_are_remembered_within_a_bound(monkeypatch: pytest.M
         assert filter.check(Event("e", 0)) == ""
 
 
+@proves("hooks.NAME.conditions")
 def test_of_several_conditions_all_must_hold() -> None:
     settings = FilterSettings(conditions=("data.a > 1", "data.b == x"))
     assert judged(settings, Event("e", 0, data={"a": 2, "b": "x"})) == ""
@@ -107,6 +109,7 @@ def test_less_severe_events_than_the_least_are_refused(least: str, given: str) -
     assert judged(FilterSettings(min_severity=least), event) == ("" if passes else "severity")
 
 
+@proves("hooks.NAME.min_severity")
 @pytest.mark.parametrize(
     ("event", "severity"),
     [
@@ -179,6 +182,7 @@ def test_hooks_have_a_bucket_each() -> None:
         assert [engine.should_trigger(GOOD, id)[0] for _ in range(3)] == [True, True, False]
 
 
+@proves("hooks.NAME.rate_burst")
 def test_a_new_filter_goes_on_with_the_bucket_if_the_rate_is_the_same() -> None:
     engine = FilterEngine(FakeClock())
     engine.update_filter("a", TWO, ("publish_*",))
@@ -313,6 +317,7 @@ def test_a_reload_with_a_bad_condition_changes_nothing_and_names_every_hook(hous
 # --- with the command line ------------------------------------------------------------------------
 
 
+@proves("--hook-filter-events", "--hook-filter-streams")
 def test_an_old_hook_runs_as_ever_beside_a_new_list_of_events(house: Managed) -> None:
     words = ["--hook-script", "connection_accept=/bin/sh", "--hook-stdio-format", "json"]
     command_line = flags.parse([*words, "--hook-filter-events", "publish_start", "--hook-filter-streams", "live/*"])

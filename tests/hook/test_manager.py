@@ -11,6 +11,7 @@ from rtmpd.event.event import Event
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import HookSettings, HooksSettings
+from tests.support.proof import proves
 
 from .receiver import NO_CONTENT, hangs, receiving, says
 from .waiting import HeldHook, until
@@ -373,6 +374,7 @@ def test_close_waits_for_what_is_queued_and_running(managed):
     assert hook.closed
 
 
+@proves("hooks.NAME.path")
 def test_close_gives_up_at_its_limit_and_ends_scripts_with_their_children(managed, tmp_path):
     path = tmp_path / "hook"
     path.write_text(f"sleep 3600 & echo $! > {tmp_path}/pid; wait\n")
@@ -485,6 +487,7 @@ def test_a_hook_that_can_not_be_built_is_a_configuration_error(type, target):
         build_hook(HookSettings("id_0", type, target), Clock())
 
 
+@proves("hooks.timeout", "hooks.NAME.timeout")
 def test_a_timeout_of_the_settings_reaches_the_endpoint(managed, caplog):
     with receiving(hangs) as dead:
         manager = managed(HooksSettings(hooks=(webhook("webhook_0", dead.url, timeout_s=0.2),)))

@@ -16,6 +16,7 @@ from rtmpd.hook.auth.oauth2 import TokenSource, shared_source
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.fault import AUTH, fault_of
 from rtmpd.settings import AuthSettings, HookSettings, HttpSettings
+from tests.support.proof import proves
 
 from .receiver import NO_CONTENT, hangs, receiving, says, status
 
@@ -71,6 +72,7 @@ def test_the_client_proves_itself_in_a_header():
     assert base64.b64decode(request.headers["authorization"].removeprefix("Basic ")) == b"me:hidden"
 
 
+@proves("hooks.NAME.auth.client_id")
 def test_id_and_secret_are_form_encoded_in_the_header():
     with receiving(TokenServer()) as endpoint:
         settings = AuthSettings("oauth2", client_id="a:b", client_secret="c d%", token_url=endpoint.url)
@@ -79,6 +81,7 @@ def test_id_and_secret_are_form_encoded_in_the_header():
     assert base64.b64decode(authorization.removeprefix("Basic ")) == b"a%3Ab:c+d%25"
 
 
+@proves("hooks.NAME.auth.client_auth")
 def test_the_client_proves_itself_in_the_form():
     with receiving(TokenServer()) as endpoint:
         source(endpoint.url, client_auth="body").token()

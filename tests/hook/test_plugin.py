@@ -18,6 +18,7 @@ from rtmpd.hook import plugins
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.sink.plugin import PluginHook
 from rtmpd.settings import HookSettings
+from tests.support.proof import proves
 
 from .waiting import until
 
@@ -229,6 +230,7 @@ def test_closing_never_waits_nor_raises(threads, caplog):
 # --- the example ----------------------------------------------------------------------------------
 
 
+@proves("hooks.NAME.name", "hooks.NAME.options.__many__")
 def test_the_example_package_installs_and_passes_its_own_tests(tmp_path, monkeypatch):
     """Its metadata made by setuptools from a copy, which is then where Python looks."""
     source = tmp_path / "source"

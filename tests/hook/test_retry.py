@@ -14,6 +14,7 @@ from rtmpd.event.event import Event
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.redelivery import again
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
+from tests.support.proof import proves
 
 from .waiting import until
 
@@ -244,6 +245,7 @@ def test_who_says_when_to_come_again_does_not_open_the_breaker(managed):
     assert len(hook.tried) == 21 and not watcher.tried
 
 
+@proves("hooks.NAME.max_age")
 def test_events_over_their_age_are_dead_whether_tried_or_not(managed):
     clock = FakeClock()
     manager, hook = managed(clock), ScriptedHook(answer=Answers(down(60.0)))
@@ -361,6 +363,7 @@ def test_the_probe_waits_for_what_was_under_way_when_the_breaker_opened(managed)
     until(lambda: len(hook.done) == 6)
 
 
+@proves("hooks.NAME.breaker_failures")
 def test_failures_that_were_under_way_do_not_lengthen_the_pause(managed):
     manager, hook = managed(FakeClock()), ScriptedHook()
     together = gevent.event.Event()

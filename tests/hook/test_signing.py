@@ -20,6 +20,7 @@ from rtmpd.hook.auth.tokens import JwtSigner
 from rtmpd.hook.build import check_auth
 from rtmpd.hook.verify import verify
 from rtmpd.settings import AuthSettings, SigningSecret
+from tests.support.proof import proves
 
 SPECIFIED = (
     b'{"type":"connection_accept","timestamp":1634567890,"conn_id":"c000001","stream_key":"","data":'
@@ -51,6 +52,7 @@ def test_the_specified_signature_is_the_digest_in_hex_of_the_body(algorithm, sig
     assert signed(auth) == {"X-Signature": signature}
 
 
+@proves("hooks.NAME.auth.header")
 def test_the_header_of_the_signature_can_be_chosen():
     assert list(signed(AuthSettings("hmac", secret="s", header="X-Sig"))) == ["X-Sig"]
 
@@ -112,6 +114,7 @@ def test_stripe_s_secrets_end_too():
     assert signed(auth, now=NOW + 1)["Stripe-Signature"].count("v1=") == 1
 
 
+@proves("hooks.NAME.auth.claims")
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_pyjwt_accepts_a_token_made_with_a_secret(algorithm):
     auth = AuthSettings(
@@ -140,6 +143,7 @@ KEYS = {
 }
 
 
+@proves("hooks.NAME.auth.key")
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_pyjwt_accepts_a_token_made_with_a_private_key(algorithm):
     key = KEYS[algorithm]()
@@ -181,6 +185,7 @@ def test_basic_and_api_key():
     assert signed(AuthSettings("api_key", key="test123", header="X-Key")) == {"X-Key": "test123"}
 
 
+@proves("hooks.NAME.auth.secret")
 def test_a_secret_of_the_environment_need_not_be_utf8():
     raw = b"\xff\xfe" * 8
     expected = hmac.new(raw, SPECIFIED, hashlib.sha256).hexdigest()
@@ -282,6 +287,7 @@ def test_a_signer_writes_the_headers_that_it_says(type):
     assert tuple(signed(auth)) == headers_of(auth)
 
 
+@proves("hooks.NAME.auth.client_secret")
 def test_no_representation_shows_a_secret():
     auth = AuthSettings(
         "jwt", key="hidden", secret="hidden", secrets=(SigningSecret("hidden"),), client_secret="hidden",

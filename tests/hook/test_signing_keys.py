@@ -20,6 +20,7 @@ from rtmpd.hook.auth.signing_http import HttpSigner, signature_base
 from rtmpd.hook.build import build_hook, check_auth
 from rtmpd.hook.verify import VerificationError, verify
 from rtmpd.settings import AuthSettings, HookSettings, SigningSecret
+from tests.support.proof import proves
 
 from .receiver import NO_CONTENT, receiving, says
 
@@ -207,6 +208,7 @@ def test_an_http_signature_that_can_not_be_made_is_refused(fields, key):
     assert raised.value.key == key
 
 
+@proves("hooks.NAME.auth.key_id")
 def test_a_name_of_a_key_can_hold_any_sign():
     headers = http(key_id='a"\\;b')
     assert ';keyid="a\\"\\\\;b"' in headers["Signature-Input"]

@@ -17,6 +17,7 @@ from rtmpd.hook.build import build_hook, check_auth
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.verify import verify
 from rtmpd.settings import AuthSettings, HookSettings, HooksSettings, HttpSettings, LogSettings, SigningSecret
+from tests.support.proof import proves
 
 from .receiver import NO_CONTENT, receiving, says, status
 from .waiting import until
@@ -170,6 +171,7 @@ def whole_log(tmp_path):
     ours.setLevel(before[1])
 
 
+@proves("hooks.NAME.auth.token_url")
 @pytest.mark.parametrize("answer", ["204 No Content", "401 hidden", "503 hidden"])
 def test_no_secret_is_in_the_log_nor_in_what_is_shown(tmp_path, whole_log, answer):
     file = tmp_path / "rtmpd.ini"
@@ -197,6 +199,13 @@ def test_no_secret_is_in_the_log_nor_in_what_is_shown(tmp_path, whole_log, answe
         assert not [secret for secret in ENCODED if secret in text], text
 
 
+@proves(
+    "hooks.NAME.type",
+    "hooks.NAME.url",
+    "hooks.NAME.auth.type",
+    "hooks.NAME.auth.secrets",
+    "hooks.NAME.auth.password",
+)
 @pytest.mark.parametrize(
     "line",
     [
@@ -222,6 +231,7 @@ def test_no_secret_is_in_a_complaint_about_the_file(tmp_path, line):
     assert "hidden" not in str(raised.value)
 
 
+@proves("--hook-auth-jwt-secret", "--hook-auth-jwt-algorithm", "--hook-auth-oauth2-client-secret")
 @pytest.mark.parametrize(
     "words",
     [

@@ -19,6 +19,7 @@ from tests.hook.receiver import Receiver, Request, receiving, says
 from tests.integration.client import Client, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, wait_until
+from tests.support.proof import proves
 
 SECRET = "5tudio-s3cret"
 TOKENS = (TokenSettings("studio", SECRET),)
@@ -157,6 +158,7 @@ def test_address_lists_refuse_before_anything_is_asked(start: Start) -> None:
         assert not receiver.requests
 
 
+@proves("apps.max_players_per_address", "apps.max_publishers_per_address")
 def test_one_address_has_so_many_publishers_and_players(start: Start) -> None:
     house = start(app={"max_publishers_per_address": 1, "max_players_per_address": 1})
     first, second = house.client(), house.client()
@@ -256,6 +258,7 @@ def test_a_hanging_callback_delays_its_own_connection_only(start: Start) -> None
         assert not house.of("auth_failed")
 
 
+@proves("apps.callback_url", "access.callback_timeout")
 def test_a_callback_that_does_not_answer_in_time_refuses(start: Start) -> None:
     with silent() as receiver:
         house = start(app=by_callback(receiver), access={"callback_timeout_s": 0.05})
@@ -367,6 +370,7 @@ def test_a_publisher_that_sends_more_than_it_may_is_ended(start: Start, monkeypa
         assert house.wait_event("connection_close").data["reason"] == "bitrate_exceeded"
 
 
+@proves("access.callback_secret", "access.callback_headers", "access.callback_deny_networks")
 def test_questions_are_signed_and_follow_the_rules_for_where_they_may_go(start: Start) -> None:
     with receiving(says(answer({}))) as receiver:
         secret = {"callback_secret": "k" * 32, "callback_headers": (("X-Site", "berlin"),)}
@@ -387,6 +391,7 @@ def test_questions_are_signed_and_follow_the_rules_for_where_they_may_go(start: 
 # --- refused over and over ------------------------------------------------------------------------
 
 
+@proves("access.failure_delay_max")
 def test_who_is_refused_again_waits_and_holds_nothing_meanwhile(start: Start) -> None:
     house = start(app=BY_TOKEN, access={"failure_delay_s": 30.0, "failure_delay_max_s": 30.0})
     first = house.client()

@@ -20,6 +20,7 @@ from tests.integration.client import handshake_bytes
 from tests.integration.conftest import Start
 from tests.integration.house import Running, descriptors, wait_until
 from tests.integration.test_slow import picture, starve
+from tests.support.proof import proves
 
 OFF = Levels()
 #: Everything off and quick; a test switches on what it is about.
@@ -56,6 +57,7 @@ def test_many_connections(start: Start) -> None:
     assert len(house.logged("alert raised", metric="connections")) == 1
 
 
+@proves("alerts.connections")
 def test_without_a_threshold_connections_are_measured_against_their_limit(start: Start) -> None:
     house = start(limits={"connections": 10}, alerts={**QUIET, "connections": None})
     clients = [house.client() for _ in range(8)]
@@ -83,6 +85,7 @@ def test_a_busy_processor(start: Start) -> None:
     alert(house, "performance_alert", "cleared", metric_type="cpu")
 
 
+@proves("alerts.descriptors")
 def test_descriptors_that_run_short(start: Start) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     threshold = 100 * (descriptors() + 40) / most
@@ -97,6 +100,7 @@ def test_descriptors_that_run_short(start: Start) -> None:
     alert(house, "resource_alert", "cleared", metric_type="descriptors")
 
 
+@proves("alerts.hub_lag")
 def test_a_hub_that_is_kept_from_turning(start: Start) -> None:
     house = start(alerts={**QUIET, "hub_lag_ms": Levels(200, 0)})
     monkey.get_original("time", "sleep")(0.5)
@@ -105,6 +109,7 @@ def test_a_hub_that_is_kept_from_turning(start: Start) -> None:
     alert(house, "latency_alert", "cleared", metric="hub_lag")
 
 
+@proves("alerts.handshake")
 def test_a_client_that_is_slow_in_its_handshake(start: Start) -> None:
     house = start(alerts={**QUIET, "hold_s": 0.0, "handshake_ms": Levels(100, 0)})
     raw = house.raw()
@@ -117,6 +122,7 @@ def test_a_client_that_is_slow_in_its_handshake(start: Start) -> None:
     alert(house, "latency_alert", "cleared", metric="handshake")
 
 
+@proves("alerts.hook", "alerts.hook_backlog")
 def test_a_slow_hook_and_its_backlog(start: Start) -> None:
     settings = {"hold_s": 0.0, "hook_ms": Levels(50, 0), "hook_backlog": Levels(3, 0)}
     house = start(alerts={**QUIET, **settings})
@@ -146,6 +152,7 @@ class Refusing:
         pass
 
 
+@proves("alerts.dead_letters")
 def test_dead_letters(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "_DEAD_LETTERS_S", 0.3)
     house = start(alerts={**QUIET, "hold_s": 0.0, "dead_letters": Levels(1, 0)})
@@ -174,6 +181,7 @@ def test_players_that_fall_behind(start: Start) -> None:
     alert(house, "performance_alert", "cleared", metric_type="queue_depth")
 
 
+@proves("alerts.disk")
 def test_a_file_system_over_its_threshold(start: Start) -> None:
     house = start(alerts={**QUIET, "disk": Levels(1e-9, 0), "disk_paths": ("/", "/no/such/folder")})
     raised = alert(house, "resource_alert", "raised", metric_type="disk")
@@ -190,6 +198,7 @@ def test_a_calm_house_raises_nothing_with_the_thresholds_it_comes_with(start: St
     assert set(told) <= {"cpu", "hub_lag"}  # the machine that runs the tests may be busy
 
 
+@proves("alerts.enabled")
 def test_alerts_can_be_switched_off(start: Start) -> None:
     house = start(alerts={**QUIET, "enabled": False, "connections": Levels(1, 0)})
     house.client()

@@ -24,6 +24,7 @@ from tests.integration.client import (
 )
 from tests.integration.conftest import Start
 from tests.integration.house import Running, resident_bytes, wait_until
+from tests.support.proof import proves
 
 HANDSHAKE = handshake_bytes()
 CONNECTED = HANDSHAKE + connect_chunks()
@@ -225,6 +226,7 @@ def test_an_end_inside_a_message_is_an_error_and_one_between_two_messages_is_non
 # --- allowed, but odd -------------------------------------------------------------------------------
 
 
+@proves("server.chunk_size")
 @pytest.mark.parametrize("size", [1, 2, 0xFFFFFF, 0x1000000, 0x7FFFFFFF])
 def test_every_chunk_size_of_the_standard_works(start: Start, size: int) -> None:
     house = start()
@@ -381,6 +383,7 @@ def test_who_asks_and_never_reads_is_cut_when_too_many_answers_wait(start: Start
     house.check_service()
 
 
+@proves("limits.message_streams")
 def test_more_message_streams_than_allowed_are_refused_and_the_rest_go_on(start: Start) -> None:
     house = start(limits={"message_streams": 3})
     client = house.client()

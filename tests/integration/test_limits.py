@@ -14,6 +14,7 @@ from rtmpd.settings import AppSettings
 from tests.integration.client import Raw, connect_chunks, handshake_bytes, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, wait_until
+from tests.support.proof import proves
 
 
 def refused(house: Running) -> None:
@@ -29,6 +30,7 @@ def refused(house: Running) -> None:
     assert len(house.errors()) == 1
 
 
+@proves("limits.connections")
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
 def test_one_connection_too_many_is_cut_and_a_place_that_comes_free_is_given_away(start: Start, limit: str) -> None:
     house = start(limits={limit: 3})
@@ -39,6 +41,7 @@ def test_one_connection_too_many_is_cut_and_a_place_that_comes_free_is_given_awa
     house.client().publish()
 
 
+@proves("limits.connections_per_address")
 def test_the_limit_per_address_leaves_other_addresses_alone(start: Start) -> None:
     house = start(limits={"connections_per_address": 1})
     house.client()
@@ -46,6 +49,7 @@ def test_the_limit_per_address_leaves_other_addresses_alone(start: Start) -> Non
     house.client(source="127.0.0.2").publish()
 
 
+@proves("limits.connections_per_app")
 def test_an_application_with_all_its_connections_refuses_the_next_connect(start: Start) -> None:
     house = start(limits={"connections_per_app": 2})
     for _ in range(2):
@@ -59,6 +63,7 @@ def test_an_application_with_all_its_connections_refuses_the_next_connect(start:
     assert house.client().connect("other").name == "_result"
 
 
+@proves("apps.served")
 def test_an_application_that_is_not_served_is_refused(start: Start) -> None:
     house = start(apps={"served": ("live", "cam*")})
     assert house.client().connect("cam7").name == "_result"
@@ -145,6 +150,7 @@ def test_who_takes_too_long_to_begin_is_cut_however_it_drips(start: Start, step:
     house.check_service()
 
 
+@proves("limits.first_media_timeout")
 def test_a_publisher_that_sends_no_media_is_cut(start: Start) -> None:
     house = start(limits={"first_media_timeout_s": 0.15})
     publisher = house.client()
@@ -154,6 +160,7 @@ def test_a_publisher_that_sends_no_media_is_cut(start: Start) -> None:
     assert house.wait_event("publish_stop").data["reason"] == "timeout"
 
 
+@proves("limits.publisher_timeout")
 def test_a_publisher_whose_media_stop_is_cut(start: Start) -> None:
     house = start(limits={"publisher_timeout_s": 0.15})
     publisher = house.client()
@@ -179,6 +186,7 @@ def test_a_silent_player_is_asked_for_a_sign_of_life_and_lives_as_long_as_it_ans
     assert house.alive(connection.conn_id)
 
 
+@proves("limits.ping_timeout")
 @pytest.mark.parametrize("park", [True, False], ids=["parked", "unparked"])
 def test_a_player_that_does_not_answer_is_given_up(start: Start, park: bool) -> None:
     house = start(server={"park_idle_players": park}, limits={"ping_interval_s": 0.05, "ping_timeout_s": 0.1})
@@ -216,6 +224,7 @@ def test_the_server_acknowledges_by_the_window_it_is_given(start: Start) -> None
     assert acknowledged[-1] <= house.connection(publisher).peer.bytes_received
 
 
+@proves("server.window_ack")
 def test_the_client_is_told_a_window_and_its_acknowledgements_are_taken(start: Start) -> None:
     house = start(server={"window_ack_bytes": 30_000})
     publisher, player = house.client(), house.client()

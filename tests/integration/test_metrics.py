@@ -13,6 +13,7 @@ from tests.integration.client import keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, wait_until
 from tests.metrics.fakes import FakeStatsd
+from tests.support.proof import proves
 
 
 def page(house: Running) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -119,6 +120,7 @@ def test_applications_that_clients_make_up_are_counted_together(start: Start) ->
     assert value(house, "rtmp_app_connections", "kept") == 1
 
 
+@proves("metrics.max_streams")
 def test_streams_have_metrics_only_by_option_and_never_too_many(start: Start) -> None:
     house = start()
     play_something(house)
@@ -140,6 +142,7 @@ def test_openmetrics_can_be_read_too(start: Start) -> None:
     assert families["rtmp_build_info"].samples[0].value == 1
 
 
+@proves("metrics.statsd_host")
 def test_statsd_gets_the_same_and_the_last_of_it_at_the_stop(start: Start) -> None:
     server = FakeStatsd()
     to = {"statsd": Address("127.0.0.1", server.port), "statsd_interval_s": 0.05, "statsd_host": "web1"}
@@ -159,6 +162,7 @@ def test_statsd_gets_the_same_and_the_last_of_it_at_the_stop(start: Start) -> No
     server.close()
 
 
+@proves("metrics.statsd", "metrics.statsd_interval")
 def test_a_house_whose_statsd_does_not_exist_works_all_the_same(start: Start) -> None:
     house = start(metrics={"statsd": Address("no-such-host.invalid", 8125), "statsd_interval_s": 0.02})
     wait_until(lambda: house.logged("metrics not sent"), "it is told")

@@ -14,6 +14,7 @@ from tests.integration.conftest import Start
 from tests.integration.test_access import answer, ask, by_callback, receiving
 from tests.integration.test_hostile import CALL, CHUNKING, COMMAND, HANDSHAKE, begun, command, nested
 from tests.stream.fakes import AVC_HEADER, Rig, inter, key, send
+from tests.support.proof import proves
 
 # what is sent; the limit that it breaks, and the error_code, type and phase of that
 BROKEN: dict[str, tuple[bytes, dict[str, int], str, tuple[str, str]]] = {
@@ -29,6 +30,7 @@ BROKEN: dict[str, tuple[bytes, dict[str, int], str, tuple[str, str]]] = {
 }
 
 
+@proves("limits.small_chunks_per_message", "limits.amf_items", "limits.amf_size")
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_limit_of_messages_is_where_it_was_set(start: Start, case: str) -> None:
     data, limits, code, (error_type, phase) = BROKEN[case]
@@ -42,12 +44,14 @@ def test_a_limit_of_messages_is_where_it_was_set(start: Start, case: str) -> Non
     assert code not in [error.data.get("error_code") for error in calm.errors()]
 
 
+@proves("limits.connect_timeout")
 def test_a_client_that_does_not_connect_is_cut(start: Start) -> None:
     house = start(limits={"connect_timeout_s": 0.2})
     house.raw().send(HANDSHAKE).read_to_end()
     house.the_error("connection_error", "timeout", "connect_timeout", "command_processing")
 
 
+@proves("access.callback_allow_networks")
 def test_a_callback_goes_to_allowed_networks_only(start: Start) -> None:
     with receiving(says(answer({}))) as receiver:
         start(app=by_callback(receiver), access={"callback_allow_networks": ("loopback",)}).client().publish()
@@ -60,6 +64,7 @@ def test_a_callback_goes_to_allowed_networks_only(start: Start) -> None:
         assert len(receiver.requests) == 1
 
 
+@proves("apps.gop_cache_size", "apps.gop_cache_frames")
 @pytest.mark.parametrize("bound", [{"gop_cache_bytes": 120}, {"gop_cache_frames": 3}])
 def test_a_gop_that_is_longer_than_its_bound_is_not_kept(bound: dict[str, Any]) -> None:
     def kept(rig: Rig) -> list[bytes]:
@@ -73,12 +78,14 @@ def test_a_gop_that_is_longer_than_its_bound_is_not_kept(bound: dict[str, Any]) 
     assert kept(Rig(**bound)) == [AVC_HEADER]
 
 
+@proves("limits.handshake_timeout")
 def test_a_client_that_does_not_finish_its_handshake_is_cut(start: Start) -> None:
     house = start(limits={"handshake_timeout_s": 0.2})
     house.raw().send(HANDSHAKE[:100]).read_to_end()
     house.the_error("connection_error", "timeout", "handshake_timeout", "handshake")
 
 
+@proves("apps.publish_allow")
 def test_publishers_come_from_allowed_networks_only(start: Start) -> None:
     start(app={"publish_allow": ("127.0.0.0/8",)}).client().publish()
     client = start(app={"publish_allow": ("10.0.0.0/8",)}).client()

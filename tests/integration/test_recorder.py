@@ -19,6 +19,7 @@ from tests.functional import flv
 from tests.integration.client import Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, wait_until
+from tests.support.proof import proves
 
 
 def recorded(home: Path, **options: Any) -> dict[str, Any]:
@@ -186,6 +187,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     disk.answer()
 
 
+@proves("apps.record_queue")
 def test_a_disk_that_hangs_costs_the_recording_and_delays_nobody(start: Start, tmp_path: Path, stuck: Disk) -> None:
     house = start(app=recorded(tmp_path, record_queue_bytes=64 * 1024))
     client, msid = publish(house, gops=1)

@@ -22,6 +22,7 @@ from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, inte
 from tests.integration.conftest import Start
 from tests.integration.house import Running, wait_until
 from tests.integration.test_recorder import reload
+from tests.support.proof import proves
 
 NO_GRACE = {"publisher_grace_s": 0.0}
 QUICK = {"push_retry_s": 0.1, "push_retry_max_s": 0.2, **NO_GRACE}
@@ -65,6 +66,7 @@ def relay(house: Running, key: str = "live/a") -> Any:
     return facts
 
 
+@proves("apps.push")
 def test_a_stream_arrives_from_its_last_keyframe_on(start: Start, start_target: Start) -> None:
     target = start_target()
     house = start(app={"push": (to(target),), **QUICK})

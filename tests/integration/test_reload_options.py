@@ -36,6 +36,7 @@ from tests.hook.receiver import NO_CONTENT, Request, receiving
 from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.integration.house import Running, descriptors, greenlets, resident_bytes, wait_until
 from tests.integration.options import PLUGINS, Step, Tree, steps, written
+from tests.support.proof import proves
 
 FRAME_S = 0.004
 ANSWER_S = 0.01
@@ -341,6 +342,7 @@ def bad_trees(rig: Rig) -> Iterator[tuple[str, str, str]]:
     yield "hooks.guinea.url", written({**rig.base, ("hooks", "guinea"): {**guinea, "url": "http://"}}), ""
 
 
+@proves("quality.window")
 def test_an_invalid_file_changes_nothing_and_is_named_with_line_and_key(
     tmp_path: Path, certificate: TlsSettings, logs: None, endpoints: tuple[Endpoint, Endpoint, tuple[str, str]]
 ) -> None:

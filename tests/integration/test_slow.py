@@ -11,6 +11,7 @@ import pytest
 from tests.integration.client import AAC_HEADER, AVC_HEADER, Client
 from tests.integration.conftest import Start
 from tests.integration.house import Running, resident_bytes, wait_until
+from tests.support.proof import proves
 
 GOP = 12  # longer than the backlog of the slow ones
 PICTURE_BYTES = 20_000
@@ -35,6 +36,7 @@ def starve(house: Running, client: Client) -> None:
     house.connection(client).peer.transport._sock.setsockopt(1, 7, 4096)  # SOL_SOCKET, SO_SNDBUF
 
 
+@proves("apps.send_timeout")
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_a_player_that_never_reads_costs_the_others_nothing_and_is_dropped(
     start: Start, tls: bool, request: pytest.FixtureRequest

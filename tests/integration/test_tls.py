@@ -11,6 +11,7 @@ from rtmpd.settings import Address, TlsSettings
 from tests.integration.client import audio, handshake_bytes, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import wait_until
+from tests.support.proof import proves
 
 Settings = dict[str, object]
 
@@ -61,6 +62,7 @@ def test_older_tls_is_refused(start: Start, rtmps: Settings) -> None:
     house.the_error("connection_error", "handshake_failure", "tls_failure", "handshake")
 
 
+@proves("limits.tls_handshake_timeout")
 def test_a_silent_tls_peer_is_cut_by_its_deadline_and_keeps_nobody_waiting(start: Start, rtmps: Settings) -> None:
     house = start(limits={"tls_handshake_timeout_s": 1.5}, **rtmps)
     silent = [house.raw() for _ in range(10)]

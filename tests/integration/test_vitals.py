@@ -8,6 +8,7 @@ from rtmpd.settings import AppSettings, QualitySettings
 from tests.integration.client import Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, wait_until
+from tests.support.proof import proves
 
 SOON_S = 0.15
 
@@ -45,6 +46,7 @@ def number(value: object) -> float:
     return value
 
 
+@proves("apps.stalled_after")
 def test_a_publisher_that_has_sent_nothing_yet_has_not_stalled(start: Start) -> None:
     house = start(app={"stalled_after_s": 0.05})
     silent, sending = house.client(), house.client()
@@ -71,6 +73,7 @@ def test_a_stream_nobody_plays_is_idle_once_each_time(start: Start) -> None:
     assert len(house.of("stream_idle")) == 2
 
 
+@proves("apps.idle_after")
 def test_idle_streams_are_not_told_where_that_is_off(start: Start) -> None:
     named = (("told", AppSettings(idle_after_s=0.05)),)
     house = start(app={"idle_after_s": 0.0}, apps={"named": named})
@@ -82,6 +85,7 @@ def test_idle_streams_are_not_told_where_that_is_off(start: Start) -> None:
     assert not house.of("stream_idle", stream_key="live/a")
 
 
+@proves("apps.update_interval")
 def test_sessions_are_reported_at_their_interval_and_only_if_wanted(start: Start) -> None:
     house = start(app={"update_interval_s": SOON_S})
     publisher, msid = published(house)
@@ -136,6 +140,7 @@ def test_the_monitor_tells_of_a_publish_and_is_silent_behind_its_end(start: Star
     assert "quality_alert" not in types[types.index("publish_stop") :]
 
 
+@proves("quality.enabled")
 def test_the_monitor_follows_settings_that_change_under_a_publish(start: Start) -> None:
     house = start()
     house.change(quality=QualitySettings(enabled=False))

@@ -18,6 +18,7 @@ from rtmpd.metrics.statsd import StatsdPusher, element, path_of, prefix_of
 from rtmpd.settings import Address, MetricsSettings
 from tests.hook.waiting import until
 from tests.metrics.fakes import FakeStatsd, Log
+from tests.support.proof import proves
 
 HOUR_S = 3600.0
 Pusher = Callable[..., StatsdPusher]
@@ -250,6 +251,7 @@ def test_a_udp_address_is_resolved_again_after_minutes(monkeypatch: pytest.Monke
 # --- paths --------------------------------------------------------------------------------------
 
 
+@proves("metrics.statsd_prefix")
 @pytest.mark.parametrize(
     ("settings", "prefix"),
     [

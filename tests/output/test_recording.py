@@ -21,6 +21,7 @@ from rtmpd.settings.output import OutputSettings
 from rtmpd.stream.frame import Frame
 from tests.functional import flv
 from tests.integration.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
+from tests.support.proof import proves
 
 METADATA = Frame(DATA_AMF0, encode("onMetaData", {"width": 64.0}), 0, DATA | HEADER)
 
@@ -147,6 +148,7 @@ def test_new_headers_stand_where_they_came(tmp_path: Path) -> None:
     assert bodies.index(other) == len(bodies) - 51
 
 
+@proves("apps.record_max_size")
 def test_the_largest_size_ends_it_with_a_whole_file(tmp_path: Path) -> None:
     one = recording(tmp_path, record_max_bytes=1000)
     facts = one.write(begin() + gop(0))
@@ -155,6 +157,7 @@ def test_the_largest_size_ends_it_with_a_whole_file(tmp_path: Path) -> None:
     assert one.write(gop(1000)) == []
 
 
+@proves("apps.record_min_free")
 def test_too_little_free_space_is_a_full_disk(tmp_path: Path) -> None:
     one = recording(tmp_path, record_min_free_bytes=2**60)
     (stopped,) = one.write(begin() + gop(0))

@@ -11,6 +11,7 @@ from rtmpd.clock import FakeClock
 from rtmpd.stream.flush import Load
 from rtmpd.stream.stream import Stream
 from tests.stream.fakes import AAC_HEADER, CUE, Player, Rig, add, audio, inter, key, send
+from tests.support.proof import proves
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -72,6 +73,7 @@ def test_more_that_comes_does_not_put_off_what_waits(policy: str) -> None:
     until(more)
 
 
+@proves("apps.audio_wait")
 def test_audio_alone_does_not_wait() -> None:
     rig = Rig(flush="audio-waits", audio_wait_ms=60_000)
     stream, player = rig.publish(), listening(rig)
@@ -80,6 +82,7 @@ def test_audio_alone_does_not_wait() -> None:
     assert player.times == [0, 5]
 
 
+@proves("apps.flush_window")
 def test_a_window_gathers_everything_into_one_send() -> None:
     rig = Rig(flush="window", flush_window_ms=5)
     stream, player = rig.publish(), listening(rig)

@@ -10,6 +10,7 @@ import pytest
 from rtmpd.errors import LimitReached, StreamBusy, StreamNotFound
 from rtmpd.stream.stream import Stream
 from tests.stream.fakes import FakePublisher, Rig, key, send
+from tests.support.proof import proves
 
 CREATED = ("stream_create", {"stream_key": "live/camera", "app": "live", "stream_name": "camera"})
 
@@ -133,6 +134,7 @@ def test_a_player_of_a_stream_whose_publisher_may_return_is_admitted() -> None:
     rig.registry.close()
 
 
+@proves("apps.max_players")
 def test_players_of_a_stream_are_limited() -> None:
     rig = Rig(max_players=2)
     rig.publish()

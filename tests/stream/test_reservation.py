@@ -6,6 +6,7 @@ import pytest
 
 from rtmpd.errors import LimitReached, StreamBusy
 from tests.stream.fakes import FakePublisher, Rig
+from tests.support.proof import proves
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
@@ -56,6 +57,7 @@ def test_under_the_rule_to_replace_a_reservation_stops_nobody() -> None:
         rig.publish()
 
 
+@proves("apps.max_publishers")
 def test_reserved_keys_count_as_publishers_once() -> None:
     rig = Rig(max_publishers=1, publish_conflict="replace")
     with rig.registry.reserved("live", "a", "c000008", HERE):

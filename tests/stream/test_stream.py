@@ -26,6 +26,7 @@ from tests.stream.fakes import (
     key,
     send,
 )
+from tests.support.proof import proves
 
 # --- late joiners -----------------------------------------------------------------------------------------
 
@@ -62,6 +63,7 @@ def test_frames_that_wait_are_neither_missed_nor_repeated_by_a_joiner(policy: st
     assert early.bodies == late.bodies == [AVC_HEADER, key(b"1"), inter(b"2"), audio(b"3"), inter(b"4")]
 
 
+@proves("apps.gop_cache")
 def test_without_a_gop_cache_a_joiner_hears_at_once_and_sees_from_the_keyframe_on() -> None:
     rig = Rig(gop_cache=False)
     stream = begun(rig)

@@ -8,6 +8,7 @@ from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.message import Message
 from rtmpd.stream.frame import FRAME_BYTES
 from tests.stream.fakes import AAC_HEADER, AVC_HEADER, CUE, METADATA, Rig, audio, inter, key, send
+from tests.support.proof import proves
 
 
 def test_a_backlog_keeps_the_order_with_what_comes_while_it_drains() -> None:
@@ -66,6 +67,7 @@ def test_a_gop_over_the_limit_is_dropped_until_the_next_keyframe() -> None:
     assert player.subscriber.frames_dropped >= 15
 
 
+@proves("apps.backlog_time")
 def test_over_its_time_a_backlog_is_cut_too() -> None:
     rig = Rig()
     stream = rig.publish()
@@ -107,6 +109,7 @@ def test_metadata_and_headers_are_never_dropped() -> None:
     ]  # fmt: skip
 
 
+@proves("apps.backlog_size")
 def test_a_player_whose_backlog_can_not_be_cut_is_given_up() -> None:
     rig = Rig()
     stream = rig.publish()

@@ -9,6 +9,7 @@ from rtmpd.clock import Clock
 from rtmpd.errors import OperatorRefused, PermanentDeliveryError
 from rtmpd.hook.control import HookControl
 from rtmpd.settings import FilterSettings
+from tests.support.proof import proves
 
 from ..waiting import until
 from .test_durable import Taker, add, managed, publish, settled
@@ -81,6 +82,7 @@ def test_why_tells_what_each_hook_made_of_an_event(controlled):
         control.why("evt_00000000000000000000000000")
 
 
+@proves("store.dead_letters")
 def test_of_dead_letters_the_newest_are_kept(managed):
     manager = managed(dead_letters=3)  # of [store]
     control = HookControl(manager, Clock())

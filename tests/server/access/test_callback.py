@@ -15,6 +15,7 @@ from rtmpd.server.access.callback import Callback
 from rtmpd.server.access.question import Question
 from rtmpd.settings import AccessSettings
 from tests.server.access.asking import Endpoint, StandingClock, ask
+from tests.support.proof import proves
 
 YES, NO, DOWN = (200, b""), (403, b""), DeliveryError("connection refused")
 
@@ -48,6 +49,7 @@ def test_200_admits(body: bytes) -> None:
     assert judged(Endpoint((200, body))).judge(ask()).allowed
 
 
+@proves("access.callback_failure")
 @pytest.mark.parametrize("status", [201, 204, 400, 401, 403, 404])
 def test_another_decision_refuses(status: int) -> None:
     verdict = judged(Endpoint((status, b'{"allow": true}')), callback_failure="allow").judge(ask())
@@ -135,6 +137,7 @@ def test_what_is_kept_is_bounded_and_holds_no_token(monkeypatch: pytest.MonkeyPa
     assert len(endpoint.asked) == 4
 
 
+@proves("access.callback_cache")
 def test_failures_are_not_kept() -> None:
     rules = judged(Endpoint(DOWN, YES), callback_cache_s=60.0)
     assert not rules.judge(ask()).allowed

@@ -16,6 +16,7 @@ from rtmpd.server.access.quota import Quota
 from rtmpd.server.access.tarpit import Tarpit
 from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, TokenSettings
 from tests.server.access.asking import Endpoint, StandingClock, ask
+from tests.support.proof import proves
 
 TOKENS = (TokenSettings("studio", "t"),)
 
@@ -39,6 +40,7 @@ def test_everybody_may_by_default() -> None:
     assert rule.is_open and not rule.asks
 
 
+@proves("apps.publish_access")
 def test_publish_and_play_have_rules_of_their_own() -> None:
     rules = access({"publish_access": ("token",), "publish_tokens": TOKENS})
     assert not judge(rules, ask()).allowed
@@ -69,6 +71,7 @@ def test_only_the_callback_takes_its_time() -> None:
     assert judge(rules, ask()).reason == "token: token missing; callback: auth callback failed: down"
 
 
+@proves("apps.publish_deny", "apps.play_allow")
 def test_address_lists_come_first_whatever_the_modes_say() -> None:
     rules = access({"publish_deny": ("192.0.2.0/24",), "play_allow": ("198.51.100.0/24",)})
     assert judge(rules, ask()).reason == "the address is denied"

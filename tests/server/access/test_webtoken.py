@@ -18,6 +18,7 @@ from rtmpd.errors import CredentialError
 from rtmpd.server.access.webtoken import WebTokens, check_key
 from rtmpd.settings import AccessSettings
 from tests.server.access.asking import ask
+from tests.support.proof import proves
 
 SECRET, OTHER = "s" * 32, "o" * 32
 CLAIMS = {"app": "live", "name": "a*", "action": ["publish", "play"], "sub": "studio"}
@@ -70,6 +71,7 @@ def test_a_token_for_something_else_is_refused_with_the_reason(changed: dict[str
     assert tokens().judge(ask(token=token(**changed))).reason == reason
 
 
+@proves("access.jwt_issuer", "access.jwt_audience")
 def test_issuer_and_audience_must_be_those_of_the_configuration() -> None:
     strict = tokens(jwt_issuer="cms", jwt_audience="rtmpd")
     assert strict.judge(ask(token=token(iss="cms", aud="rtmpd"))).allowed
@@ -80,6 +82,7 @@ def test_issuer_and_audience_must_be_those_of_the_configuration() -> None:
     assert tokens().judge(ask(token=token(aud="whoever"))).allowed
 
 
+@proves("access.jwt_leeway")
 def test_leeway_lets_clocks_differ() -> None:
     late = token(exp=int(time.time()) - 20)
     assert not tokens().judge(ask(token=late)).allowed
@@ -116,6 +119,7 @@ def test_public_keys_verify_and_are_never_taken_for_a_secret(algorithm: str, pri
         tokens(hidden, jwt_algorithm=algorithm)
 
 
+@proves("access.jwt_algorithm")
 @pytest.mark.parametrize("name", ["none", "None", "NONE", ""])
 def test_none_is_no_algorithm(name: str) -> None:
     header = base64.urlsafe_b64encode(json.dumps({"alg": name, "typ": "JWT"}).encode()).rstrip(b"=")
