@@ -38,7 +38,8 @@ def _graph(panel: Panel, layout: Layout) -> list[object]:
 def grafana_graphite(layout: Layout) -> str:
     """Grafana with Graphite as its source; the servers to show can be chosen."""
     chosen = Layout(layout.prefix, "$host" if layout.host else "", layout.legacy)
-    hosts = [_query_variable("host", "Server", f"stats.gauges.{layout.prefix}.*")] if layout.host else []
+    series = f"stats.gauges.{layout.prefix}.*"
+    hosts = [_query_variable("graphite", "host", "Server", series, "*")] if layout.host else []
 
     def targets(panel: Panel) -> Iterator[Json]:
         for metric in panel.of_catalogue():
@@ -48,15 +49,21 @@ def grafana_graphite(layout: Layout) -> str:
 
 
 def grafana_prometheus() -> str:
-    """Grafana with Prometheus as its source."""
+    """Grafana with Prometheus as its source; the jobs that scrape rtmpd, and their servers, can be chosen."""
+    servers = 'label_values(rtmp_build_info{job=~"$job"}, instance)'
+    chosen = [
+        _query_variable("prometheus", "job", "Job", "label_values(rtmp_build_info, job)", ".*"),
+        _query_variable("prometheus", "instance", "Server", servers, ".*"),
+    ]
+    matching = '{job=~"$job",instance=~"$instance"}'
 
     def targets(panel: Panel) -> Iterator[Json]:
         many = len(panel.metrics) > 1
         for metric in panel.of_catalogue():
             legend = f"{{{{{panel.by or 'instance'}}}}}" + (f" {metric.family.removeprefix('rtmp_')}" if many else "")
-            yield {"expr": promql(metric, panel.by, "$__rate_interval"), "legendFormat": legend}
+            yield {"expr": promql(metric, panel.by, "$__rate_interval", matching), "legendFormat": legend}
 
-    return _grafana("rtmpd (Prometheus)", "rtmpd-prometheus", "prometheus", [], targets)
+    return _grafana("rtmpd (Prometheus)", "rtmpd-prometheus", "prometheus", chosen, targets)
 
 
 def _grafana(
@@ -103,11 +110,12 @@ def _place(x: int, y: int, w: int, h: int) -> Json:
     return {"x": x, "y": y, "w": w, "h": h}
 
 
-def _query_variable(name: str, label: str, query: str) -> Json:
+def _query_variable(source: str, name: str, label: str, query: str, whole: str) -> Json:
+    """A choice that the source offers; ``whole`` is what stands for all of it."""
     return {
         "name": name, "label": label, "type": "query", "query": query, "refresh": 2,
-        "multi": True, "includeAll": True, "allValue": "*", "current": {"text": "All", "value": "$__all"},
-        "datasource": {"type": "graphite", "uid": "$source"},
+        "multi": True, "includeAll": True, "allValue": whole, "current": {"text": "All", "value": "$__all"},
+        "datasource": {"type": source, "uid": "$source"},
     }  # fmt: skip
 
 

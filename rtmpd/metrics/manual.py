@@ -29,7 +29,8 @@ everything but letters, digits, `_` and `-` becomes `_`, and a name is cut at 80
 stands for the machine; let the prefix and the host be one element each, or generate the dashboards anew.
 
 Set `flushInterval` of the StatsD server to the same interval (10 s is its default), and `legacyNamespace: false`: the
-dashboards here are for that layout. Beside this file's neighbours in `etc/`:
+dashboards here are for that layout. `percentThreshold` must contain 90, which is its default. Beside
+this file's neighbours in `etc/`:
 
 - `etc/graphite/storage-schemas.conf` and `storage-aggregation.conf` go above the defaults of carbon;
 - `etc/graphite/dashboard.json` for Graphite-web:
@@ -39,8 +40,9 @@ dashboards here are for that layout. Beside this file's neighbours in `etc/`:
 ## Prometheus
 
 `/metrics` of the HTTP listener is the text format 0.0.4, and OpenMetrics 1.0 for who asks for it.
-`etc/grafana/prometheus.json` is the dashboard, `etc/prometheus/alerts.yml` has alert rules; they expect a job whose
-name has `rtmpd` in it.
+Every metric has its `HELP` and `TYPE` from the start, also before its first sample. `etc/grafana/prometheus.json` is
+the dashboard; jobs and servers can be chosen on it. `etc/prometheus/alerts.yml` has alert rules. The job may have any
+name, but `RtmpdDown` expects one that contains `rtmpd`: a target that does not answer cannot say what it is.
 
 ## Bounds
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from .catalogue import METRICS
 from .kind import COUNTER, GAUGE, HISTOGRAM, Metric
 
-QUANTILE = 0.95
+QUANTILE = 0.95  # of what Prometheus is asked for
+STATSD_PERCENT = 90  # StatsD computes the percentiles of its percentThreshold only, and this is its default
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Layout:
         if metric.kind == GAUGE:
             return f"stats.gauges.{path}"
         if metric.kind == HISTOGRAM:
-            return f"stats.timers.{path}.upper_{QUANTILE * 100:.0f}"
+            return f"stats.timers.{path}.upper_{STATSD_PERCENT}"
         return f"stats.{path}" if self.legacy else f"stats.counters.{path}.rate"
 
     def target(self, metric: Metric, by: str) -> str:
@@ -118,11 +119,13 @@ class Layout:
         return self._ahead(metric) + len(self.base.split(".")) + place
 
 
-def promql(metric: Metric, by: str, window: str) -> str:
-    """What Prometheus is asked for: as ``Layout.target``, with ``window`` as the range of rates."""
+def promql(metric: Metric, by: str, window: str, matching: str = "") -> str:
+    """Return what Prometheus is asked for: as ``Layout.target``, with ``window`` as the range of rates. ``matching``
+    are label matchers in braces; without them ``process_*`` would be those of every exporter."""
     labels = by or "instance"
     if metric.kind == HISTOGRAM:
-        return f"histogram_quantile({QUANTILE}, sum by (le, {labels}) (rate({metric.name}_bucket[{window}])))"
+        rate = f"rate({metric.name}_bucket{matching}[{window}])"
+        return f"histogram_quantile({QUANTILE}, sum by (le, {labels}) ({rate}))"
     if metric.kind == COUNTER:
-        return f"sum by ({labels}) (rate({metric.name}[{window}]))"
-    return f"sum by ({labels}) ({metric.name})"
+        return f"sum by ({labels}) (rate({metric.name}{matching}[{window}]))"
+    return f"sum by ({labels}) ({metric.name}{matching})"

@@ -28,7 +28,8 @@ def wants_openmetrics(accept: str) -> bool:
 
 
 def render(registry: Registry, openmetrics: bool = False) -> bytes:
-    """Every metric that has a value. Never switches, never raises."""
+    """Return the page: every metric of the catalogue with its help and type, also before its first sample, so that
+    whoever writes a query finds it. Never raises."""
     lines = [line for metric, readings in registry.read() for line in _family(metric, readings, openmetrics)]
     if openmetrics:
         lines.append("# EOF")

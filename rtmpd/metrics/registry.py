@@ -154,10 +154,14 @@ class Registry:
         self._collectors.append(collector)
 
     def read(self) -> list[tuple[Metric, list[Reading]]]:
-        """Every metric that has a value, in the order of the catalogue. A collector that fails is logged and
-        counted, and the others are read all the same. Never raises."""
+        """Return every metric of the catalogue with its readings, which may be none yet, in the catalogue's order.
+
+        A collector that fails, and a reading that the catalogue does not allow, is logged and counted; the others are
+        read all the same. Never raises.
+        """
         found: dict[str, list[Reading]] = {name: [] for name in METRICS}
-        for collector in self._collectors:
+        own: list[Counter | Histogram] = [*self._counters.values(), *self.histograms.values()]
+        for collector in [*self._collectors, *(each.read for each in own)]:
             try:
                 readings = list(collector())
             except Exception:  # noqa: BLE001  one part's trouble must not hide all others
@@ -165,12 +169,24 @@ class Registry:
                 self._log.exception("metrics could not be read")
                 continue
             for reading in readings:
-                found[reading.name].append(reading)
-        own: list[Counter | Histogram] = [*self._counters.values(), *self.histograms.values()]
-        for each in own:
-            for reading in each.read():
-                found[reading.name].append(reading)
-        return [(METRICS[name], readings) for name, readings in found.items() if readings]
+                if misfit := _misfit(reading):
+                    self._failures.add()
+                    self._log.warning("metric left out", metric=reading.name, error=misfit)
+                else:
+                    found[reading.name].append(reading)
+        return [(METRICS[name], readings) for name, readings in found.items()]
+
+
+def _misfit(reading: Reading) -> str:
+    """Return what the catalogue has against the reading, "" if nothing."""
+    metric = METRICS.get(reading.name)
+    if metric is None:
+        return "the catalogue has no such metric"
+    if len(reading.labels) != len(metric.labels):
+        return f"its labels are {metric.labels}, not {reading.labels}"
+    if isinstance(reading.value, Distribution) is not (metric.kind == HISTOGRAM):
+        return f"it is a {metric.kind}, not {reading.value!r}"
+    return ""
 
 
 def _of_kind(name: str, kind: str) -> Metric:

@@ -52,9 +52,12 @@ class Rule:
     summary: str
 
 
+#: Every exporter has ``process_*``; ours are those of a target that has this too, whatever its job is called.
+_OURS = "and on (job, instance) rtmp_build_info"
+
 RULES = (
     Rule("RtmpdDown", "up{job=~\".*rtmpd.*\"} == 0", "1m", "critical", "rtmpd does not answer"),
-    Rule("RtmpdRestarted", "changes(process_start_time_seconds{job=~\".*rtmpd.*\"}[15m]) > 0", "0m", "warning",
+    Rule("RtmpdRestarted", f"changes(process_start_time_seconds[15m]) > 0 {_OURS}", "0m", "warning",
          "rtmpd has started again"),
     Rule("RtmpdAlert", "rtmp_alert_level == 1", "0m", "warning", "rtmpd itself warns: {{ $labels.metric }}"),
     Rule("RtmpdAlertCritical", "rtmp_alert_level >= 2", "0m", "critical",
@@ -62,7 +65,7 @@ RULES = (
     Rule("RtmpdEventLoopLate", "rtmp_hub_lag_max_seconds > 0.5", "2m", "warning", "the event loop is late"),
     Rule("RtmpdFramesDropped", "rate(rtmp_frames_dropped_total[5m]) > 50", "5m", "warning",
          "frames are dropped for players that are too slow"),
-    Rule("RtmpdDescriptorsShort", "process_open_fds{job=~\".*rtmpd.*\"} / process_max_fds > 0.9", "5m", "critical",
+    Rule("RtmpdDescriptorsShort", f"process_open_fds / process_max_fds > 0.9 {_OURS}", "5m", "critical",
          "more than 90 % of the descriptors are open"),
     Rule("RtmpdHookDown", "max by (instance, hook_id) (rtmp_hook_state{state=~\"open|disabled\"}) == 1", "5m",
          "warning", "hook {{ $labels.hook_id }} does not get through to its endpoint"),

@@ -41,7 +41,7 @@ CACHE_QUERY_PORT = {query}
 _STATSD = """\
 {{ port: {statsd}, address: "127.0.0.1", mgmt_port: {manage}, mgmt_address: "127.0.0.1",
   graphiteHost: "127.0.0.1", graphitePort: {carbon}, backends: ["./backends/graphite"],
-  flushInterval: 1000, deleteIdleStats: true, percentThreshold: [50, 95, 99],
+  flushInterval: 1000, deleteIdleStats: true,
   graphite: {{ legacyNamespace: false, globalPrefix: "stats" }} }}
 """
 _DJANGO = """\

@@ -49,7 +49,7 @@ def test_targets_follow_the_layout_of_the_statsd_server() -> None:
     own = Layout("a.b", "web1")
     assert own.series(count) == "stats.counters.a.b.web1.bytes_out.rate"
     assert own.series(gauge) == "stats.gauges.a.b.web1.streams"
-    assert own.series(timer) == "stats.timers.a.b.web1.handshake.upper_95"
+    assert own.series(timer) == "stats.timers.a.b.web1.handshake.upper_90"
     assert own.target(gauge, "") == "aliasByNode(stats.gauges.a.b.web1.streams,4,5)"
     old = Layout("a.b", "", legacy=True)
     assert old.series(count) == "stats.a.b.bytes_out"
@@ -91,6 +91,22 @@ def test_an_alert_rule_names_metrics_that_there_are(rule: rules.Rule) -> None:
     assert rule.alert == "RtmpdDown" or NAME.search(rule.expr)
     of = {label for name in NAME.findall(rule.expr) for label in METRICS[name].labels} | {"instance"}
     assert set(re.findall(r"\$labels\.(\w+)", rule.summary)) <= of
+
+
+def test_what_every_exporter_has_is_asked_of_rtmpd_only() -> None:
+    """Beside a node_exporter a panel of ``process_open_fds`` would show that one's too."""
+    panels = json.loads(dashboards.grafana_prometheus())
+    asked = [each["expr"] for panel in panels["panels"] for each in panel.get("targets", [])]
+    assert asked and all('{job=~"$job",instance=~"$instance"}' in expr for expr in asked)
+    assert [each["name"] for each in panels["templating"]["list"]] == ["source", "job", "instance"]
+    for rule in rules.RULES:
+        assert "process_" not in rule.expr or rule.expr.endswith("and on (job, instance) rtmp_build_info")
+
+
+def test_graphite_is_asked_for_the_percentile_that_statsd_computes_by_default() -> None:
+    """percentThreshold of StatsD is [90]: https://github.com/statsd/statsd/blob/master/docs/metric_types.md#timing"""
+    for text in (dashboards.graphite(Layout()), dashboards.grafana_graphite(Layout())):
+        assert set(re.findall(r"upper_(\d+)", text)) == {"90"}
 
 
 @needs_promtool

@@ -55,6 +55,17 @@ def test_every_metric_is_read_back_with_its_kind_help_and_labels(openmetrics: bo
 
 
 @BOTH
+def test_every_metric_has_its_help_and_type_before_its_first_sample(openmetrics: bool) -> None:
+    families = parsed(registry(), openmetrics)
+    assert {(family.name, family.type) for family in families.values()} == {
+        (metric.family, metric.kind) for metric in METRICS.values()
+    }
+    page = prometheus.render(registry(), openmetrics).decode()
+    for name in ("rtmp_hook_executions_total", "rtmp_hook_execution_duration_seconds", "rtmp_events_filtered_total"):
+        assert f"# HELP {METRICS[name].family if openmetrics else name} " in page
+
+
+@BOTH
 def test_a_histogram_is_cumulated_and_ends_with_its_count(openmetrics: bool) -> None:
     full = registry()
     for seconds in (0.002, 0.02, 100.0):

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from rtmpd.metrics import prometheus
 from rtmpd.metrics.kind import BUCKETS_S
 from rtmpd.metrics.registry import MOST_SERIES, OTHER, Distribution, Reading, Registry
+from rtmpd.metrics.statsd import Payload
 from tests.metrics.fakes import Log, registry
 
 EVENTS = "rtmp_events_generated_total"
@@ -100,4 +102,31 @@ def test_a_collector_that_fails_is_counted_and_hides_no_other() -> None:
 def test_readings_come_in_the_order_of_the_catalogue() -> None:
     counted = registry()
     counted.collect_from(lambda: [Reading("process_threads", 1), Reading("rtmp_connections", 1)])
-    assert [metric.name for metric, _ in counted.read()] == ["rtmp_connections", "process_threads"]
+    assert [metric.name for metric, readings in counted.read() if readings] == ["rtmp_connections", "process_threads"]
+
+
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        Reading("rtmp_not_there", 1),
+        Reading("rtmp_connections", 1, ("a label too many",)),
+        Reading("rtmp_hook_state", 1, ("a label too few",)),
+        Reading("rtmp_connections", Distribution((1,), 1.0)),
+        Reading(DURATION, 1.0),
+    ],
+)
+def test_a_reading_that_the_catalogue_does_not_know_hides_no_other(misfit: Reading) -> None:
+    log = Log()
+    counted = Registry(log)
+    counted.collect_from(lambda: [misfit, Reading("rtmp_streams", 7)])
+    counted.collect_from(lambda: [Reading("rtmp_publishers", 3)])
+    assert b"\nrtmp_streams 7\n" in (page := prometheus.render(counted)) and b"\nrtmp_publishers 3\n" in page
+    assert values(counted, "rtmp_metrics_failures_total") and len(log.lines) == 2
+    assert "streams" in Payload(counted, {}).gauges
+
+
+def test_a_counter_that_is_used_with_other_labels_hides_no_other() -> None:
+    counted = registry()
+    counted.counter(EVENTS).add("a", "b")
+    counted.counter(EVENTS).add("c")
+    assert values(counted, EVENTS) == {("c",): 1}
