@@ -76,7 +76,7 @@ IMPURE_BUILTINS = {"open", "print", "input", "breakpoint"}
 FORKING = ("subprocess", "gevent.subprocess", "multiprocessing")
 
 TOP_LEVEL = set(
-    """rtmpd etc scripts tests docs .ci setup.py setup.cfg MANIFEST.in README.md CHANGELOG.md LICENSE .gitignore
+    """rtmpd etc scripts tests bench docs .ci setup.py setup.cfg MANIFEST.in README.md CHANGELOG.md LICENSE .gitignore
     .ruff.toml""".split()
 )
 OF_THE_PACKAGE = {"__version__", "accelerated"}  # what rtmpd/__init__.py says of itself, to every room
@@ -214,7 +214,7 @@ def strangers_at_the_top(root: Path) -> list[str]:
 
 def unfinished_work(root: Path) -> list[str]:
     found = []
-    for folder in ("rtmpd", "tests", "scripts", "docs", "etc", ".ci"):
+    for folder in ("rtmpd", "tests", "bench", "scripts", "docs", "etc", ".ci"):
         for path in sorted((root / folder).rglob("*")):
             if not path.is_file() or path.suffix in {".flv", ".pyc", ".so"}:
                 continue

@@ -42,7 +42,7 @@ import os, sys
 sys.path.insert(0, {root!r})
 os.sched_setaffinity(0, {{{cpu}}})
 from pathlib import Path
-from tests.load.hook_worker import work
+from bench.hook_worker import work
 work(Path({figures!r}))
 """
 
@@ -90,7 +90,7 @@ class Bench:
 
     def sink(self, path: str = "/") -> str:
         """Start the receiver; its URL."""
-        command = [sys.executable, "-m", "tests.load.hook_sink"]
+        command = [sys.executable, "-m", "bench.hook_sink"]
         self._sink = self._started(command, self._cpus[-1], subprocess.PIPE)
         assert self._sink.stdout
         self._port = int(self._sink.stdout.readline())
@@ -107,7 +107,7 @@ class Bench:
     def drive(self, job: Job) -> Figures:
         """Have the driver do the job."""
         job = replace(job, directory=self.directory, started_ns=time.monotonic_ns())
-        module = ["-m", "gevent.monkey", "--module", "tests.load.hook_driver"]
+        module = ["-m", "gevent.monkey", "--module", "bench.hook_driver"]
         process = self._started([sys.executable, *module, job.as_json()], self._cpus[0], subprocess.DEVNULL)
         try:
             output, _ = process.communicate(timeout=PATIENCE_S)

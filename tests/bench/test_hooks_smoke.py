@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from .hook_check import Checker
-from .hooks import BEGIN, END, TRIALS
-from .servers import ROOT
-from .trials import PROBLEMS
+from bench.hook_check import Checker
+from bench.hooks import BEGIN, END, TRIALS
+from bench.servers import ROOT
+from bench.trials import PROBLEMS
 
 SMALL = ("--rounds", "1", "--events", "300", "--backlog", "600", "--seconds", "0.2", "--rate", "200")
 
@@ -38,7 +38,7 @@ def test_the_checker_tells_loss_order_and_duplicates_apart(
 def test_every_trial_delivers_each_event_once_in_order_and_writes_its_page(tmp_path: Path) -> None:
     page, output = tmp_path / "page.md", tmp_path / "figures.json"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    command = [sys.executable, "-m", "tests.load", "hooks", *SMALL, "--markdown", str(page), "--json", str(output)]
+    command = [sys.executable, "-m", "bench", "hooks", *SMALL, "--markdown", str(page), "--json", str(output)]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     measured = json.loads(output.read_text())

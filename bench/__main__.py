@@ -1,4 +1,4 @@
-"""``python -m tests.load`` is ``scripts/bench``."""
+"""``python -m bench`` is ``scripts/bench``."""
 
 from __future__ import annotations
 

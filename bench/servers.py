@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .process import end
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 NGINX_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_rtmp_module.so"),
     Path("/usr/share/nginx/modules/ngx_rtmp_module.so"),

@@ -42,7 +42,7 @@ stdio_format = json
 """
 WORKER = """\
 #!/bin/bash
-cd {root} && exec {python} -m tests.load.event_sink worker {notes}
+cd {root} && exec {python} -m bench.event_sink worker {notes}
 """
 
 Note = tuple[float, str, str]
@@ -67,7 +67,7 @@ class _Loud(Server):
 
 @contextmanager
 def _sink(kind: str, notes: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.load.event_sink", kind, str(notes)]
+    command = [sys.executable, "-m", "bench.event_sink", kind, str(notes)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield process

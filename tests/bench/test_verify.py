@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import pytest
 
-from . import wire
-from .media import (
+from bench import wire
+from bench.media import (
     AUDIO_SEQUENCE_HEADER,
     CHUNK_SIZE,
     MARKER_AT,
@@ -19,8 +19,8 @@ from .media import (
     payload,
     stream_headers,
 )
-from .verify import Verifier
-from .wire import AUDIO, CSID_OF_MEDIA, VIDEO
+from bench.verify import Verifier
+from bench.wire import AUDIO, CSID_OF_MEDIA, VIDEO
 
 SENT_NS = 1_000_000
 ARRIVED_NS = 3_500_000

@@ -1,8 +1,8 @@
 """Where events of ``scripts/bench events`` arrive: each is written down with the moment at which it came.
 
-    python -m tests.load.event_sink webhook FILE    prints its port; ends when its standard input does
-    python -m tests.load.event_sink stdio FILE      reads the daemon's standard output
-    python -m tests.load.event_sink worker FILE     is a worker of the daemon
+    python -m bench.event_sink webhook FILE    prints its port; ends when its standard input does
+    python -m bench.event_sink stdio FILE      reads the daemon's standard output
+    python -m bench.event_sink worker FILE     is a worker of the daemon
 
 A line of FILE is the time in milliseconds (Unix), the id of the event or ``-``, and the hash of its body.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .wire import ChunkWalker, Received, WireError, amf0, chunked, command, command_answer, set_chunk_size
+from bench.wire import ChunkWalker, Received, WireError, amf0, chunked, command, command_answer, set_chunk_size
 
 FMT0 = bytes.fromhex("06 00000a 000004 08 01000000") + b"abcd"
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .events import SINKS
-from .report import BEGIN, END
-from .servers import ROOT, RTMPD, RTMPD_FLUSH
-from .trials import PROBLEMS
+from bench.events import SINKS
+from bench.report import BEGIN, END
+from bench.servers import ROOT, RTMPD, RTMPD_FLUSH
+from bench.trials import PROBLEMS
 
 PLAYERS = 3
 
@@ -22,7 +22,7 @@ def bench(directory: Path, *arguments: str) -> dict[str, Any]:
     command = [
         sys.executable,
         "-m",
-        "tests.load",
+        "bench",
         *arguments,
         "--only",
         "rtmpd",
@@ -49,7 +49,7 @@ def test_no_message_is_lost_reordered_or_corrupt_with_any_flush_policy(tmp_path:
 
 def test_the_delay_of_events_is_measured_at_every_sink(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "tests.load", "events", "--players", "3", "--seconds", "1", "--json", str(output)]
+    command = [sys.executable, "-m", "bench", "events", "--players", "3", "--seconds", "1", "--json", str(output)]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     figures = json.loads(output.read_text())

@@ -1,0 +1,1 @@
+"""The benches work, and their checkers see what is wrong."""
