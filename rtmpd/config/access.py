@@ -103,9 +103,10 @@ def _check_app(checked: Checked, path: Path, app: AppSettings, settings: AccessS
             MODE_FILE: ("token_file in [access]", bool(settings.token_file)),
             MODE_SIGNED: ("signing_keys in [access]", bool(settings.signing_keys)),
             MODE_JWT: ("jwt_keys in [access]", bool(settings.jwt_keys)),
-            MODE_CALLBACK: ("callback_url", bool(app.callback_url)),
+            MODE_CALLBACK: ("callback_url", bool(_callback_url(app, action))),
         }
-        own = len(path) == 1 or {f"{action}_access", f"{action}_tokens", "callback_url"} & set(given)
+        about = {f"{action}_access", f"{action}_tokens", "callback_url", "play_callback_url"}
+        own = len(path) == 1 or about & set(given)
         key = (*path, f"{action}_access")
         for mode in modes if own else ():
             if mode in needs and not needs[mode][1]:
@@ -120,6 +121,10 @@ def _of(app: AppSettings, action: str) -> tuple[tuple[str, ...], tuple[TokenSett
     if action == PUBLISH:
         return app.publish_access, app.publish_tokens
     return app.play_access, app.play_tokens
+
+
+def _callback_url(app: AppSettings, action: str) -> str:
+    return app.callback_url if action == PUBLISH else app.play_callback_url or app.callback_url
 
 
 def _warn_if_short(checked: Checked, path: Path, tokens: tuple[TokenSettings, ...]) -> None:

@@ -139,7 +139,7 @@ def _apps(checked: Checked) -> AppsSettings:
     default = AppSettings(**checked.fields("apps", "served"))
     named = []
     for name, values in checked.subsections("apps").items():
-        if set(name) & set("*?[]"):
+        if set(name) & set("*?") or set(name) >= set("[]"):
             checked.problem(("apps", name), "is matched by its exact name", "globs stand in served")
         named.append((name, replace(default, **_fields(checked, ("apps", MANY), values))))
     return AppsSettings(served=checked.value("apps", "served"), default=default, named=tuple(named))

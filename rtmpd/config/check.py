@@ -73,7 +73,7 @@ def check(spec: Spec, tree: Tree, environ: Mapping[str, str], problems: list[Pro
     checked = Checked(spec, tree, problems)
     for path, entries in tree.sections.items():
         section = spec.find(path)
-        if section is None or _is_key(spec, path):
+        if section is None:
             _unknown_section(checked, path, entries)
             continue
         checked.given.setdefault(path, {})

@@ -47,6 +47,8 @@ class _FileReader:
         self.problems = problems
         self.secret_keys = spec().secret_keys()
         self.origins: dict[Path, Origin] = {}
+        self.section_origins: dict[Path, Origin] = {}
+        self.names: dict[str, str] = {}
 
     def read(self) -> None:
         text = self._text()
@@ -56,8 +58,9 @@ class _FileReader:
         rows = [row.removesuffix("\r") for row in text.split("\n")]
         if not self._drop_long_lines(rows):
             return
-        self._scan(rows)
-        parsed, whole = self._parse(rows)
+        scanned = list(rows)
+        self._scan(scanned)
+        parsed, whole = self._parse(scanned, rows)
         self._collect(parsed, (), whole)
 
     def _text(self) -> str | None:
@@ -83,27 +86,35 @@ class _FileReader:
         return not found
 
     def _scan(self, rows: list[str]) -> None:
-        """Note where everything stands; keep from configobj what it must not see."""
+        """Note where everything stands; keep from configobj what it must not see. To it a section and a key of the same
+        name are one, so it gets each section under a name that no key has."""
+        marks: dict[Path, str] = {}
         for line in list(lines.scan(rows)):
             shown = hidden(line.text) if line.key in self.secret_keys else line.text
             origin = Origin(f"{self.name}:{line.number}", shown, self.directory)
-            path = (*line.path, line.key) if line.key else line.path
-            self.origins.setdefault(path, origin)
+            if not line.key:
+                mark = marks.setdefault(line.path, f"\x01{len(marks)}")
+                self.names[mark] = line.path[-1]
+                self.section_origins.setdefault(line.path, origin)
+                rows[line.number - 1] = "[" * line.brackets[0] + mark + "]" * line.brackets[1]
+                continue
+            self.origins.setdefault((*line.path, line.key), origin)
             if lint := lines.lint(line):
                 self._problem(lint.number, lint.key, lint.message, shown, lint.hint)
                 rows[line.number - 1] = ""
             else:
                 rows[line.number - 1] = lines.without_comment(rows[line.number - 1], line)
 
-    def _parse(self, rows: list[str]) -> tuple[Any, bool]:
-        """What could be parsed, and whether it was everything."""
+    def _parse(self, rows: list[str], written: list[str]) -> tuple[Any, bool]:
+        """What could be parsed, and whether it was everything. ``written`` are the rows as they stand in the file."""
         try:
             return ConfigObj(rows, interpolation=False, list_values=True, raise_errors=False), True
         except ConfigObjError as failure:
             for error in failure.errors:
                 message = _AT_LINE.sub("", str(error)).lower()
                 hint = "write [section] or key = value" if message.startswith("invalid line") else ""
-                self._problem(error.line_number or 0, "", message, self._shown(error.line), hint)
+                number = error.line_number or 0
+                self._problem(number, "", message, self._shown(written[number - 1] if number else error.line), hint)
             return failure.config, False
 
     def _collect(self, section: Any, path: Path, whole: bool) -> None:
@@ -112,10 +123,10 @@ class _FileReader:
             if origin is None and not whole:
                 continue  # it stands below a section header that did not parse, and was counted to the one above
             self.tree.put(path, key, Entry(section[key], origin or Origin(self.name, "", self.directory)))
-        for name in section.sections:
-            inner = (*path, name)
-            self.tree.open(inner, self.origins.get(inner) or Origin(self.name, "", self.directory))
-            self._collect(section[name], inner, whole)
+        for mark in section.sections:
+            inner = (*path, self.names.get(mark, mark))
+            self.tree.open(inner, self.section_origins.get(inner) or Origin(self.name, "", self.directory))
+            self._collect(section[mark], inner, whole)
 
     def _shown(self, row: str) -> str:
         """A line that could not be taken apart, as far as it may be shown."""

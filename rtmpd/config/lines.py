@@ -18,7 +18,9 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 4096
 HASH_HINT = "quote values that contain a #, or put a space before the # of a comment"
 
-_SECTION = re.compile(r"(\[+)([^\[\]]*)\]+\s*(?:#.*)?")
+_SECTION = re.compile(r"""(\[+)(\s*(?:"[^"]*"|'[^']*')\s*|[^\[\]]*)(\]+)\s*(?:#.*)?""")
+_PLAIN_NAME = re.compile(r"[\w./@:+-]+(?: +[\w./@:+-]+)*")
+_NEEDS_QUOTES = re.compile(r"^$|^\s|\s$|[,#'\"\n]")
 _KEY = re.compile(r"(\"[^\"]*\"|'[^']*'|[^\"'=\[#][^=]*?)\s*=\s*(.*)")
 _UNQUOTED = re.compile(r"[^,#]*")
 _TRIPLE = ("'''", '"""')
@@ -27,12 +29,13 @@ _TRIPLE = ("'''", '"""')
 @dataclass(frozen=True, slots=True)
 class Line:
     """A section header (``key`` "") or a key. ``number`` counts from 1, ``text`` is the raw value or
-    header."""
+    header, ``brackets`` how many a header has on either side."""
 
     number: int
     path: Path
     key: str
     text: str
+    brackets: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def scan(lines: list[str]) -> Iterator[Line]:
             continue
         if header := _SECTION.fullmatch(line):
             path = (*path[: len(header[1]) - 1], _unquote(header[2].strip()))
-            yield Line(number, path, "", line)
+            yield Line(number, path, "", line, (len(header[1]), len(header[3])))
         elif pair := _KEY.fullmatch(line):
             inside = next((mark for mark in _TRIPLE if pair[2].startswith(mark) and pair[2].count(mark) == 1), "")
             yield Line(number, path, _unquote(pair[1]), pair[2])
@@ -90,6 +93,33 @@ def without_comment(row: str, line: Line) -> str:
         return row
     comment = line.text[_end_of_value(line.text) :]
     return row.rstrip().removesuffix(comment)
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` as the value of a key, or an item of it, so that it is read back as it is.
+
+    Raises ValueError for a text that no quotes can hold: with ``'''`` and ``\"\"\"`` in it.
+    """
+    if not _NEEDS_QUOTES.search(text):
+        return text
+    if "\n" not in text and "'" not in text:
+        return f'"{text}"' if '"' not in text else f"'{text}'"
+    if "\n" not in text and '"' not in text:
+        return f'"{text}"'
+    for mark in _TRIPLE:
+        if mark not in text and not text.endswith(mark[0]) and not text.startswith(mark[0]):
+            return f"{mark}{text}{mark}"
+    raise ValueError("has quotes of both kinds that no quotes can hold")
+
+
+def header(name: str, depth: int) -> str:
+    """Return the header of a section, whatever its name. Raises ValueError for a name with a line end or with both
+    kinds of quotes."""
+    if not _PLAIN_NAME.fullmatch(name):
+        if "\n" in name or ('"' in name and "'" in name):
+            raise ValueError("has a line end, or quotes of both kinds")
+        name = f"'{name}'" if '"' in name else f'"{name}"'
+    return "[" * depth + name + "]" * depth
 
 
 class _Fault(Exception):

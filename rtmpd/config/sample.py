@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from .check import Checked
 from .entries import Entry, Path, hidden, masked
+from .lines import header, quoted
 from .options import MANY, Option, SectionSpec, spec
 
 # What the file that comes with rtmpd sets, so that a first run shows its events.
 SHIPPED = {("hooks", "stdio_format"): "json"}
 
 RESTART = "Takes a restart."
-
-_NEEDS_QUOTES = re.compile(r"^$|^\s|\s$|[,#'\"]")
 
 
 # --- the sample file ----------------------------------------------------------------------------
@@ -69,10 +67,10 @@ def effective(checked: Checked) -> str:
         rows += ["", f"[{name}]"]
         rows += [_effective_option(checked, (name,), option) for option in section.options.values()]
         for sub in checked.subsections(name):
-            rows.append(f"[[{sub}]]")
+            rows.append(header(sub, 2))
             rows += _given_options(checked, (name, sub))
             for inner in checked.inner((name, sub)):
-                rows.append(f"[[[{inner[-1]}]]]")
+                rows.append(header(inner[-1], 3))
                 rows += _given_options(checked, inner)
     return "\n".join(rows[1:]) + "\n"
 
@@ -97,10 +95,11 @@ def _effective_option(checked: Checked, path: Path, option: Option) -> str:
 def _shown(entry: Entry, secret: bool) -> str:
     """As it was written: what ``${...}`` stands for may be a secret. Of a secret only such a reference is shown."""
     items = entry.value if isinstance(entry.value, list) else [entry.value]
-    return ", ".join(_quoted(hidden(item) if secret else masked(item)) for item in items)
+    return ", ".join(_legible(hidden(item) if secret else masked(item)) for item in items)
 
 
-def _quoted(text: str) -> str:
-    if not _NEEDS_QUOTES.search(text):
-        return text
-    return f"'{text}'" if '"' in text else f'"{text}"'
+def _legible(text: str) -> str:
+    try:
+        return quoted(text)
+    except ValueError:  # only a flag can hold such a text
+        return repr(text)

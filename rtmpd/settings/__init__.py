@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from .access import (
     ACTIONS,
+    ANSWER_CODE,
+    ANSWER_STATUS,
     FAILURE_ALLOW,
     FAILURE_DENY,
     FAILURE_LAST_KNOWN_GOOD,
@@ -88,6 +90,8 @@ from .store import (
 
 __all__ = [
     "ACTIONS",
+    "ANSWER_CODE",
+    "ANSWER_STATUS",
     "AUDIT_ALL",
     "AUDIT_FAILURES",
     "CONFLICT_REJECT",

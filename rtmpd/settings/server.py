@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass, field
 
-from .access import MODE_OPEN, TokenSettings
+from .access import ANSWER_STATUS, MODE_OPEN, TokenSettings
 from .output import OutputSettings
 
 FLUSH_IMMEDIATE = "immediate"
@@ -103,6 +103,8 @@ class AppSettings(OutputSettings):
     publish_tokens: tuple[TokenSettings, ...] = ()
     play_tokens: tuple[TokenSettings, ...] = ()
     callback_url: str = field(default="", repr=False)
+    play_callback_url: str = field(default="", repr=False)
+    callback_answer: str = ANSWER_STATUS
     idle_after_s: float = 60.0
     update_interval_s: float = 0.0
 

@@ -7,7 +7,7 @@ from configobj import ConfigObj
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtmpd.config.lines import Line, Lint, lint, scan, without_comment
+from rtmpd.config.lines import Line, Lint, lint, quoted, scan, without_comment
 
 
 def fault(value: str) -> Lint | None:
@@ -79,3 +79,14 @@ def test_what_passes_the_lint_parses(value: str) -> None:
     found = list(scan([row]))
     if len(found) == 1 and not lint(found[0]) and not found[0].text.startswith(("'''", '"""')):
         ConfigObj([without_comment(row, found[0])], interpolation=False, raise_errors=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " a ", "a,b", "a#b", "it's", 'a "b"', """it's "b" x""", "'a", 'a"', "a\nb", "''' x", "= x", "[a]"]
+)
+def test_a_quoted_text_is_read_back_as_it_is(text: str) -> None:
+    rows = f"key = {quoted(text)}  # it's a, comment".split("\n")
+    for line in scan(list(rows)):
+        assert lint(line) is None
+        rows[line.number - 1] = without_comment(rows[line.number - 1], line)
+    assert ConfigObj(rows, interpolation=False)["key"] == text

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rtmpd.config import flags, lines
+from rtmpd.config.lines import header
 from rtmpd.config.loader import load
 from rtmpd.errors import ConfigError
 from rtmpd.settings import Address, AppSettings, Settings
@@ -190,8 +191,9 @@ def test_a_default_section_has_no_special_meaning(refuse: Refuse) -> None:
 
 
 def test_a_section_and_a_key_are_not_mixed_up(refuse: Refuse) -> None:
-    problems = refuse("server = :1935\n[apps]\n[[flush]]\nx = 1\n")
-    assert [(p.key, p.hint) for p in problems] == [("server", "write [server]"), ("apps.flush", "write flush = ...")]
+    problems = refuse("server = :1935\n[limits]\n[[connections]]\nx = 1\n")
+    hints = {problem.key: problem.hint for problem in problems}
+    assert hints == {"server": "write [server]", "limits.connections": "write connections = ..."}
 
 
 def test_an_unknown_key_of_an_application_is_an_error(refuse: Refuse) -> None:
@@ -333,3 +335,18 @@ def test_one_message_fits_into_the_reassembly_limit(refuse: Refuse) -> None:
 def test_an_application_is_named_exactly(refuse: Refuse) -> None:
     (problem,) = refuse("[apps]\n[[live*]]\nflush = window\n")
     assert "served" in problem.hint
+
+
+@pytest.mark.parametrize(
+    "name", ["record", "served", "push", "publish_access", "a b", "a#b", "a]b", "it's", 'a "b"', "a=b", "[x", "\u0436"]
+)
+def test_an_application_may_bear_any_name(read: Read, name: str) -> None:
+    text = f"[apps]\nserved = *\nrecord = off\n{header(name, 2)}  # it's [\nmax_players = 3\n[log]\nlevel = debug\n"
+    settings = read(text).settings
+    assert [(app, one.max_players) for app, one in settings.apps.named] == [(name, 3)]
+    assert (settings.apps.default.max_players, settings.log.level) == (0, "debug")
+
+
+def test_a_section_that_stands_twice_is_shown_as_it_was_written(refuse: Refuse) -> None:
+    (problem,) = refuse("[apps]\n[[live]]\nmax_players = 1\n[[live]]\n")
+    assert problem.where.endswith(":4") and problem.text == "[[live]]"

@@ -13,6 +13,7 @@ from ...settings import (
     MODE_OPEN,
     MODE_SIGNED,
     MODE_TOKEN,
+    PLAY,
     PUBLISH,
     AccessSettings,
     AppSettings,
@@ -98,18 +99,19 @@ class Access:
         """Token lists are of one application and action; the others are shared by all that use them."""
         if name == MODE_TOKEN:
             return FixedTokens(app.publish_tokens if action == PUBLISH else app.play_tokens)
-        id = f"{name} {app.callback_url}" if name == MODE_CALLBACK else name
+        url = app.play_callback_url if action == PLAY and app.play_callback_url else app.callback_url
+        id = f"{name} {app.callback_answer} {url}" if name == MODE_CALLBACK else name
         if id not in self._shared:
-            self._shared[id] = self._make(name, app)
+            self._shared[id] = self._make(name, app, url)
         return self._shared[id]
 
-    def _make(self, name: str, app: AppSettings) -> Mode:
+    def _make(self, name: str, app: AppSettings, url: str) -> Mode:
         settings = self._settings
         makers: dict[str, Callable[[], Mode]] = {
             MODE_OPEN: _Open,
             MODE_FILE: lambda: FixedTokens(settings.file_tokens),
             MODE_SIGNED: lambda: _Signed(settings.signing_keys, self._clock),
             MODE_JWT: lambda: WebTokens(settings),
-            MODE_CALLBACK: lambda: Callback(settings, self._ask_for(app.callback_url), self._clock),
+            MODE_CALLBACK: lambda: Callback(settings, self._ask_for(url), self._clock, app.callback_answer),
         }
         return makers[name]()

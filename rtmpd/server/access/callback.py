@@ -12,6 +12,9 @@ other 2xx, 4xx                     refused
 network error, timeout             no answer either
 =================================  ==================================================================
 
+With ``callback_answer = code`` a 200 admits only with a body of 0, or an object whose ``code`` is 0, which is what SRS
+asks of its back ends.
+
 Members of the body, all optional: ``allow`` (false refuses), ``reason``, ``identity``, ``stream_name``
 (rename the stream), ``lease`` (seconds), ``max_bitrate`` (bits per second of a publisher).
 """
@@ -26,7 +29,7 @@ from typing import Any, Final
 
 from ...clock import Clock
 from ...errors import DeliveryError
-from ...settings import FAILURE_ALLOW, FAILURE_LAST_KNOWN_GOOD, AccessSettings
+from ...settings import ANSWER_CODE, ANSWER_STATUS, FAILURE_ALLOW, FAILURE_LAST_KNOWN_GOOD, AccessSettings
 from .question import ADMITTED, Question, Verdict, is_clean, refused
 
 #: Sends the body and returns status and body of the answer, within so many seconds. Raises DeliveryError, in words
@@ -46,9 +49,10 @@ class Callback:
     """Asks with ``ask``. What the same client was told about the same question stands for ``callback_cache_s``; for
     the policy last-known-good it is remembered for a day. At most ``PENDING`` questions are under way."""
 
-    def __init__(self, settings: AccessSettings, ask: Ask, clock: Clock) -> None:
+    def __init__(self, settings: AccessSettings, ask: Ask, clock: Clock, answer: str = ANSWER_STATUS) -> None:
         self._ask = ask
         self._clock = clock
+        self._needs_code = answer == ANSWER_CODE
         self._timeout_s = settings.callback_timeout_s
         self._cache_s = settings.callback_cache_s
         self._failure = settings.callback_failure
@@ -78,7 +82,7 @@ class Callback:
         finally:
             self._pending -= 1
         if status == 200:
-            return _verdict(body)
+            return _coded(body) if self._needs_code else _verdict(body)
         if 300 <= status < 400 or status >= 500 or status in _NO_ANSWER:
             raise DeliveryError(f"status {status}")
         return refused(f"auth callback refused: status {status}")
@@ -143,6 +147,18 @@ def _verdict(body: bytes) -> Verdict:
         lease_s=_number(said, "lease"),
         max_bps=_number(said, "max_bitrate"),
     )
+
+
+def _coded(body: bytes) -> Verdict:
+    """What a body says whose code decides. Raises DeliveryError as ``_verdict`` does."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return refused("auth callback refused: the answer has no code")
+    code = said.get("code") if isinstance(said, dict) else said
+    if isinstance(code, bool) or code != 0:
+        return refused(f"auth callback refused: code {_printable(str(code))}")
+    return _verdict(body)
 
 
 def _member(said: dict[str, Any], name: str, kind: type, default: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -29,6 +30,17 @@ def access(default: dict[str, Any], named: dict[str, AppSettings] | None = None,
 
 def judge(rules: Access, question: Question) -> Verdict:
     return rules.rule(question.app, question.action).judge(question)
+
+
+class Asked:
+    """An endpoint that refuses, and notes that it was asked."""
+
+    def __init__(self, url: str, urls: list[str]) -> None:
+        self._url, self._urls = url, urls
+
+    def __call__(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        self._urls.append(self._url)
+        return 403, b""
 
 
 # --- modes together -------------------------------------------------------------------------------
@@ -69,6 +81,43 @@ def test_only_the_callback_takes_its_time() -> None:
     assert rules.rule("live", "publish").asks and not rules.rule("live", "play").asks
     assert judge(rules, ask(token="t")).identity == "studio"
     assert judge(rules, ask()).reason == "token: token missing; callback: auth callback failed: down"
+
+
+@proves("apps.play_callback_url")
+def test_players_can_be_asked_about_elsewhere() -> None:
+    urls: list[str] = []
+    apps = AppSettings(publish_access=("callback",), play_access=("callback",), callback_url="http://publish/")
+    both = AppsSettings(default=dataclasses.replace(apps, play_callback_url="http://play/"), named=(("one", apps),))
+    rules = Access(AccessSettings(), both, lambda url: Asked(url, urls), StandingClock())
+    for app in ("live", "one"):
+        judge(rules, ask(f"{app}/a"))
+        judge(rules, ask(f"{app}/a", action="play"))
+    assert urls == ["http://publish/", "http://play/", "http://publish/", "http://publish/"]
+
+
+@proves("apps.callback_answer")
+@pytest.mark.parametrize(
+    ("body", "admits"),
+    [
+        (b"0", True),
+        (b' {"code": 0, "data": null}', True),
+        (b"1", False),
+        (b'{"code": 1}', False),
+        (b'{"code": "0"}', False),
+        (b'{"code": false}', False),
+        (b'{"code": 0, "allow": false}', False),
+        (b"{}", False),
+        (b"", False),
+        (b"ok", False),
+        (b"[0]", False),
+        (b"null", False),
+    ],
+)
+def test_an_answer_with_a_code_admits_with_0_alone(body: bytes, admits: bool) -> None:
+    app = AppSettings(publish_access=("callback",), callback_url="http://h/", callback_answer="code")
+    endpoint = Endpoint((200, body))
+    rules = Access(AccessSettings(), AppsSettings(default=app), lambda url: endpoint, StandingClock())
+    assert judge(rules, ask()).allowed is admits
 
 
 @proves("apps.publish_deny", "apps.play_allow")
