@@ -67,7 +67,8 @@ class House:
         self._is_running = False
 
     def start(self) -> list[Address]:
-        """Take the ports and begin; the addresses with their real ports are returned.
+        """Take the ports and begin; the addresses with their real ports are returned. What can fail comes first, so
+        that no client is accepted and no ``server_start`` emitted by a daemon that does not start.
 
         Raises StartError. May switch greenlets.
         """
@@ -75,7 +76,7 @@ class House:
             self.hooks.recover()
             self._server.start()
         except BaseException:
-            self.hooks.close(0.0)
+            self.give_up()
             raise
         self.outputs.start()
         self.instruments.start()
@@ -122,17 +123,27 @@ class House:
             self.hooks.emit("server_stop", **self._identity(), reason="stop", uptime_sec=uptime_s)
 
     def serve_http(self, config: ConfigControl, log: LogControl) -> list[str]:
-        """Open the control socket and the HTTP listeners; the addresses and the path are returned.
+        """Open the control socket and the HTTP listeners; the addresses and the path are returned. It comes before
+        ``start``: until then ``/readyz`` says no.
 
-        Raises StartError, and then the house has been stopped. May switch greenlets.
+        Raises StartError. May switch greenlets.
         """
         self._api = _api(self, config, log)
         self._http = Front(self._settings.http, self._api)
         try:
             return self._http.start()
         except OSError as error:
-            self.stop(0.0)
+            self.give_up()
             raise StartError(error.strerror or str(error)) from None
+
+    def give_up(self) -> None:
+        """Let go of what a start has taken, however far it came. May switch greenlets."""
+        if self._is_running:
+            self.stop(0.0)
+            return
+        if self._http is not None:
+            self._http.stop()
+        self.hooks.close(0.0)
 
     def _measure(self) -> None:
         """Have the server's metrics read and its limits watched."""

@@ -34,18 +34,18 @@ from .config import flags, inspect, sample
 from .config.environment import environment
 from .config.flags import CommandLine
 from .config.loader import Loaded, load
-from .daemon import process, signals
+from .daemon import privileges, process, signals
 from .daemon.debug import Debug
 from .daemon.filewatch import FileWatch
 from .daemon.service import Service
-from .daemon.signals import SignalWords
+from .daemon.signals import SignalWords, StopAsked
 from .errors import ConfigError, StartError
 from .event import schema
 from .event.catalogue import EVENT_TYPES
 from .hook.filter import condition
 from .http.api import Facts, Refused
 from .reload import Outcome, reload
-from .settings import Settings
+from .settings import DaemonSettings, Settings
 
 if TYPE_CHECKING:
     from .assembly import House
@@ -54,6 +54,9 @@ EXIT_USAGE = 2
 DUMP_LINES = 5000
 STOP_NOW_S = 2.0
 RELOAD_S = 60.0
+CANNOT_READ = (
+    "every reload reads the configuration as that user: give the files to its group, chgrp GROUP FILE && chmod 640 FILE"
+)
 
 _log = log.logger("server")
 
@@ -169,11 +172,17 @@ def _with_settings(command_line: CommandLine) -> int:
     name = command_line.config or "built-in defaults"
     try:
         loaded = read()
+        if tests_only:
+            loaded = _as_its_user(loaded, read)
     except ConfigError as error:
         _complain(str(problem) for problem in error.problems)
         if tests_only:
             _complain([f"configuration {name} is not usable"])
         return EXIT_USAGE if _is_usage(command_line, error) else os.EX_CONFIG
+    except StartError as error:
+        _complain(str(error).splitlines())
+        _complain([f"configuration {name} is not usable"])
+        return error.status
     if not tests_only:
         return process.run(loaded.settings.daemon, Daemon(loaded, read, command_line.config).run)
     _complain(f"warning: {warning}" for warning in loaded.warnings)
@@ -181,6 +190,28 @@ def _with_settings(command_line: CommandLine) -> int:
         sys.stdout.write(sample.effective(loaded.checked))
     _complain([f"configuration {name} is ok"])
     return os.EX_OK
+
+
+def _as_its_user(loaded: Loaded, read: Callable[[], Loaded]) -> Loaded:
+    """What the user that rtmpd becomes reads in the same files: root can read more. This process stays that user, so
+    call it where nothing else follows. Raises StartError."""
+    settings = loaded.settings.daemon
+    wanted = privileges.identity(settings.user, settings.group) if os.geteuid() == 0 else None
+    if wanted is None:
+        return loaded
+    privileges.become(wanted)
+    return read_as_user(read, settings)
+
+
+def read_as_user(read: Callable[[], Loaded], settings: DaemonSettings) -> Loaded:
+    """What ``read`` gives after the user has changed. Every reload will read as that user, so what the user cannot read
+    must show at the start. Raises StartError."""
+    try:
+        return read()
+    except ConfigError as error:
+        who = settings.user or settings.group
+        problems = [f"{problem} (as {who})" for problem in error.problems]
+        raise StartError("\n".join([*problems, CANNOT_READ]), os.EX_CONFIG) from None
 
 
 def _complain(lines: Iterable[str]) -> None:
@@ -201,11 +232,14 @@ class Daemon:
         self._warnings = loaded.warnings
         self._read = read
         self._control = Control(loaded, read)
-        self._file_watch: FileWatch | None = None
+        self._read_as = (os.geteuid(), os.getegid())
+        self._words: SignalWords | None = None
+        self._file_watch = self._watch()  # before the start, which may take a while: a change in between counts
 
     def run(self, service: Service) -> int:
         """Until a signal ends it; the result is the exit status. ``service`` is told how it goes. Raises StartError if
         there is no log to tell it in. May switch greenlets."""
+        self._read_again()
         try:
             log.configure(self._settings.log)
         except OSError as error:
@@ -214,23 +248,30 @@ class Daemon:
             _log.warning("configuration warning", problem=warning)
         from .assembly import House  # what only prints or tests does without the whole house
 
-        words = SignalWords()
+        words, house = SignalWords(), None
+        self._words = words
+        self._control.open(words)  # whoever asks for a reload from now on gets one, as soon as the start is over
         try:
-            house = House(self._settings)
-            addresses = house.start()
-            for address in addresses:
-                _log.info("server listening", addr=address, tls=address.tls)
-            for place in house.serve_http(self._control, log):
-                _log.info("http listening", addr=place)
-            debug = Debug(self._settings.debug, {"house": house})
-            debug.start()
+            with words.raising():
+                house = House(self._settings)
+                for place in house.serve_http(self._control, log):
+                    _log.info("http listening", addr=place)
+                for address in house.start():
+                    _log.info("server listening", addr=address, tls=address.tls)
+                debug = Debug(self._settings.debug, {"house": house})
+                debug.start()
             _log.info("server started", version=__version__, pid=os.getpid())
             service.ready(house.in_short)
             status = self._follow(words, house, service)
             debug.stop()
             return status
+        except StopAsked:
+            if house is not None:
+                house.give_up()
+            _log.info("server stopped while it started")
+            return os.EX_OK
         except StartError as error:
-            _log.error("server can not start", error=error)
+            _log.error("server cannot start", error=error)
             if self._settings.log.file:
                 _complain([str(error)])
             return error.status
@@ -239,30 +280,37 @@ class Daemon:
             return os.EX_SOFTWARE
         finally:
             service.close()
-            words.close()
 
     def _follow(self, words: SignalWords, house: House, service: Service) -> int:
-        self._control.open(words)
-        watch = self._file_watch = self._watch(words)
+        if self._file_watch is not None:
+            self._file_watch.start()
         while (word := words.wait()) != signals.STOP:
             if word == signals.RELOAD:
                 self._reload(house, service)
             else:
                 self._obey(word, house)
-        if watch is not None:
-            watch.stop()
+        if self._file_watch is not None:
+            self._file_watch.stop()
         self._control.close()
         service.stopping()
         return self._stop(words, house)
 
-    def _watch(self, words: SignalWords) -> FileWatch | None:
+    def _watch(self) -> FileWatch | None:
+        def changed() -> None:
+            assert self._words is not None
+            self._words.put(signals.RELOAD)
+
         if self._config is None:
             return None
-        watch = FileWatch(
-            self._config, lambda: self._settings.server.watch_config_s, lambda: words.put(signals.RELOAD)
-        )
-        watch.start()
-        return watch
+        return FileWatch(self._config, lambda: self._settings.server.watch_config_s, changed)
+
+    def _read_again(self) -> None:
+        """Read the files as the user that we have become. Raises StartError."""
+        if self._read_as == (os.geteuid(), os.getegid()):
+            return
+        loaded = read_as_user(self._read, self._settings.daemon)
+        self._settings, self._warnings = loaded.settings, loaded.warnings
+        self._control = Control(loaded, self._read)
 
     def _reload(self, house: House, service: Service) -> None:
         service.reloading()

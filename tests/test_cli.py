@@ -181,4 +181,4 @@ def test_an_address_in_use_is_status_69(file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = rtmpd("-c", str(file), "-listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert result.returncode == os.EX_UNAVAILABLE
-    assert json.loads(result.stderr.splitlines()[-1])["message"] == "server can not start"
+    assert json.loads(result.stderr.splitlines()[-1])["message"] == "server cannot start"

@@ -6,7 +6,9 @@ The starting process ends when the daemon serves, with status 0, or when it gave
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import stat
 import sys
 
@@ -15,6 +17,7 @@ from gevent import monkey
 # The real ones: gevent's make an event loop, and the daemon's shall be made by the daemon.
 _fork = monkey.get_original("os", "fork")
 _waitpid = monkey.get_original("os", "waitpid")
+_PID_BYTES = 8
 
 
 class Shell:
@@ -43,7 +46,8 @@ class Shell:
 
 
 def detach() -> Shell | int:
-    """Fork twice. The daemon gets its Shell; the starting process, once the daemon has told, the exit status.
+    """Fork twice. The daemon gets its Shell; the starting process, once the daemon has reported, the exit status. A signal
+    to end that reaches the starting process meanwhile, as Ctrl-C does, is passed on to the daemon.
 
     Call it before there is an event loop, a thread or a socket.
     """
@@ -54,16 +58,34 @@ def detach() -> Shell | int:
     if child:
         os.close(writer)
         _waitpid(child, 0)
-        told = os.read(reader, 1)
+        status = _wait_for(reader)
         os.close(reader)
-        return told[0] if told else os.EX_SOFTWARE
+        return status
     os.close(reader)
     os.setsid()
     if _fork():  # who leads a session could get a terminal again
         os._exit(os.EX_OK)
+    os.write(writer, os.getpid().to_bytes(_PID_BYTES, "big"))
     _close_what_is_not_ours()
     _to_null(0, os.O_RDONLY)
     return Shell(writer)
+
+
+def _wait_for(reader: int) -> int:
+    """In the starting process: the status that the daemon reports."""
+    pid = int.from_bytes(os.read(reader, _PID_BYTES), "big")
+
+    def pass_on(number: int, frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended, and its status is in the pipe
+            os.kill(pid, signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        told = os.read(reader, 1)  # goes on after a signal
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return told[0] if told else os.EX_SOFTWARE
 
 
 def _close_what_is_not_ours() -> None:

@@ -8,24 +8,26 @@ will be for the rest of the daemon's life.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from ..errors import StartError
 from ..settings.daemon import DaemonSettings
-from . import privileges
+from . import privileges, signals
 from .detach import Shell, detach
 from .pidfile import PidFile
 from .service import Service
 
 PROCESS_NAME = "rtmpd"
+_STOPPED_EARLY = 128 + signal.SIGTERM
 
 
 def run(settings: DaemonSettings, body: Callable[[Service], int]) -> int:
     """Run ``body`` as ``settings`` have it; its result, or why it could not begin, is the exit status.
 
-    In the background the starting process returns from here too, with the status that the daemon told it. Exit statuses
-    of its own: 67 no such user, 71 an error of the system, 73 the pid file can not be written, 75 another rtmpd runs,
+    In the background the starting process returns from here too, with the status that the daemon reported to it. A daemon
+    that was stopped before it served ends with 0, but its starting process with 143. Exit statuses of its own: 67 no such user, 71 an error of the system, 73 the pid file can not be written, 75 another rtmpd runs,
     77 a user that we may not become. May switch greenlets if ``body`` does.
     """
     shell: Shell | None = None
@@ -39,12 +41,13 @@ def run(settings: DaemonSettings, body: Callable[[Service], int]) -> int:
         status = _run(settings, Service(shell), body)
     finally:
         if shell is not None:
-            shell.tell(status)
+            shell.tell(status or _STOPPED_EARLY)  # does nothing if it is ready, and so was reported already
     return status
 
 
 def _run(settings: DaemonSettings, service: Service, body: Callable[[Service], int]) -> int:
     pid_file = PidFile(settings.pid_file) if settings.pid_file else None
+    signals.hold()
     try:
         _prepare(settings, pid_file)
         return body(service)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from .. import __version__
 from .guard import LOCAL, PUBLIC
+from .problem import phrase
 from .response import JSON, PROBLEM
 from .route import BODY, MOST_ITEMS, PATH, QUERY, Param, Route
 from .schema import PROBLEM as PROBLEM_SCHEMA
@@ -61,12 +61,12 @@ def _refusals(routes: Iterable[Route]) -> list[int]:
 
 
 def _name(status: int) -> str:
-    return HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
+    return phrase(status).title().replace(" ", "").replace("-", "")
 
 
 def _problem(status: int) -> dict[str, Any]:
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
+    return {"description": phrase(status), "content": content}
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -143,4 +143,4 @@ def _answer(status: int, route: Route, schema: Any) -> dict[str, Any]:
     content = {type: {"schema": schema} for type in (route.content_type, *route.more_types)}
     if status in _GENERAL:  # a refusal may have the same status
         content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
+    return {"description": phrase(status), "content": content}

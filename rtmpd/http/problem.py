@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+#: Reason phrases of RFC 9110 that Python has renamed: http.HTTPStatus has the older ones before 3.13.
+_RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
+
+def phrase(status: int) -> str:
+    """The reason phrase of a status, the same whatever Python runs us. Source: RFC 9110, section 15."""
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
+
 
 class HttpError(Exception):
     """A request that is refused with ``status``. ``headers`` go with the answer."""
@@ -16,7 +29,7 @@ class HttpError(Exception):
 
     def facts(self) -> dict[str, object]:
         """The body of the answer, ``application/problem+json``."""
-        return {"title": HTTPStatus(self.status).phrase, "status": self.status, "detail": self.detail}
+        return {"title": phrase(self.status), "status": self.status, "detail": self.detail}
 
 
 def refusal(what: str, error: Exception) -> HttpError:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http import HTTPStatus
 
-from .problem import HttpError
+from .problem import HttpError, phrase
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -33,7 +32,7 @@ class Response:
 
     def head(self, chunked: bool) -> bytes:
         """Status line and headers. ``chunked`` says how a body of pieces is told from a cut one."""
-        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", f"Content-Type: {self.content_type}"]
+        lines = [f"HTTP/1.1 {self.status} {phrase(self.status)}", f"Content-Type: {self.content_type}"]
         if isinstance(self.body, bytes):
             lines.append(f"Content-Length: {len(self.body)}")
         elif chunked:

@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ForAnybody
 from tests.functional.child import Child, free_port, is_listening, rtmpd, wait_until
 from tests.support.proof import proves
 
@@ -105,7 +107,7 @@ def test_an_address_in_use_is_status_69_and_told_to_the_shell(place: Place) -> N
     assert result.returncode == os.EX_UNAVAILABLE
     assert f"can not listen on 127.0.0.1:{place.port}" in result.stderr
     assert not place.pid_file.exists()
-    assert "server can not start" in place.log.read_text()
+    assert "server cannot start" in place.log.read_text()
 
 
 @proves("server.backlog")
@@ -200,3 +202,111 @@ def test_systemd_hears_the_start_each_reload_the_watchdog_and_the_stop(place: Pl
             child.signal(signal.SIGTERM)
             hears("STOPPING=1")
             assert child.wait() == 0
+
+
+# --- announced when it is ready ------------------------------------------------------------------
+
+
+def in_foreground(place: Place, ini: str = "") -> Child:
+    """A daemon with a pid file and a control socket, as its process."""
+    file = place.home / "rtmpd.ini"
+    file.write_text(
+        f"[server]\nlisten = 127.0.0.1:{place.port}\ndrain = 0.1s\n[daemon]\npid_file = {place.pid_file}\n"
+        f"[http]\nsocket = {place.home}/control.sock\n{ini}"
+    )
+    return Child(rtmpd("-f", "-c", str(file)), place.log)
+
+
+def as_soon_as_there_is_a_pid(place: Place) -> int:
+    """The number in the pid file, at the first moment it can be read."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            if text := place.pid_file.read_text():
+                return int(text)
+        except FileNotFoundError:
+            time.sleep(0.001)
+    raise AssertionError(f"no pid file: {place.log.read_text()}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_as_soon_as_the_pid_file_can_be_read_is_followed(place: Place, number: int) -> None:
+    with in_foreground(place) as child:
+        os.kill(as_soon_as_there_is_a_pid(place), number)
+        done = {signal.SIGHUP: "configuration reloaded", signal.SIGUSR2: "greenlet"}.get(number, "server started")
+        wait_until(lambda: done in place.log.read_text(), "it is followed", 20.0)
+        assert child.running()
+        child.signal(signal.SIGTERM)
+        assert child.wait() == 0
+
+
+def test_a_stop_as_soon_as_the_pid_file_can_be_read_ends_in_order(place: Place) -> None:
+    with in_foreground(place) as child:
+        os.kill(as_soon_as_there_is_a_pid(place), signal.SIGTERM)
+        assert child.wait() == 0
+    assert not place.pid_file.exists() and not (place.home / "control.sock").exists()
+
+
+def test_a_signal_during_the_last_moments_does_not_change_the_exit_status(place: Place) -> None:
+    with in_foreground(place) as child:
+        pid = as_soon_as_there_is_a_pid(place)
+        wait_until(lambda: "server started" in place.log.read_text(), "the start", 20.0)
+        child.signal(signal.SIGTERM)
+        while child.running():
+            os.kill(pid, signal.SIGUSR1)  # a zombie takes it too
+            os.kill(pid, signal.SIGHUP)
+        assert child.wait() == 0
+
+
+def test_a_reload_that_is_asked_for_as_soon_as_the_control_socket_is_there_is_done(place: Place) -> None:
+    with in_foreground(place) as child:
+        wait_until((place.home / "control.sock").exists, "the control socket", 20.0)
+        command = [sys.executable, "-m", "rtmpd.ctl.main", "--socket", f"{place.home}/control.sock", "reload"]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+        assert result.returncode == 0, result.stderr
+        child.signal(signal.SIGTERM)
+        assert child.wait() == 0
+
+
+def test_a_daemon_whose_http_port_is_taken_accepts_nobody_and_emits_no_start(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        ini = f"listen = 127.0.0.1:{holder.getsockname()[1]}\n[hooks]\nstdio_format = json\n"
+        with in_foreground(place, ini) as child:
+            assert child.wait() == os.EX_UNAVAILABLE
+    said = place.log.read_text()
+    assert "server_start" not in said and "server listening" not in said and "server cannot start" in said
+
+
+def test_ctrl_c_of_the_shell_that_waits_ends_the_daemon_that_starts(place: Place) -> None:
+    command = [sys.executable, "-m", "rtmpd", "-d", "--pid-file", str(place.pid_file), "--log-file", str(place.log)]
+    with subprocess.Popen([*command, "-listen", f"127.0.0.1:{place.port}"], cwd=ROOT, stderr=subprocess.PIPE) as shell:
+        pid = as_soon_as_there_is_a_pid(place)
+        shell.send_signal(signal.SIGINT)
+        _, said = shell.communicate(timeout=30)
+        wait_until(lambda: has_ended(pid), "the daemon has ended", 20.0)
+    assert (shell.returncode, said) == (128 + signal.SIGTERM, b"")
+    assert not place.pid_file.exists()
+
+
+# --- as another user -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("secret", ["configuration", "environment", "file"])
+def test_what_only_root_can_read_is_found_at_the_start_and_by_the_test(secret: str, for_anybody: ForAnybody) -> None:
+    home = for_anybody.home
+    ini, environment, file = home / "rtmpd.ini", home / "environment", home / "secret"
+    ini.write_text("[log]\nlevel = ${LEVEL}\nformat = ${file:secret}\n[http]\nsocket = \"\"\n")
+    environment.write_text("LEVEL=debug\n")
+    file.write_text("json\n")
+    command = [*for_anybody.module("rtmpd"), "-c", str(ini), "--environment-file", str(environment), "--user", "nobody"]
+    command += ["-listen", "127.0.0.1:0"]
+    test = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=30)
+    assert test.returncode == 0, test.stderr
+    hidden = {"configuration": ini, "environment": environment, "file": file}[secret]
+    hidden.chmod(0o600)
+    for more in ("-t", "-f"):
+        result = subprocess.run([*command, more], capture_output=True, text=True, timeout=30)
+        assert result.returncode == os.EX_CONFIG, result.stderr
+        assert "Permission denied" in result.stderr and "(as nobody)" in result.stderr
+        assert "chgrp GROUP FILE && chmod 640 FILE" in result.stderr

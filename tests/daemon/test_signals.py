@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from rtmpd.daemon.signals import RELOAD, REOPEN_LOGS, SignalWords
+from rtmpd.daemon.signals import RELOAD, REOPEN_LOGS, STOP, SignalWords, StopAsked
 
 
 @pytest.fixture
@@ -53,3 +53,24 @@ def test_nothing_to_do_waits_without_spinning(words: SignalWords) -> None:
     assert not waiting.ready()
     words.put("x")
     assert waiting.get(timeout=5) == "x"
+
+
+def test_a_stop_while_the_daemon_starts_ends_its_waiting() -> None:
+    words = SignalWords({signal.SIGTERM: STOP})
+    try:
+        with pytest.raises(StopAsked), words.raising():
+            gevent.spawn(words.put, STOP)
+            gevent.sleep(30)
+        with pytest.raises(StopAsked), words.raising():
+            pytest.fail("it is noted already")
+    finally:
+        words.close()
+
+
+def test_a_stop_after_the_start_is_a_word_and_nothing_else() -> None:
+    words = SignalWords({})
+    with words.raising():
+        gevent.sleep(0)
+    words.put(STOP)
+    gevent.sleep(0)
+    assert words.wait() == STOP

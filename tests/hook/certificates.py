@@ -13,9 +13,11 @@ from cryptography.x509.oid import NameOID
 
 @dataclass
 class Authority:
-    """``file`` is its certificate; ``issue`` makes a file with a key and a certificate for 127.0.0.1."""
+    """``file`` is its certificate; ``issue`` makes a file with a key and a certificate for 127.0.0.1. An ``old`` one
+    leaves out what RFC 5280 asks for, as private authorities of some years ago do."""
 
     folder: Path
+    old: bool = False
 
     def __post_init__(self):
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -48,7 +50,7 @@ class Authority:
 
     def _signed(self, name, key, extension):
         now = datetime.datetime.now(datetime.UTC)
-        return (
+        certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(self._name)
@@ -57,6 +59,15 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(extension, isinstance(extension, x509.BasicConstraints))
+        )
+        if self.old:
+            return certificate.sign(self._key, hashes.SHA256())
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+        return (
+            certificate.add_extension(authority, False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
+            .add_extension(usage, True)
             .sign(self._key, hashes.SHA256())
         )
 
