@@ -46,8 +46,8 @@ class Shell:
 
 
 def detach() -> Shell | int:
-    """Fork twice. The daemon gets its Shell; the starting process, once the daemon has reported, the exit status. A signal
-    to end that reaches the starting process meanwhile, as Ctrl-C does, is passed on to the daemon.
+    """Fork twice. The daemon gets its Shell; the starting process, once the daemon has reported, the exit status. A
+    signal to end that reaches the starting process meanwhile, as Ctrl-C does, is passed on to the daemon.
 
     Call it before there is an event loop, a thread or a socket.
     """

@@ -26,9 +26,10 @@ _STOPPED_EARLY = 128 + signal.SIGTERM
 def run(settings: DaemonSettings, body: Callable[[Service], int]) -> int:
     """Run ``body`` as ``settings`` have it; its result, or why it could not begin, is the exit status.
 
-    In the background the starting process returns from here too, with the status that the daemon reported to it. A daemon
-    that was stopped before it served ends with 0, but its starting process with 143. Exit statuses of its own: 67 no such user, 71 an error of the system, 73 the pid file can not be written, 75 another rtmpd runs,
-    77 a user that we may not become. May switch greenlets if ``body`` does.
+    In the background the starting process returns from here too, with the status that the daemon reported to it. A
+    daemon that was stopped before it served ends with 0, but its starting process with 143. Exit statuses of its own:
+    67 no such user, 71 an error of the system, 73 the pid file cannot be written, 75 another rtmpd runs, 77 a user that
+    we may not become. May switch greenlets if ``body`` does.
     """
     shell: Shell | None = None
     if settings.background:
