@@ -112,8 +112,9 @@ class Track:
         return self.last + self.offset
 
     def step_ms(self, timestamp: int) -> int:
-        """From the last frame to this one, whichever way round the timestamps have wrapped."""
-        return (timestamp - self.last + _HALF) % _WRAP - _HALF
+        """From the last frame to this one, whichever way round the timestamps have wrapped, at 32 bits or at 31."""
+        step_ms = (timestamp - self.last + _HALF) % _WRAP - _HALF
+        return step_ms + _HALF if step_ms < ABSENT_MS - _HALF else step_ms
 
     def wait_until(self, clock_ms: int) -> None:
         """The next sample is due at this time."""

@@ -178,10 +178,11 @@ _STREAMS = Group(
         EventType(
             "stream_error",
             ERROR,
-            "Invalid stream key, access refused, codec mismatch, unreadable media, publish conflict, limit reached.",
+            "Invalid stream key, access refused, codec mismatch, unreadable media, a jump of the publisher's timestamps"
+            " (the first of each publish), publish conflict, limit reached.",
             fields(
                 "error_type string! `invalid_stream_key`, `auth_failed`, `codec_mismatch`, `media_error`, "
-                "`publish_conflict` or `limit_reached`",
+                "`timestamp_jump`, `publish_conflict` or `limit_reached`",
                 "error_message string what happened, in words",
                 _APP,
                 _NAME,

@@ -209,7 +209,7 @@ class Relay:
         self.state = CONNECTED
         self._started_at = self._clock.monotonic()
         chunk_size, msid = link.peer.out_chunk_size, link.session.msid
-        self._group = Group(chunk_size, msid, EVERYTHING)
+        self._group = Group(chunk_size, msid, EVERYTHING, self.stream.gop)
         self._subscriber = Subscriber(
             link.peer.writer, self, chunk_size, msid, settings.backlog_bytes, settings.backlog_ms
         )

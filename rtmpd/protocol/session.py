@@ -151,7 +151,6 @@ class ServerSession:
         text = f"Started playing {name}."
         replies.append(Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.Start", text, details=name)))
         replies.append(Reply(CSID_DATA, status.sample_access(msid)))
-        replies.append(Reply(CSID_DATA, status.data_start(msid)))
         return replies
 
     def reject(self, asked: Asked, error: Rejected) -> list[Reply]:

@@ -112,9 +112,3 @@ def _property_name(name: str) -> bytes:
 def sample_access(msid: int) -> Message:
     """``|RtmpSampleAccess``: players may look at raw audio and video."""
     return Message(DATA_AMF0, amf0.encode("|RtmpSampleAccess", True, True), 0, msid)
-
-
-@_kept
-def data_start(msid: int) -> Message:
-    """``onStatus`` data message ``NetStream.Data.Start``, sent before the first media."""
-    return Message(DATA_AMF0, amf0.encode("onStatus", {"code": "NetStream.Data.Start"}), 0, msid)

@@ -93,6 +93,12 @@ class MediaReport:
             self._declared[kind] = declared_codec(properties, kind)
         self._context.emit("stream_metadata", conn_id=self._conn_id, stream_key=self._stream.key, **fields)
 
+    def clock_jumped(self, kind: str, by_ms: int) -> None:
+        """The publisher's timestamps of one kind of media have jumped."""
+        way = "back" if by_ms < 0 else "ahead"
+        jump = f"the timestamps of the {kind} jumped {way} by {abs(by_ms) / 1000:g} s"
+        self._failed("timestamp_jump", f"{jump}; the stream goes on without the jump")
+
     def _detected(self, detection: Detection) -> None:
         key = self._stream.key
         if detection.error is not None:

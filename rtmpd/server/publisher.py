@@ -231,6 +231,10 @@ class Publishing:
         self.ended("replaced")
         self._connection.end("replaced")
 
+    def clock_jumped(self, kind: str, by_ms: int) -> None:
+        """The timestamps of its audio or video are not those of one clock; the stream's time goes on."""
+        self.report.clock_jumped(kind, by_ms)
+
     def stop(self, reason: str, clean: bool) -> None:
         """The publish is over; ``clean`` if by the publisher's own word."""
         self.ended(reason)

@@ -15,6 +15,7 @@ from operator import call
 from typing import Protocol
 
 from .frame import Frame
+from .gop import GopCache
 
 
 class Member(Protocol):
@@ -36,15 +37,17 @@ class Member(Protocol):
 
 
 class Group:
-    """Players that get the same bytes: same chunk size, message stream id and kinds of media.
+    """Players that get the same bytes: same chunk size, message stream id and kinds of media. ``gop`` is the stream's:
+    it says whether there is a picture to wait for.
 
     ``sent_bytes`` counts what one player that is never behind has been sent. Members move between
     ``caught_up`` and ``behind``; each method keeps ``_sends`` in step with ``caught_up``.
     """
 
-    __slots__ = ("_sends", "behind", "caught_up", "chunk_size", "frames", "msid", "sent_bytes", "wants")
+    __slots__ = ("_sends", "behind", "caught_up", "chunk_size", "frames", "gop", "msid", "sent_bytes", "wants")
 
-    def __init__(self, chunk_size: int, msid: int, wants: int) -> None:
+    def __init__(self, chunk_size: int, msid: int, wants: int, gop: GopCache) -> None:
+        self.gop = gop
         self.chunk_size = chunk_size
         self.msid = msid
         self.wants = wants

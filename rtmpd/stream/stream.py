@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gevent.hub import get_hub
 
 from ..clock import Clock
-from ..codec.frame import DATA, HEADER, classify
+from ..codec.frame import DATA, HEADER, NOT_CACHED, VIDEO, classify
 from ..codec.metadata import clears_metadata, is_metadata, strip_set_data_frame
 from ..protocol.constants import DATA_AMF0, DATA_AMF3
 from ..protocol.message import Message
@@ -24,10 +24,11 @@ from .frame import FRAME_BYTES, Frame
 from .gop import GopCache
 from .subscriber import Subscriber
 from .tap import Tap
+from .timeline import MAX_STEP_MS, Timeline, TrackTime
 
 _MASK32 = 0xFFFFFFFF
-_RESUME_GAP_MS = 40
-_OF_ANY_TIME = DATA | HEADER  # encoders stamp these with 0 as they like
+_OF_ANY_TIME = DATA | HEADER | NOT_CACHED  # encoders stamp these with 0 as they like
+_METADATA_MS = 0  # players take onMetaData of any other time for a track of subtitles or data
 
 
 class Publisher(Protocol):
@@ -45,6 +46,9 @@ class Publisher(Protocol):
 
     def replaced(self, by_conn_id: str, policy: str) -> None:
         """Somebody else publishes this key from now on: report the end and leave."""
+
+    def clock_jumped(self, kind: str, by_ms: int) -> None:
+        """The timestamps of its ``audio`` or ``video`` have jumped for the first time; the stream's time goes on."""
 
 
 class Stream:
@@ -64,16 +68,13 @@ class Stream:
         self._clock = clock
         self._load = load
         self._on_empty = on_empty
-        self._gop = GopCache(settings.gop_cache, settings.gop_cache_bytes, settings.gop_cache_frames)
+        self.gop = GopCache(settings.gop_cache, settings.gop_cache_bytes, settings.gop_cache_frames)
         self._groups: list[Group] = []
         self._policy = FlushPolicy(settings, load, self.flush)
         self._pending = 0
         self._pending_bytes = 0
-        self._last_timestamp = 0
-        self._last_frame_at = 0.0
-        self._shift = 0
+        self._timeline = Timeline(clock)
         self._heard = False
-        self._resuming = False
         self._grace_timer: Any = None
 
     def configure(self, settings: AppSettings) -> None:
@@ -85,7 +86,7 @@ class Stream:
         self._policy.close()
         self.settings = settings
         self._policy = FlushPolicy(settings, self._load, self.flush)
-        self._gop.configure(settings.gop_cache, settings.gop_cache_bytes, settings.gop_cache_frames)
+        self.gop.configure(settings.gop_cache, settings.gop_cache_bytes, settings.gop_cache_frames)
         for subscriber in self.subscribers:
             subscriber.limit(settings.backlog_bytes, settings.backlog_ms)
 
@@ -111,14 +112,12 @@ class Stream:
         are moved so that they go on where the last publisher's ended."""
         resumes = self.live
         self.publisher = publisher
-        self._shift = 0
+        self._timeline = Timeline(self._clock, self._timeline if resumes and self._attached else None)
         if resumes:
             self._stop_grace()
             self.flush()
-            self._gop.clear()
-            self._resuming = self._attached and self._last_frame_at > 0
+            self.gop.clear()
         else:
-            self._resuming = False
             for subscriber in tuple(self.subscribers):
                 subscriber.watcher.published()
 
@@ -142,8 +141,7 @@ class Stream:
 
     def _end(self) -> None:
         self._stop_grace()
-        self._gop.clear()
-        self._last_frame_at = 0.0
+        self.gop.clear()
         if self._attached:
             watchers = [one.watcher for one in self.subscribers] + [one.watcher for one in self.outputs]
             for watcher in watchers:
@@ -161,22 +159,37 @@ class Stream:
         """One audio, video or data message of the publisher."""
         type_id = message.type_id
         payload = message.payload
-        timestamp = message.timestamp
         flags = classify(type_id, payload)
-        if self._resuming:
-            self._resume(timestamp, flags)
-        if self._shift:
-            timestamp = (timestamp + self._shift) & _MASK32
-        if not flags & _OF_ANY_TIME:
-            self._last_timestamp = timestamp
+        timeline = self._timeline
+        track = timeline.video if flags & VIDEO else timeline.audio
+        if flags & _OF_ANY_TIME:
+            timestamp = timeline.place_aside(track, message.timestamp)
+            if flags & DATA:
+                self._publish_data(type_id, payload, timestamp)
+                return
+        else:
+            timestamp = (message.timestamp + track.shift) & _MASK32
+            step_ms = timestamp - track.last
+            if 0 <= step_ms <= MAX_STEP_MS:
+                track.last = timestamp
+                if step_ms:
+                    track.spacing = step_ms
+            else:
+                timestamp = self._place(track, message.timestamp)
             self._heard = True
-        if flags & DATA:
-            self._publish_data(type_id, payload, timestamp)
-            return
         frame = Frame(type_id, payload, timestamp, flags)
-        self._gop.add(frame)
+        self.gop.add(frame)
         if self._groups:
             self._gather(frame)
+
+    def _place(self, track: TrackTime, timestamp: int) -> int:
+        """The time of a frame that does not simply go on; a publisher whose clock jumps is reported."""
+        timeline = self._timeline
+        is_first = timeline.jump is None
+        at_ms = timeline.place(track, timestamp)
+        if is_first and timeline.jump is not None and self.publisher is not None:
+            self.publisher.clock_jumped(*timeline.jump)
+        return at_ms
 
     def _gather(self, frame: Frame) -> None:
         flags = frame.flags
@@ -191,30 +204,26 @@ class Stream:
         if type_id == DATA_AMF3 and payload[:1] == b"\x00":
             payload = payload[1:]
         if clears_metadata(payload):
-            self._gop.set_metadata(None)
+            self.gop.set_metadata(None)
             return
         payload = strip_set_data_frame(payload)
         metadata = is_metadata(payload)
-        frame = Frame(DATA_AMF0, payload, timestamp, DATA | HEADER if metadata else DATA)
         if metadata:
-            self._gop.set_metadata(frame)
+            frame = Frame(DATA_AMF0, payload, _METADATA_MS, DATA | HEADER)
+            self.gop.set_metadata(frame)
+        else:
+            frame = Frame(DATA_AMF0, payload, timestamp, DATA)
         if self._groups:
             self._gather(frame)
-
-    def _resume(self, timestamp: int, flags: int) -> None:
-        """Place what a returning publisher sends behind the last that was sent. The first picture or
-        sound settles by how much all that follows is moved; what comes before it often says 0."""
-        self._resuming = bool(flags & _OF_ANY_TIME)
-        away_ms = int((self._clock.monotonic() - self._last_frame_at) * 1000)
-        self._shift = (self._last_timestamp + max(away_ms, _RESUME_GAP_MS) - timestamp) & _MASK32
 
     def idle(self) -> None:
         """The publisher waits for bytes: what has gathered may be sent."""
         if self._heard:
             self._heard = False
-            self._last_frame_at = self._clock.monotonic()
+            self._timeline.heard_at = self._clock.monotonic()
         if self._pending:
-            self._policy.idle(self._pending, self._gop.has_video, self._pending_bytes, len(self.subscribers))
+            has_video = self.gop.has_video and not self.gop.video_is_over
+            self._policy.idle(self._pending, has_video, self._pending_bytes, len(self.subscribers))
 
     def flush(self) -> None:
         """Send what has gathered, now."""
@@ -255,8 +264,8 @@ class Stream:
 
     def _join(self, subscriber: Subscriber | Tap) -> None:
         self.flush()
-        burst = self._gop.joining(self._last_timestamp) if self.live else []
-        wait = self.live and self._gop.has_video and not self._gop.frames
+        burst = self.gop.joining(self._timeline.latest) if self.live else []
+        wait = self.live and self.gop.has_video and not self.gop.frames
         subscriber.join(self._group_for(subscriber), burst, wait)
 
     def rejoin(self, subscriber: Subscriber, wait_for_keyframe: bool) -> None:
@@ -266,8 +275,8 @@ class Stream:
         wait = wait_for_keyframe or subscriber.misses_frames
         subscriber.leave()
         self._drop_empty_groups()
-        burst = [f for f in self._gop.joining(self._last_timestamp) if f.flags & HEADER and f.flags & subscriber.wants]
-        subscriber.join(self._group_for(subscriber), burst, wait and self._gop.has_video)
+        burst = [f for f in self.gop.joining(self._timeline.latest) if f.flags & HEADER and f.flags & subscriber.wants]
+        subscriber.join(self._group_for(subscriber), burst, wait and self.gop.has_video)
 
     def pause(self, subscriber: Subscriber | Tap) -> None:
         """Send nothing more until ``rejoin``; the player or output stays."""
@@ -293,7 +302,7 @@ class Stream:
         for group in self._groups:
             if (group.chunk_size, group.msid, group.wants) == key:
                 return group
-        group = Group(*key)
+        group = Group(*key, self.gop)
         self._groups.append(group)
         return group
 

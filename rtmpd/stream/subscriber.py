@@ -17,6 +17,7 @@ from ..codec.frame import AUDIO, DATA, HEADER, KEYFRAME, VIDEO
 from ..protocol.message import Message
 from .fanout import Group
 from .frame import Frame
+from .timeline import step_ms
 
 _REFILL_BYTES = 256 * 1024
 _KEPT = HEADER | DATA
@@ -55,6 +56,11 @@ class Watcher(Protocol):
 
 def _size(frames: list[Frame]) -> int:
     return sum(frame.weight for frame in frames)
+
+
+def _same_picture(before: Frame, after: Frame) -> bool:
+    """Whether a keyframe came in several messages, of which these are two."""
+    return bool(before.flags & after.flags & KEYFRAME) and before.timestamp == after.timestamp
 
 
 class Subscriber:
@@ -216,20 +222,22 @@ class Subscriber:
         if self._backlog is None:
             self._backlog = deque()
         for frame in frames:
-            if self._skipping and not frame.flags & _KEPT:
-                if self._resumes_at(frame):
-                    self._skipping = False
-                elif not self._joining:
+            if self._skipping and not frame.flags & _KEPT and not self._plays(frame):
+                if not self._joining:
                     self.frames_dropped += 1
-                    continue
-                elif not frame.flags & AUDIO:
-                    continue
+                continue
             self._backlog.append(frame)
             self._backlog_bytes += frame.weight
 
-    def _resumes_at(self, frame: Frame) -> bool:
-        """Whether playback can begin here: at a keyframe, or anywhere if no video is sent."""
-        return bool(frame.flags & KEYFRAME) or not self.wants & VIDEO
+    def _plays(self, frame: Frame) -> bool:
+        """Whether this frame can be played after a gap. Playback resumes at a keyframe, or at once if the stream has no
+        video that is wanted; sound also goes ahead of a picture that has not begun, or that has ended."""
+        assert self._group is not None
+        gop = self._group.gop
+        if frame.flags & KEYFRAME or not (self.wants & VIDEO and gop.has_video):
+            self._skipping = False
+            return True
+        return bool(frame.flags & AUDIO and (self._joining or gop.video_is_over))
 
     def _media_ms(self) -> int:
         """How long the waiting pictures and sounds play; what is kept anyway may be of any time."""
@@ -238,8 +246,7 @@ class Subscriber:
             return 0
         first = next((frame for frame in backlog if not frame.flags & _KEPT), backlog[0])
         last = next((frame for frame in reversed(backlog) if not frame.flags & _KEPT), first)
-        span = (last.timestamp - first.timestamp) & 0xFFFFFFFF
-        return span if span < 0x80000000 else 0
+        return max(step_ms(first.timestamp, last.timestamp), 0)
 
     def _drop(self) -> None:
         """Make room: keep from the newest keyframe on, or nothing until the next one comes. Where
@@ -249,6 +256,8 @@ class Subscriber:
         self._burst_bytes = 0
         frames = list(backlog)
         newest = max((i for i, frame in enumerate(frames) if frame.flags & KEYFRAME), default=0)
+        while newest and _same_picture(frames[newest - 1], frames[newest]):
+            newest -= 1
         kept = [frame for frame in frames[:newest] if frame.flags & _KEPT] + frames[newest:]
         if not newest or _size(kept) > self._limit_bytes:
             kept = [frame for frame in frames if frame.flags & _KEPT]

@@ -118,6 +118,12 @@ def test_ten_steady_minutes_are_not_worth_a_word(part: Part) -> None:
     assert watch(only) == []
 
 
+def test_a_clock_of_31_bits_that_ends_is_worth_no_word() -> None:
+    half = 1 << 31
+    stream = [(type_id, at % half, payload) for type_id, at, payload in messages(Part(120, shift_ms=half - 60_000))]
+    assert watch(stream) == []
+
+
 # --- changes --------------------------------------------------------------------------------------
 
 

@@ -116,6 +116,79 @@ def test_a_late_player_hears_what_belongs_to_its_pictures(late: Path, clip: Make
     assert abs(captured.audio[-1].dts_ms - captured.video[-1].dts_ms) < 1000
 
 
+# --- joining with muxers ------------------------------------------------------------------------
+
+# What a player's muxer makes of a track that is none (onMetaData or a status taken for subtitles) is to fail or to wait
+# for it for ever. One process writes all of these at once, each with every choice of tracks.
+CONTAINERS = {"hls": "m3u8", "matroska": "mkv", "mpegts": "ts", "mp4": "mp4"}
+CHOICES = {
+    "copied": ["-c", "copy"],
+    "all-copied": ["-map", "0", "-c", "copy"],
+    "transcoded": ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"],
+}
+MUXERS = [(container, choice) for container in CONTAINERS for choice in CHOICES]
+JOINED_LATE_MS = 2000
+
+
+def mux(player: peers.Ffmpeg, url: str, home: Path) -> Child:
+    command = [player.program, *peers.FFMPEG_QUIET, "-i", url]
+    for container, choice in MUXERS:
+        more = ["-hls_time", "1", "-hls_list_size", "0"] if container == "hls" else []
+        command += [*CHOICES[choice], "-f", container, *more, str(muxed_file(home, player, container, choice))]
+    return Child(command, home / f"{player.name}.log")
+
+
+def muxed_file(home: Path, player: peers.Ffmpeg, container: str, choice: str) -> Path:
+    return home / f"{player.name}-{choice}.{CONTAINERS[container]}"
+
+
+@pytest.fixture(scope="module")
+def muxed(clip: Maker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Files that both ffmpegs wrote of one publish, having joined before it and two seconds late."""
+    for player in (peers.FFMPEG_DEBIAN, peers.FFMPEG_CURRENT):
+        peers.need(player)
+    homes = {when: tmp_path_factory.mktemp(when) for when in ("early", "late")}
+    with Daemon(homes["early"]) as daemon, ExitStack() as running:
+        children: dict[Path, Child] = {}
+
+        def join(when: str) -> None:
+            for player in (peers.FFMPEG_DEBIAN, peers.FFMPEG_CURRENT):
+                child = running.enter_context(mux(player, daemon.url(KEY), homes[when]))
+                children[homes[when] / f"{player.name}.status"] = child
+
+        join("early")
+        capture = homes["early"] / "capture.flv"
+        running.enter_context(peers.FFMPEG_CURRENT.play(daemon.url(KEY), capture))
+        daemon.wait_count("play_start", KEY, 3)
+        source = clip("h264_aac", LONG_S, ONE_GOP_FRAMES)
+        publisher = running.enter_context(
+            peers.FFMPEG_CURRENT.publish(source, daemon.url(KEY), homes["early"] / "publish.log")
+        )
+        wait_until(lambda: last_video_ms(capture) >= JOINED_LATE_MS, "two seconds of the stream", 20.0)
+        join("late")
+        daemon.wait_count("play_start", KEY, 5)
+        wait_until(lambda: last_video_ms(capture) >= 2 * JOINED_LATE_MS, "four seconds of the stream", 20.0)
+        publisher.signal(signal.SIGINT)
+        for path, status in pairing.statuses(children).items():
+            path.write_text(str(status))
+        yield homes
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+@pytest.mark.parametrize("player", [peers.FFMPEG_DEBIAN, peers.FFMPEG_CURRENT], ids=lambda peer: peer.name)
+def test_every_muxer_finds_a_picture_and_a_sound_and_ends_well(
+    muxed: dict[str, Path], player: peers.Ffmpeg, when: str
+) -> None:
+    home = muxed[when]
+    log = (home / f"{player.name}.log").read_text()
+    assert (home / f"{player.name}.status").read_text() == "0", log
+    for container, choice in MUXERS:
+        with av.open(str(muxed_file(home, player, container, choice))) as file:
+            assert sorted(stream.type for stream in file.streams) == ["audio", "video"], (container, choice)
+            frames = sum(1 for _ in file.decode(video=0))
+        assert frames > 25 * JOINED_LATE_MS / 1000 * (1.8 if when == "early" else 1.6), (container, choice)
+
+
 # --- the publisher goes away --------------------------------------------------------------------
 
 

@@ -87,7 +87,26 @@ def test_a_real_stream_tells_its_codecs_and_its_metadata_once(start: Start) -> N
     assert [event.stream_key for event in house.of("codec_detected")] == ["live/a", "live/a"]
     for event in house.of("codec_detected") + house.of("stream_metadata"):
         assert list(event.data) == [f.name for f in EVENT_TYPES[event.type].fields if f.name in event.data]
-    assert not house.errors() and not house.of("resolution_change")
+    (jump,) = house.errors()
+    assert jump.data["error_type"] == "timestamp_jump", "the file begins again at 0"
+    assert not house.of("resolution_change")
+
+
+def test_a_clock_that_jumps_is_reported_once_for_each_publish(start: Start) -> None:
+    house = start()
+    studio = Studio(house)
+    for at in (0, 40, 86_400_000, 40, 86_400_000):
+        studio.publisher.video(studio.msid, keyframe(50), at)
+        studio.publisher.audio(studio.msid, audio(10), at)
+    studio.passed()
+    (jump,) = house.errors()
+    assert jump.data == {
+        "error_type": "timestamp_jump",
+        "error_message": "the timestamps of the video jumped ahead by 86400 s; the stream goes on without the jump",
+        "app": "live",
+        "stream_name": "a",
+    }
+    assert len(house.logged("media is not as it should be", stream_key="live/a")) == 1
 
 
 def test_another_size_and_another_codec_in_mid_stream_are_told(start: Start) -> None:
@@ -107,7 +126,7 @@ def test_another_size_and_another_codec_in_mid_stream_are_told(start: Start) -> 
         ("MP3", None, True),
     ]  # fmt: skip
     assert data_of(house, "resolution_change")[1:] == [{"previous": "32x32", "current": "64x36"}]
-    assert not house.errors()
+    assert {event.data["error_type"] for event in house.errors()} <= {"timestamp_jump"}, "each file begins at 0"
 
 
 @pytest.mark.parametrize(

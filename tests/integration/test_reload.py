@@ -250,13 +250,13 @@ def test_the_gop_cache_of_a_running_stream_can_be_switched_off_and_on(start: Sta
     stream = house.house.registry.find("live/a")
     assert stream is not None
     publisher.video(msid, keyframe(60))
-    wait_until(lambda: stream._gop.frames, "it is cached")
+    wait_until(lambda: stream.gop.frames, "it is cached")
     house.change(apps=apps(gop_cache=False))
-    assert not stream._gop.frames
+    assert not stream.gop.frames
     house.change(apps=apps())
     publisher.video(msid, keyframe(61), 40)
     publisher.video(msid, interframe(61), 80)
-    wait_until(lambda: len(stream._gop.frames) == 2, "it is cached again")
+    wait_until(lambda: len(stream.gop.frames) == 2, "it is cached again")
     player = house.client()
     player.play()
     player.wait_payload(interframe(61))

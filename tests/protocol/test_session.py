@@ -407,7 +407,6 @@ PLAY_REPLIES = [
     (CSID_STATUS, 1, "onStatus", "NetStream.Play.Reset"),
     (CSID_STATUS, 1, "onStatus", "NetStream.Play.Start"),
     (5, 1, "|RtmpSampleAccess", True),
-    (5, 1, "onStatus", "NetStream.Data.Start"),
 ]
 
 

@@ -140,12 +140,16 @@ class FakePublisher:
         self.address = address
         self.silent_s = 0.0
         self.replaced_by: list[tuple[str, str]] = []
+        self.jumps: list[tuple[str, int]] = []
 
     def stalled_s(self) -> float:
         return self.silent_s
 
     def replaced(self, by_conn_id: str, policy: str) -> None:
         self.replaced_by.append((by_conn_id, policy))
+
+    def clock_jumped(self, kind: str, by_ms: int) -> None:
+        self.jumps.append((kind, by_ms))
 
 
 class Rig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.message import Message
 from rtmpd.stream.fanout import Group
+from rtmpd.stream.gop import GopCache
 from tests.stream.fakes import Player, Rig, add, audio, inter, key, send
 
 
@@ -92,7 +93,7 @@ def test_a_player_that_has_caught_up_is_sent_to_directly_again() -> None:
 
 
 def test_the_group_keeps_its_two_lists_in_step() -> None:
-    group = Group(128, 1, 7)
+    group = Group(128, 1, 7, GopCache(True, 1, 1))
     members = [Player(None, 1, 1, 1, 128).subscriber for _ in range(4)]
     for member in members:
         group.behind.append(member)

@@ -40,8 +40,13 @@ def test_a_joiner_gets_metadata_then_headers_then_the_pictures_since_the_keyfram
 
 def test_the_headers_carry_the_time_of_the_first_picture() -> None:
     gop = filled(cache(), AVC_HEADER, AAC_HEADER, audio(), key(), inter())
-    gop.set_metadata(Frame(DATA_AMF0, METADATA, 7, DATA | HEADER))
-    assert [each.timestamp for each in gop.joining(5000)] == [60, 60, 60, 60, 80]
+    assert [each.timestamp for each in gop.joining(5000)] == [60, 60, 60, 80]
+
+
+def test_metadata_keeps_its_own_time_which_is_0() -> None:
+    gop = filled(cache(), AVC_HEADER, audio(), key())
+    gop.set_metadata(Frame(DATA_AMF0, METADATA, 0, DATA | HEADER))
+    assert [each.timestamp for each in gop.joining(5000)] == [0, 40, 40]
 
 
 def test_without_pictures_the_headers_carry_the_time_of_the_stream() -> None:
@@ -63,6 +68,64 @@ def test_pictures_of_another_header_are_forgotten() -> None:
 def test_pictures_stay_if_the_same_header_comes_again() -> None:
     gop = filled(cache(), AVC_HEADER, key(b"1"), AVC_HEADER, inter(b"2"))
     assert given(gop) == [AVC_HEADER, key(b"1"), inter(b"2")]
+
+
+def test_a_keyframe_of_several_messages_is_kept_whole() -> None:
+    gop = cache()
+    for number in range(3):
+        gop.add(frame(key(b"%d" % number), 500))
+    gop.add(frame(inter(), 540))
+    assert given(gop) == [key(b"0"), key(b"1"), key(b"2"), inter()]
+    gop.add(frame(key(b"next"), 580))
+    assert given(gop) == [key(b"next")]
+
+
+def with_sound(gop: GopCache, *times: int) -> GopCache:
+    for at in times:
+        gop.add(frame(audio(), at))
+    return gop
+
+
+def test_a_gop_is_over_when_the_video_ends_and_the_sound_goes_on() -> None:
+    gop = filled(cache(), AVC_HEADER, key(), inter())
+    with_sound(gop, 60, 1000, 3060)
+    assert len(given(gop)) == 6 and not gop.video_is_over
+    with_sound(gop, 3061)
+    assert given(gop) == [AVC_HEADER] and gop.video_is_over and gop.has_video
+    gop.add(frame(inter(b"back"), 4000))
+    assert given(gop) == [AVC_HEADER] and not gop.video_is_over, "it cannot be decoded"
+    gop.add(frame(key(b"again"), 4040))
+    assert given(gop) == [AVC_HEADER, key(b"again")]
+
+
+def test_a_picture_ends_the_silence_of_the_video() -> None:
+    gop = with_sound(filled(cache(), key()), 100, 3000)
+    gop.add(frame(inter(), 3050))
+    assert len(given(with_sound(gop, 3100, 6100))) == 6 and not gop.video_is_over
+
+
+def test_a_slide_show_keeps_its_picture() -> None:
+    gop = cache()
+    for at in (0, 10_000):
+        gop.add(frame(key(), at))
+    assert len(given(with_sound(gop, *range(10_010, 30_011, 500)))) == 42
+    assert given(with_sound(gop, 30_011)) == []
+
+
+def test_sound_whose_clock_is_late_by_seconds_does_not_end_a_gop() -> None:
+    gop = cache()
+    gop.add(frame(key(), 0))
+    for at in range(40, 4000, 40):
+        gop.add(frame(audio(), (at - 8000) % 2**32))
+        gop.add(frame(inter(), at))
+    assert not gop.video_is_over
+
+
+def test_video_of_which_only_the_header_came_is_over_too() -> None:
+    gop = with_sound(filled(cache(), AVC_HEADER), 0, 3001)
+    assert gop.has_video and gop.video_is_over
+    gop.clear()
+    assert not gop.has_video and not gop.video_is_over
 
 
 def test_nothing_before_the_first_keyframe_is_kept() -> None:

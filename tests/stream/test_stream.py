@@ -44,7 +44,7 @@ def test_a_late_joiner_begins_with_headers_and_the_keyframe_and_goes_on_live() -
     _, player = rig.join()
     send(stream, inter(b"4"), 60)
     assert player.bodies == [METADATA, AVC_HEADER, AAC_HEADER, key(b"1"), audio(b"2"), inter(b"3"), inter(b"4")]
-    assert player.times == [30, 30, 30, 30, 40, 50, 60]
+    assert player.times == [0, 30, 30, 30, 40, 50, 60]
 
 
 @pytest.mark.parametrize("policy", ["immediate", "audio-waits", "window"])
@@ -132,6 +132,20 @@ def test_other_data_reaches_those_who_are_there() -> None:
     assert early.bodies == [CUE] and rig.join()[1].bodies == []
 
 
+def test_metadata_is_sent_at_time_0_whenever_it_comes() -> None:
+    """ffmpeg takes onMetaData of any other time for a track of subtitles."""
+    rig = Rig()
+    stream, early = rig.publish(), rig.join()[1]
+    send(stream, key(), 70_000)
+    send(stream, SET_METADATA, 70_040)
+    send(stream, CUE, 70_080)
+    stream.pause(early.subscriber)
+    stream.rejoin(early.subscriber, wait_for_keyframe=False)
+    assert [(m.payload, m.timestamp) for m in early.outlet.messages()] == [
+        (key(), 70_000), (METADATA, 0), (CUE, 70_080), (METADATA, 0),
+    ]  # fmt: skip
+
+
 # --- time -------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +175,7 @@ def test_headers_that_say_0_do_not_settle_the_time_of_a_publisher_that_returns()
     returned(rig, stream, 1.0)
     for body, timestamp in ((SET_METADATA, 0), (AVC_HEADER, 0), (AAC_HEADER, 0), (key(), 700_000), (inter(), 700_020)):
         send(stream, body, timestamp)
-    assert player.times[2:] == [2000, 2000, 2000, 2000, 2020]
+    assert player.times[2:] == [0, 2000, 2000, 2000, 2020]
 
 
 def test_a_publisher_that_returns_at_once_leaves_a_gap_of_a_frame() -> None:

@@ -7,7 +7,20 @@ import pytest
 from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.message import Message
 from rtmpd.stream.frame import FRAME_BYTES
-from tests.stream.fakes import AAC_HEADER, AVC_HEADER, CUE, METADATA, Rig, audio, inter, key, send
+from rtmpd.stream.stream import Stream
+from tests.stream.fakes import (
+    AAC_HEADER,
+    AVC_HEADER,
+    CUE,
+    METADATA,
+    FakePublisher,
+    Player,
+    Rig,
+    audio,
+    inter,
+    key,
+    send,
+)
 from tests.support.proof import proves
 
 
@@ -68,6 +81,77 @@ def test_a_gop_over_the_limit_is_dropped_until_the_next_keyframe() -> None:
 
 
 @proves("apps.backlog_time")
+def fallen_behind(rig: Rig, stream: Stream, player: Player, sound_from: int) -> None:
+    """The player misses sound, and takes what comes from now on."""
+    player.outlet.room = 0
+    for number in range(30):
+        send(stream, audio(bytes(100)), sound_from + number * 20)
+    assert player.subscriber.frames_dropped
+    player.outlet.take(None)
+
+
+def test_a_player_of_sound_alone_goes_on_after_a_gap() -> None:
+    rig = Rig()
+    stream = rig.publish()
+    send(stream, AAC_HEADER, 0)
+    _, player = rig.join(backlog_bytes=1000)
+    fallen_behind(rig, stream, player, 0)
+    dropped, before = player.subscriber.frames_dropped, len(player.times)
+    for number in range(3):
+        send(stream, audio(b"on"), 1000 + number * 20)
+    assert player.times[before:] == [1000, 1020, 1040]
+    assert player.subscriber.frames_dropped == dropped
+    assert player.outlet.sends[-1].endswith(audio(b"on")) and not player.subscriber.misses_frames
+
+
+def test_a_player_goes_on_with_the_sound_where_the_video_has_ended() -> None:
+    rig = Rig()
+    stream = rig.publish()
+    for number, body in enumerate((AVC_HEADER, AAC_HEADER, key(), inter())):
+        send(stream, body, number * 40)
+    _, player = rig.join(backlog_bytes=1000)
+    fallen_behind(rig, stream, player, 200)
+    send(stream, audio(b"in vain"), 1000)
+    assert audio(b"in vain") not in player.bodies, "a picture may still come"
+    for at in range(2000, 5000, 500):
+        send(stream, audio(b"on"), at)
+    dropped = player.subscriber.frames_dropped
+    send(stream, audio(b"heard"), 5000)
+    assert player.bodies[-1] == audio(b"heard")
+    send(stream, inter(b"cannot be decoded"), 5010)
+    send(stream, key(b"again"), 5020)
+    send(stream, inter(b"seen"), 5040)
+    assert player.bodies[-2:] == [key(b"again"), inter(b"seen")]
+    assert player.subscriber.frames_dropped == dropped + 1
+
+
+def test_a_player_whose_video_does_not_come_back_with_the_publisher_hears_it() -> None:
+    rig = Rig(publisher_grace_s=60.0)
+    stream = rig.publish()
+    send(stream, key(), 0)
+    _, player = rig.join(backlog_bytes=1000)
+    fallen_behind(rig, stream, player, 20)
+    rig.registry.release(stream, rig.publisher, clean=False)  # type: ignore[arg-type]
+    rig.publish(publisher=FakePublisher("c000002"))
+    send(stream, audio(b"alone"), 0)
+    assert player.bodies[-1] == audio(b"alone")
+
+
+def test_a_gap_ends_at_the_first_message_of_a_keyframe_that_has_several() -> None:
+    rig = Rig()
+    stream = rig.publish()
+    _, player = rig.join(0, backlog_bytes=1000 + 10 * FRAME_BYTES)
+    for number in range(12):
+        send(stream, key(bytes(50)) if not number % 4 else inter(bytes(90)), number * 40)
+    for number in range(3):
+        send(stream, key(b"slice %d" % number), 480)
+    for number in range(7):
+        send(stream, inter(bytes(100)), 520 + number * 40)
+    assert player.subscriber.frames_dropped
+    player.outlet.take(None)
+    assert player.bodies[1:4] == [key(b"slice 0"), key(b"slice 1"), key(b"slice 2")]
+
+
 def test_over_its_time_a_backlog_is_cut_too() -> None:
     rig = Rig()
     stream = rig.publish()
@@ -126,8 +210,10 @@ def test_the_burst_of_a_late_joiner_does_not_count_as_a_backlog() -> None:
     stream = rig.publish()
     send(stream, key(bytes(5000)), 0)
     for number in range(1, 5):
+        rig.clock.advance(5.0)
         send(stream, inter(bytes(5000)), number * 5000)
     _, player = rig.join(0, backlog_bytes=1000, backlog_ms=1000)
+    rig.clock.advance(5.0)
     send(stream, inter(bytes(500)), 25_000)
     assert player.subscriber.frames_dropped == 0
     player.outlet.take(None)
@@ -171,6 +257,31 @@ def test_replies_on_the_same_connection_hold_media_back_and_keep_their_place() -
         (9, 0), (20, 0), (9, 20), (9, 40),
     ]  # fmt: skip
     assert player.subscriber.bytes_sent == len(player.outlet.taken) - len(encode(3, Message(20, b"a reply", 0, 0), 128))
+
+
+@pytest.mark.parametrize("while_behind", [False, True])
+def test_nothing_is_sent_past_other_bytes_that_wait_though_the_socket_would_take_it(while_behind: bool) -> None:
+    """So it is with TLS: what waits is encrypted already, and the socket has room."""
+    rig = Rig()
+    stream = rig.publish()
+    _, player = rig.join(backlog_bytes=2000)
+    send(stream, key(), 0)
+    if while_behind:
+        player.outlet.room = 0
+        send(stream, inter(), 1)
+        player.outlet.room = None
+    reply = encode(3, Message(20, b"a reply", 0, 0), 128)
+    player.outlet.push(reply)
+    offered = len(player.outlet.sends)
+    for number in range(2, 6):
+        send(stream, inter(b"%d" % number), number)
+    assert len(player.outlet.sends) == offered and player.subscriber.backlog_frames >= 4
+    for number in range(6, 40):
+        send(stream, inter(bytes(100)), number)
+    assert player.subscriber.frames_dropped and player.subscriber.backlog_frames < 12, "the bounds hold"
+    player.outlet.take(None)
+    bodies = player.bodies
+    assert bodies.index(b"a reply") == (2 if while_behind else 1) and len(set(bodies)) == len(bodies)
 
 
 def test_a_player_that_leaves_is_sent_nothing_but_the_frame_that_was_begun() -> None:
