@@ -89,7 +89,8 @@ _CONNECTIONS = Group(
         EventType(
             "connection_error",
             ERROR,
-            "The handshake failed, a read or write failed, a protocol violation or a timeout ended the connection.",
+            "The handshake failed, a read or write failed, a protocol violation or a timeout ended the connection. "
+            "It is not an error if a client leaves between two messages or without a byte, or if a player resets.",
             _PEER_ERROR,
         ),
         EventType("protocol_error", WARNING, "A violation that was tolerated; the connection goes on.", _PEER_ERROR),

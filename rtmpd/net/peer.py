@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from ..clock import Clock
+from ..errors import ChunkError
 from ..protocol.chunk import ChunkLimits, ChunkReader, append_chunks
 from ..protocol.constants import (
     ABORT,
@@ -39,12 +41,13 @@ from .transport import Transport
 from .writer import Writer
 
 _SMALLEST_WINDOW = 4096  # a smaller one would have us answer every few bytes
-_SEND_LIMIT_BYTES = 2 * 1024 * 1024  # replies and message rests, not media
+_SEND_LIMIT_BYTES = 2 * 1024 * 1024  # of replies that wait; the rest of a message that was begun does not count
 
 
 class Peer:
     """``before_wait`` is called when everything that was received has been read and more is
-    about to be waited for; ``on_user_control(event, value)`` sees the events that are not pings.
+    about to be waited for; ``on_user_control(event, value)`` sees the events that are not pings;
+    ``on_violation(code, detail)`` hears of protocol control that is malformed and was ignored.
 
     ``on_failure(code, message)`` is called (from any greenlet or the hub) when sending failed.
     """
@@ -56,6 +59,7 @@ class Peer:
         "buffer",
         "bytes_received",
         "on_user_control",
+        "on_violation",
         "out_chunk_size",
         "peer_window",
         "reader",
@@ -72,6 +76,7 @@ class Peer:
         self.reader = ChunkReader(self.buffer, limits)
         self.before_wait: Callable[[], None] | None = None
         self.on_user_control: Callable[[int, int], None] | None = None
+        self.on_violation: Callable[[str, str], None] | None = None
         self.out_chunk_size = DEFAULT_CHUNK_SIZE
         self.peer_window = 0
         self.bytes_received = 0
@@ -139,26 +144,34 @@ class Peer:
 
     def control(self, message: Message) -> bool:
         """Act on a message of a type below ``AUDIO`` that ``reader`` has read, if it is protocol control; whether it
-        was. Never switches. Raises ChunkError."""
+        was. One that is too short is reported and ignored, unless the chunk stream could not be followed without it.
+        Raises ChunkError."""
         type_id = message.type_id
         if type_id == SET_CHUNK_SIZE:
             self.reader.set_chunk_size(read_value(message))
-        elif type_id == ABORT:
-            self.reader.abort(read_value(message))
         elif type_id == ACKNOWLEDGEMENT:
             pass  # TCP tells us what the peer takes
-        elif type_id == USER_CONTROL:
-            self._user_control(message)
-        elif type_id == WINDOW_ACK_SIZE:
-            self.peer_window = max(read_value(message), _SMALLEST_WINDOW)
-        elif type_id == SET_PEER_BANDWIDTH:
-            window = read_value(message)
-            if window != self._window_ack_sent:  # RTMP 1.0, 5.4.5
-                self._window_ack_sent = window
-                self.send(CSID_CONTROL, window_ack_message(window))
+        elif type_id in _OPTIONAL:
+            try:
+                _OPTIONAL[type_id](self, message)
+            except ChunkError as error:
+                if self.on_violation is not None:
+                    self.on_violation(error.code, str(error))
         else:
             return False
         return True
+
+    def _abort(self, message: Message) -> None:
+        self.reader.abort(read_value(message))
+
+    def _window(self, message: Message) -> None:
+        self.peer_window = max(read_value(message), _SMALLEST_WINDOW)
+
+    def _bandwidth(self, message: Message) -> None:
+        window = read_value(message)
+        if window != self._window_ack_sent:  # RTMP 1.0, 5.4.5
+            self._window_ack_sent = window
+            self.send(CSID_CONTROL, window_ack_message(window))
 
     def _user_control(self, message: Message) -> None:
         event, value = read_user_control(message)
@@ -193,3 +206,11 @@ class Peer:
     def announce_chunk_size(self, size: int) -> None:
         """Send longer chunks from here on. Never switches, never raises."""
         self.send(CSID_CONTROL, set_chunk_size(size))
+
+
+_OPTIONAL: Final[dict[int, Callable[[Peer, Message], None]]] = {
+    ABORT: Peer._abort,
+    USER_CONTROL: Peer._user_control,
+    WINDOW_ACK_SIZE: Peer._window,
+    SET_PEER_BANDWIDTH: Peer._bandwidth,
+}

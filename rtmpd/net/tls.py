@@ -64,16 +64,24 @@ class TlsTransport(Transport):
     def handshake(self) -> None:
         """Agree on keys. May switch greenlets; the caller owns the deadline.
 
-        Raises HandshakeError (not TLS, no common version, refused certificate), ConnectionLost.
+        Raises HandshakeError (not TLS, no common version, refused certificate), ConnectionLost (clean if the peer left
+        without having sent a byte).
         """
+        has_heard = False
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._answer()
-                data = super().recv()
+                try:
+                    data = super().recv()
+                except ConnectionLost as lost:
+                    lost.clean = not has_heard
+                    raise
                 if not data:
-                    raise ConnectionLost("the peer left during the TLS handshake", "EOF") from None
+                    text = "the peer left during the TLS handshake"
+                    raise ConnectionLost(text, "EOF", clean=not has_heard) from None
+                has_heard = True
                 self._cipher_in.write(data)
             except (ssl.SSLError, OSError) as error:
                 self._answer()

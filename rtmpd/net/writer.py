@@ -32,12 +32,14 @@ class Writer:
     While it is ``corked`` and nobody listens, what is written is ``held``: one read is answered in one send.
     ``busy`` tells whether bytes wait; ``stalled_since`` is the monotonic time since which the
     socket has taken nothing while it is. ``on_failure(code, message)`` is called once if sending
-    fails or more than ``limit_bytes`` are waiting.
+    fails, or if more than ``limit_bytes`` wait after the piece that the socket is taking: that one may be the rest of
+    a picture of any size, and says nothing about whether the peer reads.
     """
 
     __slots__ = (
         "_clock",
         "_failed",
+        "_head_bytes",
         "_limit_bytes",
         "_listeners",
         "_on_failure",
@@ -65,6 +67,7 @@ class Writer:
         self.corked = False
         self.held: list[bytes] = []
         self._failed = False
+        self._head_bytes = 0  # what is left of the first piece in the queue
         self.busy = False
         self.bytes_sent = 0
         self.queued_bytes = 0
@@ -120,7 +123,9 @@ class Writer:
         if self._failed:
             return
         self.uncork()
-        if self.queued_bytes > self._limit_bytes:
+        if not self._queue:
+            self._head_bytes = len(data)
+        elif self.queued_bytes - self._head_bytes > self._limit_bytes:
             self.fail("send_queue_full", f"{self.queued_bytes} bytes are waiting and the peer does not read")
             return
         self._queue.append(data)
@@ -169,6 +174,7 @@ class Writer:
                 sent = self._transport.send_now(data)
                 self.bytes_sent += sent
                 self.queued_bytes -= sent
+                self._head_bytes = max(0, self._head_bytes - sent)
                 self._queue = [data[sent:]] if sent < len(data) else []
         except BlockingIOError:
             return

@@ -23,13 +23,16 @@ Every decoded value is a finite tree within the limits, however it is walked: a 
 the object would cost if it were spelled out in its place, and a cycle is an error. So no consumer
 has to fear a value that is small on the wire and endless in memory.
 
+``decode_all`` takes everything or nothing. ``decode_most`` and ``Reader`` are for data of which only a part is needed:
+what cannot be read, or is too much, costs no more than itself.
+
 Source: Action Message Format, AMF 0 (Adobe, 2007), section 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from struct import error as StructError
 from typing import Final, NamedTuple, TypeVar
@@ -74,11 +77,13 @@ __all__ = [
     "Date",
     "EcmaArray",
     "Encodable",
+    "Reader",
     "TypedObject",
     "Undefined",
     "Value",
     "XmlDocument",
     "decode_all",
+    "decode_most",
     "encode",
 ]
 
@@ -118,6 +123,25 @@ def decode_all(data: bytes, limits: AmfLimits = DEFAULT_LIMITS, offset: int = 0)
         # the one place where the decoder's plain indexing and unpacking meets the end of the data
         raise decoder.truncated() from None
     return values
+
+
+def decode_most(data: bytes, limits: AmfLimits = DEFAULT_LIMITS) -> tuple[list[Value], AmfError | None]:
+    """What can be read of the values in ``data``, and the error that ended the reading, None if there was none.
+
+    A property of an outermost object that is deeper or has more items than ``limits`` allow is left out, and more
+    properties than they allow are not read; neither is an error. ``limits.bytes`` bounds only what references add,
+    so the caller bounds the data.
+    """
+    reader = Reader(data, replace(limits, bytes=max(limits.bytes, len(data))))
+    values: list[Value] = []
+    try:
+        while not reader.at_end:
+            values.append(reader.read())
+    except AmfError as error:
+        if reader.depth and reader.outermost is not None:
+            values.append(reader.outermost)
+        return values, None if error.code in _SURPLUS else error
+    return values, None
 
 
 class _Spelled(NamedTuple):
@@ -303,6 +327,123 @@ class _Decoder:
     def _too_many_bytes(self) -> AmfError:
         return AmfError(f"{self.spent_bytes} bytes of AMF0, {self.limits.bytes} are allowed", "amf_too_large")
 
+
+class Reader(_Decoder):
+    """The values in ``data``, one by one.
+
+    ``outermost`` is the last object or ECMA array that was begun outside of any other, with the properties read so far,
+    also where reading it failed; ``left_out`` is why a property of one was left out. Raises AmfError if ``data`` is
+    longer than ``limits.bytes``.
+    """
+
+    __slots__ = ("_skips", "left_out", "outermost")
+
+    def __init__(self, data: bytes, limits: AmfLimits) -> None:
+        super().__init__(data, 0, limits)
+        self._skips = limits.items * _SKIPPED_PER_ITEM
+        self.outermost: dict[str, Value] | None = None
+        self.left_out: AmfError | None = None
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every value was read."""
+        return self.pos >= self.size
+
+    def read(self) -> Value:
+        """The next value. Raises AmfError, also if there is none; nothing can be read after that."""
+        self.outermost = None
+        try:
+            return self.value()
+        except (IndexError, StructError):
+            raise self.truncated() from None
+
+    def _properties(self, into: dict[str, Value]) -> None:
+        if self.depth > 1:
+            super()._properties(into)
+            return
+        self.outermost = into
+        data, size = self.data, self.size
+        while self.pos < size:
+            start = self.pos + 2
+            end = start + _U16.unpack_from(data, self.pos)[0]
+            if end == start and data[start] == OBJECT_END:
+                self.pos = start + 1
+                return
+            if end > size:
+                raise self.truncated()
+            self.pos = end
+            begun = end, self.items, self.spent_bytes, self.deepest, len(self.seen)
+            try:
+                into[data[start:end].decode("utf-8", "replace")] = self.value()
+            except AmfError as error:
+                if error.code not in _SURPLUS or data[end] not in _CONTAINERS:
+                    raise
+                self.left_out = error
+                self._skips -= self.items - begun[1]
+                self.pos, self.items, self.spent_bytes, self.deepest, seen = begun
+                del self.seen[seen:]
+                self.depth = 1
+                self._skip()
+
+    def _skip(self) -> None:
+        """Pass over one value without building it; an array of numbers, which indexes of keyframes are, in one step."""
+        data = self.data
+        to_come = [1]  # values of each array that is open, -1 for properties up to their end marker
+        while to_come:
+            self._skips -= 1
+            if self._skips < 0:
+                raise self._too_many_items()
+            count = to_come[-1]
+            if not count or (count < 0 and self.pos >= self.size):
+                to_come.pop()
+                continue
+            if count > 0:
+                to_come[-1] -= 1
+            else:
+                length = _U16.unpack_from(data, self.pos)[0]
+                self.pos += 2 + length
+                if not length and data[self.pos] == OBJECT_END:
+                    self.pos += 1
+                    to_come.pop()
+                    continue
+            marker = data[self.pos]
+            self.pos += 1
+            self._skip_value(marker, to_come)
+            if self.pos > self.size:
+                raise self.truncated()
+
+    def _skip_value(self, marker: int, to_come: list[int]) -> None:
+        if marker in _CONTAINERS:
+            self.seen.append(None)
+        if marker in _FIXED_BYTES:
+            self.pos += _FIXED_BYTES[marker]
+        elif marker == STRING:
+            self.pos += 2 + _U16.unpack_from(self.data, self.pos)[0]
+        elif marker in (LONG_STRING, XML_DOCUMENT):
+            self.pos += 4 + _U32.unpack_from(self.data, self.pos)[0]
+        elif marker == STRICT_ARRAY:
+            count = _U32.unpack_from(self.data, self.pos)[0]
+            self.pos += 4
+            end = self.pos + count * _NUMBER_BYTES
+            if end <= self.size and not any(self.data[self.pos : end : _NUMBER_BYTES]):
+                self.pos = end
+            else:
+                to_come.append(count)
+        elif marker in _CONTAINERS:
+            if marker == ECMA_ARRAY:
+                self.pos += 4
+            elif marker == TYPED_OBJECT:
+                self.pos += 2 + _U16.unpack_from(self.data, self.pos)[0]
+            to_come.append(-1)
+        else:
+            self.refused()
+
+
+_SURPLUS: Final = frozenset(("amf_too_many_items", "amf_too_deep", "amf_too_large"))
+_SKIPPED_PER_ITEM: Final = 16  # values that may be passed over for each that may be read
+_CONTAINERS: Final = frozenset((OBJECT, ECMA_ARRAY, STRICT_ARRAY, TYPED_OBJECT))
+_NUMBER_BYTES: Final = 9  # with its marker, which is 0
+_FIXED_BYTES: Final = {NUMBER: 8, BOOLEAN: 1, NULL: 0, UNDEFINED_VALUE: 0, UNSUPPORTED: 0, REFERENCE: 2, DATE: 10}
 
 _REFUSED: Final[Mapping[int, str]] = {
     MOVIE_CLIP: "a movie clip, which is reserved",

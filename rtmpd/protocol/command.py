@@ -6,10 +6,12 @@ Command". Real clients leave out whatever they like, so every reader here has a 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import CommandError
+from ..errors import AmfError, CommandError
 from . import amf0
 from .constants import COMMAND_AMF0, COMMAND_AMF3, DATA_AMF3
 from .message import Message
@@ -21,28 +23,102 @@ CAPS_MODEX = 0x04
 CAPS_NANOSECONDS = 0x08
 
 
-@dataclass(slots=True)
 class Command:
-    """One command: its name, transaction id, command object (or None) and arguments."""
+    """One command: its name, transaction id and message stream id; command object and arguments are read when they are
+    asked for, so that one that nobody asks for may be anything.
 
-    name: str
-    transaction: float = 0.0
-    object: Any = None
-    arguments: tuple[Any, ...] = ()
-    msid: int = 0
+    ``rest`` reads them; without it they are what is given here.
+    """
+
+    __slots__ = ("_failure", "_rest", "_values", "msid", "name", "transaction")
+
+    def __init__(
+        self,
+        name: str,
+        transaction: float = 0.0,
+        object: Any = None,
+        arguments: Iterable[Any] = (),
+        msid: int = 0,
+        rest: amf0.Reader | None = None,
+    ) -> None:
+        self.name = name
+        self.transaction = transaction
+        self.msid = msid
+        self._values: list[Any] = [object, *arguments] if rest is None else []
+        self._rest = rest
+        self._failure: AmfError | None = None
+
+    def __eq__(self, other: Any) -> bool:
+        if not isinstance(other, Command):
+            return NotImplemented
+        return self._told() == other._told()
+
+    def __repr__(self) -> str:
+        return f"Command{self._told()}"
+
+    def _told(self) -> tuple[Any, ...]:
+        return self.name, self.transaction, self.object, self.arguments, self.msid
+
+    def _value(self, index: int, default: Any) -> Any:
+        values, rest = self._values, self._rest
+        while len(values) <= index:
+            if self._failure is not None:
+                raise self._failure
+            if rest is None or rest.at_end:
+                return default
+            try:
+                values.append(rest.read())
+            except AmfError as error:
+                self._failure = error
+                raise
+        return values[index]
+
+    @property
+    def object(self) -> Any:
+        """The command object; what could be read of it where it cannot be read whole, None if nothing could."""
+        try:
+            return self._value(0, None)
+        except AmfError:
+            return self._rest.outermost if self._rest is not None and not self._values else None
+
+    @property
+    def arguments(self) -> list[Any]:
+        """The arguments as far as they can be read."""
+        try:
+            self._value(sys.maxsize, None)
+        except AmfError:
+            pass
+        return self._values[1:]
+
+    @property
+    def fault(self) -> AmfError | None:
+        """Why the command cannot be read whole, None if it can."""
+        try:
+            self._value(sys.maxsize, None)
+        except AmfError as error:
+            return error
+        return self._rest.left_out if self._rest is not None else None
 
     def argument(self, index: int, default: Any = None) -> Any:
-        """The argument at ``index``, ``default`` if it was not sent."""
-        return self.arguments[index] if index < len(self.arguments) else default
+        """The argument at ``index``, ``default`` if it was not sent. Raises AmfError if it cannot be read."""
+        return self._value(index + 1, default)
+
+    def optional(self, index: int, default: Any = None) -> Any:
+        """The argument at ``index``, ``default`` if it was not sent or cannot be read."""
+        try:
+            return self._value(index + 1, default)
+        except AmfError:
+            return default
 
     def text(self, index: int) -> str:
-        """A string argument; "" where there is none or it is something else."""
-        value = self.arguments[index] if index < len(self.arguments) else None
+        """A string argument; "" where there is none or it is something else. Raises AmfError if it cannot be read."""
+        value = self._value(index + 1, None)
         return value if isinstance(value, str) else ""
 
     def number(self, index: int, default: float = 0.0) -> float:
-        """A number argument; ``default`` where there is none or it is something else."""
-        value = self.arguments[index] if index < len(self.arguments) else None
+        """A number argument; ``default`` where there is none or it is something else. Raises AmfError if it cannot be
+        read."""
+        value = self._value(index + 1, None)
         return value if isinstance(value, float) else default
 
 
@@ -58,12 +134,13 @@ def amf0_body(message: Message) -> bytes:
 
 
 def read_command(message: Message, limits: amf0.AmfLimits) -> Command:
-    """Decode a command message. Raises AmfError, CommandError."""
-    values = amf0.decode_all(message.payload if message.type_id == COMMAND_AMF0 else amf0_body(message), limits)
-    if not values or not isinstance(values[0], str):
+    """Decode the name and the transaction id of a command message. Raises AmfError, CommandError."""
+    rest = amf0.Reader(message.payload if message.type_id == COMMAND_AMF0 else amf0_body(message), limits)
+    name = None if rest.at_end else rest.read()
+    if not isinstance(name, str):
         raise CommandError("a command without a name", "no_command_name")
-    transaction = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
-    return Command(values[0], transaction, values[2] if len(values) > 2 else None, tuple(values[3:]), message.msid)
+    transaction = 0.0 if rest.at_end else rest.read()
+    return Command(name, transaction if isinstance(transaction, float) else 0.0, None, (), message.msid, rest)
 
 
 def command_message(name: str, transaction: float, *values: Any, msid: int = 0) -> Message:

@@ -47,7 +47,8 @@ def user_control(event: int, value: int) -> Message:
 def read_value(message: Message) -> int:
     """The 32-bit value that a protocol control message begins with. Raises ChunkError."""
     if len(message.payload) < 4:
-        raise ChunkError(f"a control message of type {message.type_id} with no value", "short_control")
+        text = f"a control message of type {message.type_id} of {len(message.payload)} bytes"
+        raise ChunkError(text, "short_control")
     return int.from_bytes(message.payload[:4], "big")
 
 
@@ -55,5 +56,5 @@ def read_user_control(message: Message) -> tuple[int, int]:
     """``(event, value)`` of a user control message; value 0 where none is sent. Raises ChunkError."""
     payload = message.payload
     if len(payload) < 2:
-        raise ChunkError("a user control message with no event", "short_control")
+        raise ChunkError(f"a user control message of {len(payload)} bytes", "short_control")
     return int.from_bytes(payload[:2], "big"), int.from_bytes(payload[2:6], "big")

@@ -86,7 +86,7 @@ class ReceiveAsked:
 
 @dataclass(slots=True)
 class MediaArrived:
-    """Audio, video or data on a publishing message stream."""
+    """Audio, video or data of a publishing message stream, whose id ``message`` has whatever the client wrote."""
 
     message: Message
 

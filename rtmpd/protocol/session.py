@@ -20,7 +20,7 @@ import enum
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from ..errors import PHASE_COMMAND, PHASE_MEDIA, CommandError, Rejected
+from ..errors import PHASE_COMMAND, PHASE_MEDIA, AmfError, CommandError, Rejected
 from . import status
 from .amf0 import AmfLimits
 from .command import Command, read_command, read_connect, split_stream_name
@@ -88,7 +88,7 @@ class ServerSession:
     ``message_streams`` bounds how many the client may create.
     """
 
-    __slots__ = ("_limits", "_message_streams", "_next_msid", "_reconnects", "_streams", "connected")
+    __slots__ = ("_limits", "_message_streams", "_next_msid", "_reconnects", "_strays", "_streams", "connected")
 
     def __init__(self, limits: AmfLimits, message_streams: int) -> None:
         self._limits = limits
@@ -96,24 +96,64 @@ class ServerSession:
         self._streams: dict[int, _MessageStream] = {}
         self._next_msid = 1
         self._reconnects = False
+        self._strays = False
         self.connected = False
 
     def receive(self, message: Message) -> list[Notice]:
         """What a message of type 8 or higher means. Raises AmfError, CommandError."""
         if message.type_id in _MEDIA:
-            stream = self._streams.get(message.msid)
-            if stream is not None and stream.state is State.PUBLISHING:
-                return [MediaArrived(message)]
-            detail = f"media on message stream {message.msid}, which does not publish"
-            return [Violation("media_without_publish", detail, PHASE_MEDIA)]
+            return self._media(message)
         if message.type_id in _COMMANDS:
-            command = read_command(message, self._limits)
-            if not self.connected and command.name != "connect":
-                raise CommandError(f"{command.name!r} before connect", "not_connected")
-            return _HANDLERS.get(command.name, ServerSession._unknown)(self, command)
+            return self._command(message)
         if message.type_id in _IGNORED:
             return []
         return [Violation("unknown_message_type", f"a message of type {message.type_id}", PHASE_COMMAND)]
+
+    def _media(self, message: Message) -> list[Notice]:
+        msid = message.msid
+        stream = self._streams.get(msid)
+        if stream is not None and stream.state is State.PUBLISHING:
+            return [MediaArrived(message)]
+        if not 0 < msid < self._next_msid:  # no createStream has returned it: small clients write 0, or count on
+            publishing = [made for made, each in self._streams.items() if each.state is State.PUBLISHING]
+            if len(publishing) == 1:
+                meant = Message(message.type_id, message.payload, message.timestamp, publishing[0])
+                return [*self._stray(msid, publishing[0]), MediaArrived(meant)]
+        detail = f"media on message stream {msid}, which does not publish"
+        return [Violation("media_without_publish", detail, PHASE_MEDIA)]
+
+    def _command(self, message: Message) -> list[Notice]:
+        if not message.payload and self.connected:
+            return [Violation("empty_command", "a command message without a byte", PHASE_COMMAND)]
+        command = read_command(message, self._limits)
+        if not self.connected and command.name != "connect":
+            raise CommandError(f"{command.name!r} before connect", "not_connected")
+        try:
+            return _HANDLERS.get(command.name, ServerSession._unknown)(self, command)
+        except AmfError as error:  # handlers read first and act then
+            if not self.connected:
+                raise
+            return self._unreadable(command, error)
+
+    def _stray(self, msid: int, meant: int) -> list[Notice]:
+        """What a message stream that was never created means is clear if only one publishes; it is worth one report."""
+        if self._strays:
+            return []
+        self._strays = True
+        detail = f"media on message stream {msid}, which was not created; taken for {meant}, the one that publishes"
+        return [Violation("unknown_message_stream", detail, PHASE_MEDIA)]
+
+    def _unreadable(self, command: Command, error: AmfError) -> list[Notice]:
+        """An argument that is needed cannot be read: the command fails, the connection goes on."""
+        text = f"The arguments of {command.name} cannot be read: {error}."
+        notices: list[Notice] = [Violation(error.code, f"{command.name}: {error}", PHASE_COMMAND)]
+        if command.name in _FAILURES:
+            answer = status.on_status(command.msid, "error", _FAILURES[command.name], text)
+            notices.append(Reply(CSID_STATUS, answer))
+        elif command.transaction:
+            answer = status.error(command.transaction, "NetConnection.Call.Failed", text)
+            notices.append(Reply(CSID_COMMAND, answer))
+        return notices
 
     def _unknown(self, command: Command) -> list[Notice]:
         if not command.transaction:
@@ -191,7 +231,10 @@ class ServerSession:
     def _connect(self, command: Command) -> list[Notice]:
         if self.connected:
             return [Violation("connect_twice", "connect on a connected session", PHASE_COMMAND)]
-        return [ConnectAsked(command.transaction, read_connect(command))]
+        request = read_connect(command)
+        if not request.app and (fault := command.fault) is not None:
+            raise fault  # not a client that left something out, but bytes that are no connect
+        return [ConnectAsked(command.transaction, request)]
 
     def _create_stream(self, command: Command) -> list[Notice]:
         if len(self._streams) >= self._message_streams:
@@ -206,7 +249,7 @@ class ServerSession:
         return _acknowledged(command)
 
     def _fc_publish(self, command: Command) -> list[Notice]:
-        name = split_stream_name(command.text(0))[0]
+        name = _name_said(command)
         answer = status.on_fc("onFCPublish", "NetStream.Publish.Start", name)
         return [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
 
@@ -220,7 +263,7 @@ class ServerSession:
         return notices
 
     def _fc_subscribe(self, command: Command) -> list[Notice]:
-        answer = status.on_fc("onFCSubscribe", "NetStream.Play.Start", split_stream_name(command.text(0))[0])
+        answer = status.on_fc("onFCSubscribe", "NetStream.Play.Start", _name_said(command))
         return [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
 
     def _get_stream_length(self, command: Command) -> list[Notice]:
@@ -244,12 +287,14 @@ class ServerSession:
             return [Violation("publish_twice", detail, PHASE_COMMAND)]
         name, query = split_stream_name(command.text(0))
         stream.state = State.PUBLISH_ASKED
-        asked_type = command.text(1)
+        asked_type = command.optional(1)
         publish_type = asked_type if asked_type in ("live", "record", "append") else "live"
         return [PublishAsked(command.msid, command.transaction, name or _DEFAULT_NAME, query, publish_type)]
 
     def _play(self, command: Command) -> list[Notice]:
-        return self._ask_play(command, command.text(0), command.number(1, -2.0), command.argument(3) is not False)
+        start = command.optional(1)
+        start = start if isinstance(start, float) else -2.0
+        return self._ask_play(command, command.text(0), start, command.optional(3) is not False)
 
     def _play2(self, command: Command) -> list[Notice]:
         options = command.argument(0)
@@ -301,7 +346,7 @@ class ServerSession:
         return [Reply(CSID_STATUS, answer), PauseAsked(command.msid, paused)]
 
     def _seek(self, command: Command) -> list[Notice]:
-        text = "A live stream can not be searched."
+        text = "A live stream cannot be searched."
         return [Reply(CSID_STATUS, status.on_status(command.msid, "error", "NetStream.Seek.Failed", text))]
 
     def _receive_audio(self, command: Command) -> list[Notice]:
@@ -320,6 +365,12 @@ class ServerSession:
         detail = f"{command.name} on message stream {command.msid}, which was not created"
         answer = status.on_status(command.msid, "error", "NetStream.Failed", detail)
         return [Reply(CSID_STATUS, answer), Violation("no_such_stream", detail, PHASE_COMMAND)]
+
+
+def _name_said(command: Command) -> str:
+    """The stream's name in a call that only wants it back."""
+    name = command.optional(0)
+    return split_stream_name(name)[0] if isinstance(name, str) else ""
 
 
 def _acknowledged(command: Command) -> list[Notice]:
@@ -356,4 +407,10 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "seek": ServerSession._seek,
     "receiveAudio": ServerSession._receive_audio,
     "receiveVideo": ServerSession._receive_video,
+}
+
+_FAILURES: Final = {
+    "publish": "NetStream.Publish.BadName",
+    "play": "NetStream.Play.Failed",
+    "play2": "NetStream.Play.Failed",
 }

@@ -16,13 +16,25 @@ from .publisher import Publishing
 
 
 class Activity:
-    """``sinks`` takes the media of each publishing message stream; it is the routing table of the
-    ingest hot path. ``role`` is what the connection was last: "", ``publisher`` or ``subscriber``.
+    """``sinks`` takes the media of each publishing message stream, and of a stray one that is taken for the only one
+    (``take``); it is the routing table of the ingest hot path. ``role`` is what the connection was last: "",
+    ``publisher`` or ``subscriber``.
 
     No method switches greenlets.
     """
 
-    __slots__ = ("_connection", "_context", "_dropped", "_leases", "_noted", "players", "publishers", "role", "sinks")
+    __slots__ = (
+        "_connection",
+        "_context",
+        "_dropped",
+        "_leases",
+        "_noted",
+        "_stray",
+        "players",
+        "publishers",
+        "role",
+        "sinks",
+    )
 
     def __init__(self, connection: Client, context: Context) -> None:
         self._connection = connection
@@ -31,6 +43,7 @@ class Activity:
         self.players: dict[int, Playing] = {}
         self.sinks: dict[int, Callable[[Message], None]] = {}
         self._leases: dict[int, Lease] = {}
+        self._stray = 0
         self.role = ""
         self._dropped = 0  # frames of plays that are over
         self._noted = 0, 0, 0
@@ -38,6 +51,7 @@ class Activity:
     def publish(self, asked: PublishAsked, verdict: Verdict) -> Publishing:
         """Take the key. Raises StreamBusy, LimitReached."""
         publishing = Publishing(self._connection, self._context, asked)
+        self._forget_stray()
         self.publishers[asked.msid] = publishing
         self._begun(PUBLISH, asked.msid, verdict)
         self.sinks[asked.msid] = publishing.media
@@ -54,12 +68,27 @@ class Activity:
 
     def stop_publishing(self, msid: int, reason: str, clean: bool) -> None:
         """End the publish of a message stream, if there is one."""
+        self._forget_stray()
         self.sinks.pop(msid, None)
         publishing = self.publishers.pop(msid, None)
         if publishing is not None:
             publishing.stop(reason, clean)
             self._ended(PUBLISH, msid)
             self._settle()
+
+    def take(self, message: Message, said: int) -> None:
+        """Media of a publish. If the message named another message stream, ``said``, what comes of that one next goes
+        to the publish directly, as long as that is the only one."""
+        sink = self.sinks[message.msid]
+        if said != message.msid:
+            self._forget_stray()
+            self._stray = said
+            self.sinks[said] = sink
+        sink(message)
+
+    def _forget_stray(self) -> None:
+        if self._stray not in self.publishers:
+            self.sinks.pop(self._stray, None)
 
     def stop_playing(self, msid: int, reason: str) -> None:
         """End the play of a message stream, if there is one."""

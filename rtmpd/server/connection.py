@@ -53,6 +53,8 @@ _log = logger("server")
 _LINGER_S: Final = 2.0
 _MESSAGES_PER_LOOK: Final = 128  # one read can hold tens of thousands of tiny messages
 _RESETS: Final = frozenset(("ECONNRESET", "EPIPE"))
+#: Ends that are nobody's will. A publisher that ends so may come back, so its players are kept for a while.
+_CUT_OFF: Final = frozenset(("network_error", "timeout", "protocol_error", "slow_player", "internal_error"))
 _ASKED: Final = (ConnectAsked, PublishAsked, PlayAsked)
 _NOT_READING: Final = frozenset(("backlog_full", "send_queue_full"))
 
@@ -97,6 +99,7 @@ class Connection:
         self.peer = Peer(transport, context.clock, context.chunk_limits, self._sending_failed)
         self.session = ServerSession(context.amf_limits, limits.message_streams)
         self.report = Reporter(self, context, server)
+        self.peer.on_violation = self._tolerate
         self.app = ""
         self.flash_ver = ""
         self.activity = Activity(self, context)
@@ -201,18 +204,19 @@ class Connection:
         for notice in self.session.receive(message):
             if isinstance(notice, Reply):
                 replies.append(notice)
+                continue
+            if replies:
+                self.peer.send_all(replies)
+                replies = []
+            if isinstance(notice, MediaArrived):
+                self.activity.take(notice.message, message.msid)
             else:
-                if replies:
-                    self.peer.send_all(replies)
-                    replies = []
                 self._act(notice)
         if replies:
             self.peer.send_all(replies)
 
     def _act(self, notice: Notice) -> None:
-        if isinstance(notice, MediaArrived):
-            self.activity.sinks[notice.message.msid](notice.message)
-        elif isinstance(notice, _ASKED):
+        if isinstance(notice, _ASKED):
             self._requests.answer(notice)
         elif isinstance(notice, PublishEnded):
             self.activity.stop_publishing(notice.msid, "unpublished", clean=True)
@@ -224,6 +228,9 @@ class Connection:
             self.activity.players[notice.msid].receive(notice.kind, notice.wanted)
         elif isinstance(notice, Violation):
             self.report.tolerated(notice)
+
+    def _tolerate(self, code: str, detail: str) -> None:
+        self.report.tolerated(Violation(code, detail, PHASE_CHUNKING))
 
     # --- answers ----------------------------------------------------------------------------------
 
@@ -283,13 +290,23 @@ class Connection:
         self.peer.transport.shutdown()
 
     def leave(self, reason: str) -> None:
-        """What was sent last shall arrive: close our direction, wait a moment for the client's. Never switches."""
+        """End the connection once what was sent last has arrived, or after ``_LINGER_S``: close our direction and wait
+        for the client to close the other. What it still says is read and not acted on."""
         self._leaving = True
         self._end_reason = self._end_reason or reason
         self.expect("leave", _LINGER_S)
         self.peer.flush()
-        if not self.peer.writer.busy:
+        if self.peer.writer.busy:
+            self.peer.writer.listen(self)
+        else:
             self.peer.transport.shutdown_writing()
+
+    def on_busy(self) -> None:
+        """The writer's listener while the connection leaves: more bytes are waiting."""
+
+    def on_drained(self) -> None:
+        """The writer's listener while the connection leaves: the socket has taken everything."""
+        self.peer.transport.shutdown_writing()
 
     def _sending_failed(self, code: str, message: str) -> None:
         error = ConnectionLost(message, code)
@@ -315,24 +332,34 @@ class Connection:
         self.report.failed(error)
 
     def _is_goodbye(self, error: PeerError) -> bool:
-        """Whether the client simply left: in order and between two messages, or, as many clients do
-        it, by a reset once nothing was going on any more, which may cut its last message short."""
+        """Whether the client simply left.
+
+        It closed its direction between two messages, which counts even where it did not wait for our last bytes (its
+        kernel then answers them with a reset, and sending fails with EPIPE: the end of the stream had come already).
+        Or it reset the connection while it published nothing: viewers quit with bytes unread, which makes a reset of
+        their close and may cut their last message short. A publisher that resets was cut off.
+        """
         if not isinstance(error, ConnectionLost) or not self.report.is_accepted:
             return False
-        if error.clean and self._send_error is None:
-            return self.peer.reader.between_messages
-        is_reset = self._send_error is not None or error.code in _RESETS
-        had_its_turn = self.peer.reader.between_messages or self.activity.role
-        return bool(is_reset and had_its_turn and not self.activity.is_live)
+        between = self.peer.reader.between_messages
+        send_error = self._send_error
+        if error.code in _RESETS or (send_error is not None and send_error.code != "EPIPE"):
+            return not self.activity.publishers and (between or bool(self.activity.role))
+        return error.clean and between
 
     def _is_probe(self, error: PeerError) -> bool:
-        """Whether the client left without a byte, as load balancers do to see that we are here."""
-        return isinstance(error, ConnectionLost) and error.clean and not self.peer.bytes_received
+        """Whether the client left without a byte, in order or by a reset, as load balancers and port scanners do to see
+        that we are here."""
+        if not isinstance(error, ConnectionLost) or self.peer.bytes_received:
+            return False
+        if self.deadline_code == "tls_handshake":
+            return error.clean
+        return error.clean or error.code in _RESETS
 
     def _close(self) -> None:
         reason = self._end_reason or "client_closed"
         key = self.stream_key
-        self.activity.stop_all(reason, clean=reason == "server_stop")
+        self.activity.stop_all(reason, clean=reason not in _CUT_OFF)
         self.peer.writer.close()
         self.peer.transport.close()
         self._context.forget(self)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gevent
 import pytest
 
+from rtmpd.net.tls import TlsTransport
+from rtmpd.protocol.chunk import encode
+from rtmpd.protocol.control import user_control
 from rtmpd.protocol.message import Message
-from tests.integration.client import connect_chunks, handshake_bytes, keyframe
+from rtmpd.settings import Address
+from tests.integration.client import Client, connect_chunks, handshake_bytes, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import wait_until
+from tests.integration.house import Running, wait_until
 
 
-@pytest.mark.parametrize("sent", [b"", b"\x03", handshake_bytes()[:1537], handshake_bytes()[:2000]])
+@pytest.mark.parametrize("sent", [b"\x03", handshake_bytes()[:1537], handshake_bytes()[:2000]])
 def test_a_reset_inside_the_handshake_is_a_network_error_there(start: Start, sent: bytes) -> None:
     house = start()
     raw = house.raw()
@@ -21,6 +27,28 @@ def test_a_reset_inside_the_handshake_is_a_network_error_there(start: Start, sen
     raw.reset()
     house.the_error("connection_error", "network_error", "ECONNRESET", "handshake")
     house.check_service()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["rtmp", "rtmps"])
+@pytest.mark.parametrize("way", ["end", "reset"])
+def test_who_connects_and_leaves_without_a_byte_is_a_probe(
+    start: Start, rtmps: dict[str, object], secure: bool, way: str
+) -> None:
+    house = start(**rtmps)
+    raw = house.raw(house.addresses[0 if secure else 1])
+    connection = house.connection(raw)
+    getattr(raw, way)()
+    wait_until(lambda: not house.alive(connection.conn_id), "the server has noticed")
+    assert house.logged("connection closed", conn_id=connection.conn_id, reason="client_closed")
+    assert not house.errors()
+
+
+def test_who_leaves_inside_the_tls_handshake_is_a_network_error(start: Start, rtmps: dict[str, object]) -> None:
+    house = start(**rtmps)
+    raw = house.raw(house.addresses[0])
+    raw.send(b"\x16\x03\x01\x02\x00\x01")
+    raw.end()
+    house.the_error("connection_error", "network_error", "EOF", "handshake")
 
 
 @pytest.mark.parametrize("sent", [b"", connect_chunks()], ids=["connect to come", "connected"])
@@ -65,9 +93,7 @@ def test_a_publisher_that_resets_is_lost_and_the_end_is_told_in_order(start: Sta
 
 @pytest.mark.parametrize("park", [True, False])
 @pytest.mark.parametrize("flowing", [True, False])
-def test_a_player_that_resets_while_the_stream_is_live_is_a_network_error(
-    start: Start, park: bool, flowing: bool
-) -> None:
+def test_a_player_that_resets_while_the_stream_is_live_has_left(start: Start, park: bool, flowing: bool) -> None:
     house = start(server={"park_idle_players": park})
     publisher, player = house.client(), house.client()
     msid = publisher.publish()
@@ -79,16 +105,36 @@ def test_a_player_that_resets_while_the_stream_is_live_is_a_network_error(
     while flowing and house.alive(conn_id):
         publisher.video(msid, keyframe())
         gevent.sleep(0.002)
-    event = house.wait_event("connection_error")
-    assert (event.data["error_type"], event.data["phase"]) == ("network_error", "media_processing")
-    assert event.data["error_code"] in ("ECONNRESET", "EPIPE")
-    house.wait_event("connection_close", conn_id=conn_id)
-    assert house.types(conn_id)[-4:] == ["connection_error", "play_stop", "subscriber_count", "connection_close"]
-    assert len(house.errors()) == 1
+    assert house.wait_event("connection_close", conn_id=conn_id).data["reason"] == "client_closed"
+    assert house.types(conn_id)[-3:] == ["play_stop", "subscriber_count", "connection_close"]
+    assert not house.errors()
     house.check_service()
 
 
-def test_a_socket_that_fails_in_the_fan_out_is_told_by_its_errno(start: Start) -> None:
+def test_a_player_that_resets_inside_its_last_message_has_left(start: Start) -> None:
+    house = start()
+    publisher, player = house.client(), house.client()
+    publisher.publish()
+    player.play()
+    connection = house.connection(player)
+    received = connection.peer.bytes_received
+    player.raw(b"\x03\x00\x00\x00\x00\x00\x40\x14\x00\x00\x00\x00half")
+    wait_until(lambda: connection.peer.bytes_received == received + 16, "the server has it")
+    player.reset()
+    assert house.wait_event("connection_close", conn_id=connection.conn_id).data["reason"] == "client_closed"
+    assert not house.errors()
+
+
+def test_a_connection_that_plays_and_publishes_is_cut_off_by_a_reset(start: Start) -> None:
+    house = start()
+    both = house.client()
+    both.publish("a")
+    both.play("a")
+    both.reset()
+    house.the_error("connection_error", "network_error", "ECONNRESET", "media_processing")
+
+
+def test_a_socket_that_fails_in_the_fan_out_ends_the_play_without_an_error(start: Start) -> None:
     house = start()
     publisher, player = house.client(), house.client()
     publisher.publish()
@@ -96,11 +142,152 @@ def test_a_socket_that_fails_in_the_fan_out_is_told_by_its_errno(start: Start) -
     connection = house.connection(player)
     playing = next(iter(connection.activity.players.values()))
     playing.subscriber.fail(BrokenPipeError(32, "Broken pipe"))
-    publisher.reset()
     player.reset()
-    assert {e.data["error_code"] for e in [house.wait_event("connection_error", conn_id=connection.conn_id)]} <= {
-        "ECONNRESET", "EPIPE",
-    }  # fmt: skip
+    assert house.wait_event("play_stop", conn_id=connection.conn_id).data["reason"] == "client_closed"
+    assert not house.errors()
+
+
+# --- how soon players hear of it --------------------------------------------------------------------
+
+
+GRACE = {"publisher_grace_s": 30.0}
+
+
+def published_and_played(house: Running, address: Address | None = None, **options: Any) -> tuple[Client, Client, int]:
+    publisher, player = house.client(address, **options), house.client(house.addresses[-1])
+    msid = publisher.publish()
+    player.play()
+    publisher.headers(msid)
+    publisher.video(msid, keyframe())
+    player.wait_payload(keyframe())
+    return publisher, player, msid
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["rtmp", "rtmps"])
+@pytest.mark.parametrize("how", ["fin", "half", "deleteStream", "closeStream", "FCUnpublish", "publish(false)", "kick"])
+def test_an_end_by_the_publishers_or_the_operators_will_reaches_players_at_once(
+    start: Start, rtmps: dict[str, object], how: str, secure: bool
+) -> None:
+    house = start(app=GRACE, **rtmps)
+    publisher, player, msid = published_and_played(house, house.addresses[0 if secure else 1], tls=secure)
+    if how == "fin":
+        publisher.close()
+    elif how == "half":
+        publisher.transport.shutdown_writing()
+    elif how == "deleteStream":
+        publisher.call("deleteStream", None, float(msid))
+    elif how == "closeStream":
+        publisher.call("closeStream", None, msid=msid)
+    elif how == "FCUnpublish":
+        publisher.call("FCUnpublish", None, "a")
+    elif how == "publish(false)":
+        publisher.call("publish", None, False, msid=msid)
+    else:
+        house.connection(publisher).end("kicked")
+    player.wait_code("NetStream.Play.UnpublishNotify")
+    assert not house.errors()
+
+
+def test_a_tls_goodbye_without_the_end_of_tcp_is_an_end(start: Start, rtmps: dict[str, object]) -> None:
+    house = start(app=GRACE, **rtmps)
+    publisher, player, _ = published_and_played(house, house.addresses[0], tls=True)
+    assert isinstance(publisher.transport, TlsTransport)
+    publisher.transport._say_goodbye()
+    player.wait_code("NetStream.Play.UnpublishNotify")
+    assert house.wait_event("publish_stop").data["reason"] == "client_closed"
+
+
+@pytest.mark.parametrize("how", ["reset", "inside a message", "protocol error", "silence"])
+def test_players_of_a_publisher_that_was_cut_off_are_kept_for_its_return(start: Start, how: str) -> None:
+    house = start(app=GRACE, limits={"publisher_timeout_s": 0.3 if how == "silence" else 0.0})
+    publisher, player, msid = published_and_played(house)
+    if how == "reset":
+        publisher.reset()
+    elif how == "inside a message":
+        publisher.raw(b"\x07\x00\x00\x28\x00\x10\x00\x09" + msid.to_bytes(4, "little") + bytes(100))
+        publisher.close()
+    elif how == "protocol error":
+        publisher.raw(b"\xff" * 20)
+    house.wait_event("publish_stop")
+    assert house.house.registry.find("live/a").live  # type: ignore[union-attr]
+    again = house.client()
+    msid = again.publish()
+    again.video(msid, keyframe(200))
+    player.wait_payload(keyframe(200))
+    assert "NetStream.Play.UnpublishNotify" not in player.codes()
+
+
+def test_an_end_in_order_counts_even_if_our_last_bytes_came_too_late(start: Start) -> None:
+    """The publisher closes; what is sent to it after that is answered with a reset, and sending fails."""
+    house = start(app=GRACE)
+    publisher, player, _ = published_and_played(house)
+    connection = house.connection(publisher)
+    with_ping = encode(2, user_control(6, 1), 128)
+    publisher.raw(with_ping * 3)
+    connection.peer.writer.fail("EPIPE", "writing failed: [Errno 32] Broken pipe")
+    publisher.close()
+    player.wait_code("NetStream.Play.UnpublishNotify")
+    assert house.wait_event("publish_stop").data["reason"] == "client_closed"
+    assert not house.errors()
+
+
+# --- a refused client -------------------------------------------------------------------------------
+
+
+def refused(house: Running) -> Client:
+    """A client whose second publish was refused a moment ago."""
+    first, second = house.client(), house.client()
+    first.publish("taken")
+    second.connect()
+    msid = second.create_stream()
+    second.call("publish", None, "taken", "live", msid=msid)
+    second.wait_code("NetStream.Publish.BadName", msid)
+    return second
+
+
+def test_what_a_refused_client_still_asks_for_is_not_done(start: Start) -> None:
+    house = start()
+    client = refused(house)
+    conn_id = house.connection(client).conn_id
+    answered = len(client.messages)
+    client.call("createStream", None)
+    client.call("publish", None, "other", "live", msid=1)
+    client.call("play", None, "other", -2.0, msid=1)
+    client.wait_end()
+    assert len(client.messages) == answered
+    assert house.wait_event("connection_close", conn_id=conn_id).data["reason"] == "rejected"
+    assert [e.type for e in house.events if e.conn_id == conn_id and e.type.endswith("_start")] == []
+
+
+def test_a_refused_client_that_does_not_leave_loses_its_place_all_the_same(start: Start) -> None:
+    house = start()
+    client = refused(house)
+    connection = house.connection(client)
+    began = house.house.context.clock.monotonic()
+    while house.alive(connection.conn_id):
+        client.call("createStream", None)
+        gevent.sleep(0.01)
+    assert house.house.context.clock.monotonic() - began < 6
+    assert house.wait_event("connection_close", conn_id=connection.conn_id).data["reason"] == "rejected"
+    assert not [e for e in house.errors() if e.type != "stream_error"]
+
+
+def test_a_refusal_reaches_a_client_that_reads_late(start: Start) -> None:
+    """The writer is busy when the connection begins to leave: our direction is closed after the last byte."""
+    house = start(app={"backlog_bytes": 64 * 1024 * 1024})
+    publisher, player = house.client(), house.client(receive_bytes=4096)
+    msid = publisher.publish()
+    publisher.chunk_size(65536)
+    player.play()
+    other = player.create_stream()
+    publisher.video(msid, keyframe(6_000_000))
+    connection = house.connection(player)
+    wait_until(lambda: connection.peer.writer.busy, "the picture does not fit")
+    player.call("publish", None, "a", "live", msid=other)
+    wait_until(lambda: connection.deadline_code == "leave", "the publish is refused")
+    player.wait_code("NetStream.Publish.BadName")
+    player.wait_end()
+    assert house.wait_event("connection_close", conn_id=connection.conn_id).data["reason"] == "rejected"
 
 
 @pytest.mark.parametrize("park", [True, False])

@@ -88,11 +88,6 @@ GARBAGE: dict[str, tuple[bytes, str, tuple[str, str]]] = {
         "short_control",
         CHUNKING,
     ),
-    "a user control message without its event": (
-        CONNECTED + chunked((2, Message(constants.USER_CONTROL, b""))),
-        "short_control",
-        CHUNKING,
-    ),
     "an aggregate that lies": (
         CONNECTED + chunked((4, Message(constants.AGGREGATE, b"\x09\xff\xff\xff" + bytes(30)))),
         "bad_aggregate",
@@ -224,6 +219,85 @@ def test_an_end_inside_a_message_is_an_error_and_one_between_two_messages_is_non
 
 
 # --- allowed, but odd -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "type_id, payload",
+    [
+        (constants.USER_CONTROL, b""),
+        (constants.USER_CONTROL, b"\x07"),
+        (constants.ABORT, b"\x00\x00"),
+        (constants.WINDOW_ACK_SIZE, b"\x00"),
+        (constants.SET_PEER_BANDWIDTH, b""),
+    ],
+)
+def test_protocol_control_that_is_too_short_and_changes_nothing_is_only_reported(
+    start: Start, type_id: int, payload: bytes
+) -> None:
+    house = start()
+    publisher = house.client()
+    msid = publisher.publish()
+    publisher.raw(encode(2, Message(type_id, payload), 128))
+    publisher.video(msid, keyframe())
+    house.the_error("protocol_error", "protocol_error", "short_control", "chunking")
+    publisher.answer(publisher.call("createStream", None))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x00\x03\x01"])
+def test_acknowledgements_and_short_user_controls_are_no_news(start: Start, payload: bytes) -> None:
+    house = start()
+    publisher = house.client()
+    publisher.publish()
+    publisher.send(Message(constants.ACKNOWLEDGEMENT, payload), 2)
+    publisher.send(Message(constants.USER_CONTROL, b"\x00\x03" + payload), 2)
+    publisher.answer(publisher.call("createStream", None))
+    assert not house.errors()
+
+
+def test_an_unreadable_argument_that_is_needed_costs_the_command_and_not_the_connection(start: Start) -> None:
+    house = start()
+    publisher = house.client()
+    publisher.connect()
+    msid = publisher.create_stream()
+    body = amf0.encode("publish", 9.0, None) + b"\x0d"
+    publisher.send(Message(constants.COMMAND_AMF0, body, 0, msid))
+    publisher.wait_code("NetStream.Publish.BadName")
+    house.the_error("protocol_error", "protocol_error", "amf_bad_marker", "command_processing")
+    publisher.publish()
+
+
+def test_media_of_a_message_stream_that_was_never_made_reaches_players_and_is_reported_once(start: Start) -> None:
+    house = start()
+    publisher, player = house.client(), house.client()
+    publisher.publish()
+    player.play()
+    publisher.headers(0)
+    publisher.metadata(0, width=640.0)
+    for i in range(20):
+        publisher.video(0, keyframe(100 + i), 40 * i)
+    player.wait_payload(keyframe(119))
+    house.the_error("protocol_error", "protocol_error", "unknown_message_stream", "media_processing")
+    assert house.wait_event("stream_metadata").data["width"] == 640
+    publisher.close()
+    assert house.wait_event("publish_stop").data["video_packets"] == 21
+
+
+def test_stray_media_is_of_nobody_as_soon_as_a_second_message_stream_publishes(start: Start) -> None:
+    house = start()
+    publisher = house.client()
+    first = publisher.publish("a")
+    publisher.video(0, keyframe(), 0)
+    house.wait_event("protocol_error", error_code="unknown_message_stream")
+    second = publisher.publish("b")
+    publisher.video(0, keyframe(), 40)
+    house.wait_event("protocol_error", error_code="media_without_publish")
+    publisher.call("deleteStream", None, float(second))
+    publisher.video(0, keyframe(), 80)
+    publisher.call("deleteStream", None, float(first))
+    publisher.video(0, keyframe(), 120)
+    publisher.answer(publisher.call("createStream", None))
+    stops = {e.stream_key: e.data["video_packets"] for e in house.of("publish_stop")}
+    assert stops == {"live/a": 2, "live/b": 0}
 
 
 @proves("server.chunk_size")

@@ -8,7 +8,9 @@ from itertools import pairwise
 import gevent
 import pytest
 
-from tests.integration.client import AAC_HEADER, AVC_HEADER, Client
+from rtmpd.protocol import constants
+from rtmpd.protocol.control import user_control
+from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, resident_bytes, wait_until
 from tests.support.proof import proves
@@ -143,3 +145,21 @@ def test_a_player_behind_is_told_of_the_end_behind_what_it_still_gets(start: Sta
     slow.wait_code("NetStream.Play.UnpublishNotify")
     slow.read_until(lambda: len(numbers(slow)) == 20, "every picture")
     assert numbers(slow) == list(range(20))
+
+
+def test_a_ping_and_a_call_are_answered_while_a_picture_larger_than_any_queue_is_half_sent(start: Start) -> None:
+    house = start(app={"backlog_bytes": 64 * 1024 * 1024}, limits={"message_bytes": 16 * 1024 * 1024})
+    publisher, player = house.client(), house.client(receive_bytes=4096)
+    msid = publisher.publish()
+    publisher.chunk_size(65536)
+    player.play()
+    publisher.video(msid, keyframe(8_000_000))
+    connection = house.connection(player)
+    wait_until(lambda: connection.peer.writer.queued_bytes > 3_000_000, "the picture does not fit")
+    player.send(user_control(constants.PING_REQUEST, 77))
+    call = player.call("getStreamLength", None, "a")
+    wait_until(lambda: len(connection.peer.writer._queue) > 1, "the answers wait after it")
+    player.answer(call)
+    player.wait_control(constants.PING_RESPONSE, 77)
+    assert keyframe(8_000_000) in player.payloads()
+    assert not house.errors()

@@ -131,6 +131,32 @@ def test_too_much_that_waits_is_a_failure_told_once() -> None:
     pair.close()
 
 
+def test_the_rest_of_a_picture_of_any_size_leaves_the_limit_to_what_follows_it() -> None:
+    pair = Pair(limit_bytes=1000)
+    sent = pair.fill()
+    pair.writer.push(b"p" * 5000)
+    for _ in range(3):
+        pair.writer.write(b"r" * 500)
+    assert pair.failures == []
+    assert pair.writer.queued_bytes == 6500
+    pair.writer.write(b"r")
+    pair.writer.write(b"one too many")
+    assert pair.failures == ["send_queue_full"]
+    pair.close()
+    assert sent
+
+
+def test_what_was_left_of_the_first_piece_counts_no_more_once_it_is_sent() -> None:
+    pair = Pair(limit_bytes=1000)
+    sent = pair.fill()
+    pair.writer.push(b"p" * 5000)
+    pair.writer.write(b"r" * 100_000)
+    wait_until(lambda: pair.received(min(sent, 4000)) and pair.writer.queued_bytes < 90_000, "the first piece has gone")
+    pair.writer.write(b"more")
+    assert pair.failures == ["send_queue_full"]
+    pair.close()
+
+
 def test_stalled_since_moves_whenever_the_socket_takes_something(pair: Pair) -> None:
     sent = pair.fill()
     pair.writer.write(b"x" * 200_000)

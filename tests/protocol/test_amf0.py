@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 
 from rtmpd.errors import AmfError, MisuseError
 from rtmpd.protocol.amf0 import (
+    DEFAULT_LIMITS,
     MAX_DEPTH,
     UNDEFINED,
     AmfLimits,
     Date,
     EcmaArray,
+    Reader,
     TypedObject,
     XmlDocument,
     decode_all,
+    decode_most,
     encode,
 )
 
@@ -461,3 +464,83 @@ def test_we_read_what_py3amf_writes(value: Any) -> None:
     # It writes an object that occurs twice as a reference: reading it back covers those too.
     raw = pyamf.encode(to_pyamf(pyamf, [value, value]), encoding=pyamf.AMF0).getvalue()
     assert unordered(decode_all(raw)) == unordered([[value, value]])
+
+
+# --- what can be read of it ---------------------------------------------------------------------
+
+SMALL = AmfLimits(depth=3, items=20)
+
+
+def test_data_within_the_limits_is_read_as_by_decode_all() -> None:
+    data = encode("onMetaData", EcmaArray({"width": 64.0, "tracks": {"1": {"a": True}}}), 5.0)
+    assert decode_most(data, SMALL) == (decode_all(data, SMALL), None)
+
+
+@pytest.mark.parametrize(
+    "surplus",
+    [
+        [float(i) for i in range(5000)],
+        {"times": [float(i) for i in range(5000)], "positions": [0.0] * 5000},
+        [{"name": "cue", "time": float(i), "parameters": {}} for i in range(40)],
+        EcmaArray({f"k{i}": [None, True, "text", UNDEFINED] for i in range(30)}),
+        {"a": {"b": {"c": {"d": "too deep"}}}},
+        TypedObject("Cue", {f"k{i}": Date(1.0) for i in range(30)}),
+        ["x" * 70_000] * 25,
+    ],
+    ids=["numbers", "index", "cues", "ecma", "deep", "typed", "long"],
+)
+def test_what_passes_a_limit_is_left_out_and_the_rest_is_read(surplus: Any) -> None:
+    with pytest.raises(AmfError):
+        decode_all(encode("onMetaData", {"index": surplus}), SMALL)
+    data = encode("onMetaData", {"width": 640.0, "index": surplus, "height": 360.0, "title": "t"}, 7.0)
+    assert decode_most(data, SMALL) == (["onMetaData", {"width": 640.0, "height": 360.0, "title": "t"}, 7.0], None)
+
+
+def test_too_many_properties_are_read_as_far_as_the_limit_goes() -> None:
+    (read,), error = decode_most(encode({f"p{i}": float(i) for i in range(100)}), SMALL)
+    assert error is None
+    assert isinstance(read, dict) and list(read) == [f"p{i}" for i in range(19)]
+
+
+def test_an_object_that_cannot_be_read_to_its_end_is_read_so_far() -> None:
+    data = encode("onMetaData", {"width": 640.0}).removesuffix(b"\x00\x00\x09") + b"\x00\x03odd\x11\x01"
+    values, error = decode_most(data)
+    assert values == ["onMetaData", {"width": 640.0}]
+    assert error is not None and error.code == "amf_bad_marker"
+    values, error = decode_most(encode("onMetaData", {"width": 640.0, "title": "long"})[:-5])
+    assert values == ["onMetaData", {"width": 640.0}]
+    assert error is not None and error.code == "amf_truncated"
+
+
+def test_a_reference_to_what_was_left_out_is_an_error_of_its_own() -> None:
+    data = encode("x", {"index": [None] * 30}).removesuffix(b"\x00\x00\x09") + b"\x00\x03ref\x07\x00\x01"
+    values, error = decode_most(data, SMALL)
+    assert values == ["x", {}]
+    assert error is not None and error.code == "amf_bad_reference"
+
+
+def test_the_work_on_what_is_left_out_is_bounded() -> None:
+    data = encode({"a": 1.0, "index": [None] * 10_000, "b": 2.0})
+    assert decode_most(data, SMALL) == ([{"a": 1.0}], None)
+    many = encode({f"k{i}": [None] * 30 for i in range(100)} | {"b": 2.0})
+    assert decode_most(many, SMALL) == ([{}], None)
+
+
+@given(st.binary(max_size=300))
+def test_whatever_the_bytes_are_reading_most_of_them_raises_nothing(data: bytes) -> None:
+    values, error = decode_most(data, SMALL)
+    try:
+        assert shape(decode_all(data, SMALL)) == shape(values)
+    except AmfError:
+        assert isinstance(values, list)
+    else:
+        assert error is None
+
+
+def test_a_reader_raises_once_there_is_nothing_left() -> None:
+    reader = Reader(encode("one"), DEFAULT_LIMITS)
+    assert reader.read() == "one" and reader.at_end
+    with pytest.raises(AmfError):
+        reader.read()
+    with pytest.raises(AmfError):
+        Reader(bytes(11), AmfLimits(bytes=10))

@@ -379,8 +379,37 @@ def test_media_goes_by_its_message_stream() -> None:
     for type_id in (AUDIO, VIDEO, DATA_AMF0, DATA_AMF3):
         message = Message(type_id, b"x", 3, 1)
         assert client.hears(message) == [MediaArrived(message)]
-        for msid in (0, 2, 3):
-            assert violation(client.hears(Message(type_id, b"x", 3, msid))) == "media_without_publish"
+        assert violation(client.hears(Message(type_id, b"x", 3, 2))) == "media_without_publish"
+
+
+@pytest.mark.parametrize("type_id", [AUDIO, VIDEO, DATA_AMF0, DATA_AMF3])
+@pytest.mark.parametrize("msid", [0, 2, 77, 0xFFFFFFFF])
+def test_media_of_a_message_stream_that_was_never_made_is_of_the_only_publish(type_id: int, msid: int) -> None:
+    client = publishing()
+    stray = Message(type_id, b"x", 3, msid)
+    told, arrived = client.hears(stray)
+    assert isinstance(told, Violation) and told.code == "unknown_message_stream"
+    assert arrived == MediaArrived(Message(type_id, b"x", 3, 1))
+    assert client.hears(stray) == [arrived], "one report is enough"
+
+
+def test_media_of_a_message_stream_that_was_never_made_is_nobodys_if_two_publish_or_none() -> None:
+    client = publishing()
+    client.says("createStream", None)
+    client.says("publish", None, "second", msid=2)
+    assert violation(client.hears(Message(VIDEO, b"x", 0, 0))) == "media_without_publish"
+    client.says("deleteStream", None, 2.0)
+    assert client.hears(Message(VIDEO, b"x", 0, 0))[-1] == MediaArrived(Message(VIDEO, b"x", 0, 1))
+    client.says("closeStream", None, msid=1)
+    assert violation(client.hears(Message(VIDEO, b"x", 0, 0))) == "media_without_publish"
+
+
+def test_what_is_left_of_a_deleted_message_stream_is_not_mixed_into_another() -> None:
+    client = publishing()
+    client.says("createStream", None)
+    client.says("publish", None, "second", msid=2)
+    client.says("deleteStream", None, 1.0)
+    assert violation(client.hears(Message(VIDEO, b"x", 0, 1))) == "media_without_publish"
 
 
 @pytest.mark.parametrize("state", [lambda: asked("publish"), playing, lambda: asked("play"), idle])
@@ -407,7 +436,7 @@ PLAY_REPLIES = [
     (CSID_STATUS, 1, "onStatus", "NetStream.Play.Reset"),
     (CSID_STATUS, 1, "onStatus", "NetStream.Play.Start"),
     (5, 1, "|RtmpSampleAccess", True),
-]
+]  # no NetStream.Data.Start: ffmpeg opens a stream of data for it, which no MP4 file can hold
 
 
 @pytest.mark.parametrize(
@@ -587,3 +616,66 @@ def test_a_client_that_can_not_reconnect_is_not_asked() -> None:
     client = Client()
     client.says("connect", {"app": "live", "capsEx": 14.0})
     assert client.session.ask_to_reconnect("", "why") == []
+
+
+# --- what cannot be read ----------------------------------------------------------------------------
+
+UNREADABLE = (b"\x0d", b"\x11\x01", b"\x04", b"\x7f\x00")
+
+
+def says_raw(client: Client, name: str, rest: bytes, msid: int = 0) -> list[notice.Notice]:
+    client.transaction += 1.0
+    return client.hears(Message(COMMAND_AMF0, encode(name, client.transaction) + rest, 0, msid))
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE)
+def test_an_argument_that_nobody_needs_may_be_anything(unreadable: bytes) -> None:
+    client = Client().connected()
+    assert replies(says_raw(client, "createStream", unreadable)) == [(3, 0, "_result", 1.0)]
+    assert replies(says_raw(client, "releaseStream", unreadable)) == [(3, 0, "_result", UNDEFINED)]
+    assert replies(says_raw(client, "_checkbw", unreadable)) == [(3, 0, "_result", None)]
+    assert replies(says_raw(client, "FCPublish", encode(None) + unreadable))[0] == (3, 0, "_result", UNDEFINED)
+    assert replies(says_raw(client, "unheardOf", unreadable))[0][2] == "_error"
+    notices = says_raw(client, "publish", encode(None, "camera") + unreadable, msid=1)
+    assert others(notices) == [PublishAsked(1, client.transaction, "camera", "", "live")]
+    says_raw(client, "createStream", encode(None))
+    notices = says_raw(client, "play", encode(None, "camera", -2.0) + unreadable, msid=2)
+    assert others(notices) == [PlayAsked(2, client.transaction, "camera", "", -2.0, True)]
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE)
+@pytest.mark.parametrize(
+    "name, status_code", [("publish", "NetStream.Publish.BadName"), ("play", "NetStream.Play.Failed"),
+                          ("play2", "NetStream.Play.Failed")],
+)  # fmt: skip
+def test_a_name_that_cannot_be_read_is_answered_with_an_error_and_can_be_said_again(
+    name: str, status_code: str, unreadable: bytes
+) -> None:
+    client = idle()
+    notices = says_raw(client, name, encode(None) + unreadable, msid=1)
+    assert replies(notices) == [(CSID_STATUS, 1, "onStatus", status_code)]
+    assert violation(notices) == "amf_bad_marker"
+    assert isinstance(others(client.says("publish", None, "camera", msid=1))[0], PublishAsked)
+
+
+@pytest.mark.parametrize("name", ["pause", "deleteStream", "receiveVideo"])
+def test_a_call_whose_argument_cannot_be_read_fails_and_changes_nothing(name: str) -> None:
+    client = playing()
+    notices = says_raw(client, name, encode(None) + b"\x0d", msid=1)
+    assert replies(notices) == [(CSID_COMMAND, 0, "_error", "NetConnection.Call.Failed")]
+    assert [each.code for each in others(notices) if isinstance(each, Violation)] == ["amf_bad_marker"]
+    assert others(client.says("deleteStream", None, 1.0)) == [notice.PlayEnded(1, "deleteStream")]
+
+
+def test_connect_reads_what_can_be_read_of_its_object() -> None:
+    client = Client()
+    properties = encode({"app": "live", "flashVer": "x"}).removesuffix(b"\x00\x00\x09") + b"\x00\x03odd\x11\x01"
+    (asked,) = others(says_raw(client, "connect", properties))
+    assert isinstance(asked, ConnectAsked)
+    assert (asked.request.app, asked.request.flash_ver) == ("live", "x")
+
+
+def test_an_empty_command_is_a_violation_and_no_more() -> None:
+    client = idle()
+    assert violation(client.hears(Message(COMMAND_AMF0, b""))) == "empty_command"
+    assert client.session.connected
