@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
+import struct
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -12,7 +15,7 @@ import av
 import pytest
 
 from tests.functional import clips, flv, pairing, peers
-from tests.functional.child import Child, wait_until
+from tests.functional.child import wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.support.proof import proves
@@ -221,20 +224,57 @@ class Audience:
             child.close()
 
 
-def killed_in_the_middle(daemon: Daemon, audience: Audience, clip: Maker, home: Path) -> Child:
-    child = peers.ffmpeg().publish(clip("h264_aac"), daemon.url(KEY), home / "first.log")
+class Cable:
+    """Carries one connection to the daemon until it is cut, which is a reset for the daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._target = "127.0.0.1", daemon.port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+        self.url = f"rtmp://127.0.0.1:{self._listener.getsockname()[1]}/{KEY}"
+        threading.Thread(target=self._carry, daemon=True).start()
+
+    def _carry(self) -> None:
+        near, _ = self._listener.accept()
+        far = socket.create_connection(self._target)
+        self._ends = [near, far]
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _copy(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass  # cut
+
+    def cut(self) -> None:
+        for end in self._ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.shutdown(socket.SHUT_RD)  # wakes the thread that reads, so that the close below is the last one
+            end.close()
+        self._listener.close()
+
+
+def cut_off_in_the_middle(daemon: Daemon, audience: Audience, clip: Maker, home: Path) -> None:
+    cable = Cable(daemon)
+    child = peers.ffmpeg().publish(clip("h264_aac"), cable.url, home / "first.log")
     audience.wait_for_video(1000)
-    child.signal(signal.SIGKILL)
-    daemon.wait_count("publish_stop", KEY, 1)
-    return child
+    cable.cut()
+    stop = daemon.wait_count("publish_stop", KEY, 1)[0]
+    assert stop["data"]["reason"] == "network_error"
+    child.close()
 
 
 @proves("apps.publisher_grace")
-def test_players_go_on_when_a_killed_publisher_is_back_within_the_grace_window(clip: Maker, tmp_path: Path) -> None:
+def test_players_go_on_when_a_publisher_that_was_cut_off_is_back_within_the_grace_window(
+    clip: Maker, tmp_path: Path
+) -> None:
     with Daemon(tmp_path, ini="[apps]\npublisher_grace = 30s\n") as daemon:
         audience = Audience(daemon, tmp_path)
         try:
-            killed_in_the_middle(daemon, audience, clip, tmp_path)
+            cut_off_in_the_middle(daemon, audience, clip, tmp_path)
             with peers.ffmpeg().publish(clip("h264_aac"), daemon.url(KEY), tmp_path / "second.log") as second:
                 daemon.wait_count("publish_start", KEY, 2)
                 assert not daemon.of("play_stop"), "a player was dropped in the grace window"
@@ -264,11 +304,11 @@ def assert_went_on(sent: Sequence[flv.Frame], captured: Sequence[flv.Frame], pla
     assert 0 < captured[cut].dts_ms - captured[cut - 1].dts_ms < 30_000, f"{player.name}: time jumped"
 
 
-def test_players_end_when_a_killed_publisher_stays_away(clip: Maker, tmp_path: Path) -> None:
+def test_players_end_when_a_publisher_that_was_cut_off_stays_away(clip: Maker, tmp_path: Path) -> None:
     with Daemon(tmp_path, ini="[apps]\npublisher_grace = 1s\n") as daemon:
         audience = Audience(daemon, tmp_path)
         try:
-            killed_in_the_middle(daemon, audience, clip, tmp_path)
+            cut_off_in_the_middle(daemon, audience, clip, tmp_path)
             audience.assert_all_end()
             assert len(daemon.wait_count("play_stop", KEY, len(audience.there))) == len(audience.there)
             daemon.wait_count("stream_delete", KEY, 1)
