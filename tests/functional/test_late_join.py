@@ -15,7 +15,7 @@ import av
 import pytest
 
 from tests.functional import clips, flv, pairing, peers
-from tests.functional.child import wait_until
+from tests.functional.child import Child, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.support.proof import proves

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from rtmpd.protocol.constants import STREAM_EOF
 from rtmpd.protocol.message import Message
 from tests.integration.client import Client, interframe, keyframe
