@@ -6,7 +6,6 @@ Command". Real clients leave out whatever they like, so every reader here has a 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,8 @@ CAPS_RECONNECT = 0x01
 CAPS_MULTITRACK = 0x02
 CAPS_MODEX = 0x04
 CAPS_NANOSECONDS = 0x08
+
+_ALL = 1 << 31  # more values than any message holds
 
 
 class Command:
@@ -85,7 +86,7 @@ class Command:
     def arguments(self) -> list[Any]:
         """The arguments as far as they can be read."""
         try:
-            self._value(sys.maxsize, None)
+            self._value(_ALL, None)
         except AmfError:
             pass
         return self._values[1:]
@@ -94,7 +95,7 @@ class Command:
     def fault(self) -> AmfError | None:
         """Why the command cannot be read whole, None if it can."""
         try:
-            self._value(sys.maxsize, None)
+            self._value(_ALL, None)
         except AmfError as error:
             return error
         return self._rest.left_out if self._rest is not None else None
