@@ -55,7 +55,6 @@ format = json
     assert (settings.log.level, settings.log.format) == ("warning", "json")
 
 
-@proves("apps.play_waits")
 def test_an_application_overrides_only_what_it_names(read: Read) -> None:
     apps = read("[apps]\nbacklog_size = 1M\n[[vod/eu]]\nplay_waits = no\n[[live]]\nbacklog_size = 2M").settings.apps
     assert apps.of("vod/eu") == AppSettings(backlog_bytes=1 << 20, play_waits=False)
@@ -331,7 +330,6 @@ def test_one_message_fits_into_the_reassembly_limit(refuse: Refuse) -> None:
     assert problem.key == "limits.reassembly_size"
 
 
-@proves("apps.flush")
 def test_an_application_is_named_exactly(refuse: Refuse) -> None:
     (problem,) = refuse("[apps]\n[[live*]]\nflush = window\n")
     assert "served" in problem.hint

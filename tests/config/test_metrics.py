@@ -25,16 +25,6 @@ def test_an_ipv6_address_is_written_in_brackets(read: Read) -> None:
     assert read("[metrics]\nstatsd = [::1]:8125\n").settings.metrics.statsd == Address("::1", 8125)
 
 
-@proves(
-    "alerts.interval",
-    "alerts.hold",
-    "alerts.cool_down",
-    "alerts.hysteresis",
-    "alerts.cpu",
-    "alerts.memory",
-    "alerts.queue_depth",
-    "alerts.disk_paths",
-)
 def test_alerts_are_read(read: Read) -> None:
     settings = read(
         "[alerts]\ninterval = 1s\nhold = 3s\ncool_down = 0\nhysteresis = 5\ncpu = 50, 60.5\nmemory = 70\n"
@@ -47,7 +37,6 @@ def test_alerts_are_read(read: Read) -> None:
     )  # fmt: skip
 
 
-@proves("alerts.message")
 @pytest.mark.parametrize(
     ("line", "key", "message"),
     [

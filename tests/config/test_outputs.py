@@ -32,7 +32,6 @@ def test_a_recording_and_its_destinations_are_read(read: Read, tmp_path: Path) -
     assert apps.of("other").record == "off" and not apps.of("other").push
 
 
-@proves("apps.record_path")
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -69,7 +68,6 @@ def test_a_destination_that_can_not_be_is_a_problem_that_shows_no_secret(read: R
     "apps.record_existing",
     "apps.segment_size",
     "apps.push_retry",
-    "apps.push_retry_max",
 )
 @pytest.mark.parametrize(
     ("text", "message"),

@@ -18,7 +18,6 @@ from tests.functional import clips, flv, pairing, peers
 from tests.functional.child import Child, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
-from tests.support.proof import proves
 
 LATE_MS = 5000
 LONG_S = 20.0
@@ -267,7 +266,6 @@ def cut_off_in_the_middle(daemon: Daemon, audience: Audience, clip: Maker, home:
     child.close()
 
 
-@proves("apps.publisher_grace")
 def test_players_go_on_when_a_publisher_that_was_cut_off_is_back_within_the_grace_window(
     clip: Maker, tmp_path: Path
 ) -> None:

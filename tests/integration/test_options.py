@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import pytest
 
 from rtmpd.protocol import amf0
 from rtmpd.protocol.control import set_chunk_size
+from tests.functional.child import free_port
 from tests.hook.receiver import says
 from tests.integration.client import chunked
 from tests.integration.conftest import Start
+from tests.integration.house import wait_until
 from tests.integration.test_access import answer, ask, by_callback, receiving
 from tests.integration.test_hostile import CALL, CHUNKING, COMMAND, HANDSHAKE, begun, command, nested
+from tests.integration.test_slow import numbers, picture, starve
 from tests.stream.fakes import AVC_HEADER, Rig, inter, key, send
 from tests.support.proof import proves
 
@@ -91,3 +95,45 @@ def test_publishers_come_from_allowed_networks_only(start: Start) -> None:
     client = start(app={"publish_allow": ("10.0.0.0/8",)}).client()
     ask(client, "publish", "a")
     client.wait_end()
+
+
+@proves("apps.backlog_size", "apps.backlog_time")
+@pytest.mark.parametrize("bound", [{"backlog_bytes": 200_000}, {"backlog_ms": 500}], ids=["bytes", "time"])
+def test_a_slow_player_loses_pictures_beyond_the_bound_of_its_backlog(start: Start, bound: dict[str, int]) -> None:
+    house = start(app={**bound, "flush": "immediate"})
+    publisher, slow = house.client(), house.client(receive_bytes=4096)
+    msid = publisher.publish()
+    publisher.headers(msid)
+    slow.play()
+    publisher.video(msid, picture(0), 0)
+    slow.read_until(lambda: numbers(slow) == [0], "the first picture")
+    starve(house, slow)
+    for number in range(1, 60):  # 1.2 MB and 2.4 s: within the bounds that the options have by default
+        publisher.video(msid, picture(number), number * 40)
+    publisher.close()
+    house.wait_event("publish_stop")
+    slow.close()
+    assert house.wait_event("play_stop").data["frames_dropped"] > 0
+
+
+@proves("apps.push_retry_max")
+def test_a_relay_waits_between_its_tries_as_long_as_the_options_say(start: Start) -> None:
+    destination = f"rtmp://127.0.0.1:{free_port()}/live/a"
+    house = start(app={"push": (destination,), "push_retry_s": 0.02, "push_retry_max_s": 0.05})
+    house.client().publish()
+    wait_until(lambda: len(house.of("relay_error")) >= 6, "six tries")
+    waits = [error.data["retry_in_ms"] for error in house.of("relay_error")[:6]]
+    assert waits[0] <= 20 and max(waits) <= 50, waits
+
+
+@proves("access.failure_delay_max")
+def test_the_wait_of_who_is_refused_again_grows_no_further_than_its_bound(start: Start) -> None:
+    house = start(
+        app={"publish_access": ("token",)}, access={"failure_delay_s": 0.05, "failure_delay_max_s": 0.05}
+    )  # by default the tenth refusal would wait for ten seconds
+    with gevent.Timeout(5):
+        for _ in range(10):
+            client = house.client()
+            ask(client, "publish", "a?token=wr0ng")
+            client.wait_end()
+            client.close()

@@ -8,6 +8,7 @@ from rtmpd.protocol.constants import DATA_AMF0, STREAM_BEGIN, STREAM_EOF
 from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import Running, greenlets, wait_until
+from tests.support.proof import proves
 
 parked_or_not = pytest.mark.parametrize("park", [True, False], ids=["parked", "unparked"])
 
@@ -106,6 +107,7 @@ def test_a_player_may_come_before_the_publisher(start: Start) -> None:
     assert (STREAM_BEGIN, playing) in player.controls
 
 
+@proves("apps.play_waits")
 def test_where_players_may_not_wait_they_are_told_and_sent_away(start: Start) -> None:
     house = start(app={"play_waits": False})
     player = house.client()

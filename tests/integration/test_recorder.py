@@ -64,6 +64,7 @@ def test_a_publish_becomes_a_file_and_two_events(start: Start, tmp_path: Path) -
     assert not house.of("segment_complete") and not house.of("subscriber_count")
 
 
+@proves("apps.record_path")
 def test_segments_are_told_as_they_are_closed(start: Start, tmp_path: Path) -> None:
     house = start(app=recorded(tmp_path, record_path="{name}_{segment}.flv", segment_duration_s=0.3))
     client, msid = publish(house, gops=1)

@@ -21,10 +21,12 @@ def published(house: Running, at_ms: int = 0) -> tuple[Client, int]:
     return publisher, msid
 
 
+@proves("apps.stalled_after")
 def test_a_publisher_that_falls_silent_has_stalled_once_and_resumes_once(start: Start) -> None:
     house = start(app={"stalled_after_s": SOON_S})
     publisher, msid = published(house)
-    stalled = house.wait_event("publish_stalled")
+    with gevent.Timeout(4):  # sooner than by default
+        stalled = house.wait_event("publish_stalled")
     gevent.sleep(SOON_S)  # the watch has looked again, often
     publisher.video(msid, interframe(), 40)
     resumed = house.wait_event("publish_resumed")
@@ -46,7 +48,6 @@ def number(value: object) -> float:
     return value
 
 
-@proves("apps.stalled_after")
 def test_a_publisher_that_has_sent_nothing_yet_has_not_stalled(start: Start) -> None:
     house = start(app={"stalled_after_s": 0.05})
     silent, sending = house.client(), house.client()

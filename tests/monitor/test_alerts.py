@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rtmpd.monitor.alerts import CLEARED, CRITICAL, RAISED, WARNING, Alert, Change, Timing
 from rtmpd.settings import AlertSettings, Levels
+from tests.support.proof import proves
 
 LEVELS = Levels(80, 95)
 
@@ -108,6 +109,7 @@ def test_a_quiet_end_always_clears(values: list[float]) -> None:
     assert one.severity == "" and one.is_quiet
 
 
+@proves("alerts.hold", "alerts.cool_down", "alerts.hysteresis")
 def test_the_timing_is_that_of_the_settings() -> None:
     settings = AlertSettings(hold_s=3.0, cool_down_s=4.0, hysteresis_percent=25)
     assert Timing.of(settings) == Timing(3.0, 4.0, 0.25)

@@ -34,6 +34,7 @@ def test_immediate_sends_when_the_publisher_waits() -> None:
     assert player.times == [1]
 
 
+@proves("apps.audio_wait")
 def test_audio_waits_for_video_that_never_waits() -> None:
     rig = Rig(flush="audio-waits", audio_wait_ms=60_000)
     stream, player = rig.publish(), listening(rig)
@@ -42,6 +43,7 @@ def test_audio_waits_for_video_that_never_waits() -> None:
     send(stream, audio(), 5)
     send(stream, CUE, 6)
     send(stream, audio(), 10)
+    gevent.sleep(0.1)  # longer than audio waits by default
     assert player.times == [0]
     send(stream, inter(), 20)
     assert player.times == [0, 5, 6, 10, 20] and len(player.outlet.sends) == 2
@@ -73,7 +75,6 @@ def test_more_that_comes_does_not_put_off_what_waits(policy: str) -> None:
     until(more)
 
 
-@proves("apps.audio_wait")
 def test_audio_alone_does_not_wait() -> None:
     rig = Rig(flush="audio-waits", audio_wait_ms=60_000)
     stream, player = rig.publish(), listening(rig)
@@ -82,7 +83,6 @@ def test_audio_alone_does_not_wait() -> None:
     assert player.times == [0, 5]
 
 
-@proves("apps.flush_window")
 def test_a_window_gathers_everything_into_one_send() -> None:
     rig = Rig(flush="window", flush_window_ms=5)
     stream, player = rig.publish(), listening(rig)
@@ -103,6 +103,7 @@ def test_much_that_waits_is_sent_at_once(policy: str) -> None:
     assert len(player.outlet.sends) == 2
 
 
+@proves("apps.flush", "apps.flush_window")
 def test_what_gathered_in_the_socket_is_not_held_again() -> None:
     rig = Rig(flush="window", flush_window_ms=60_000)
     stream, player = rig.publish(), listening(rig)

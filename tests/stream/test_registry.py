@@ -183,6 +183,7 @@ def test_a_publisher_that_does_not_come_back_in_time_ends_its_players() -> None:
     assert player.watcher.told == ["unpublished", "published"]
 
 
+@proves("apps.publisher_grace")
 @pytest.mark.parametrize("clean, grace_s", [(True, 5.0), (False, 0.0)])
 def test_players_end_at_once_with_a_goodbye_or_without_a_grace_window(clean: bool, grace_s: float) -> None:
     rig = Rig(publisher_grace_s=grace_s)

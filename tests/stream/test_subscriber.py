@@ -21,7 +21,6 @@ from tests.stream.fakes import (
     key,
     send,
 )
-from tests.support.proof import proves
 
 
 def test_a_backlog_keeps_the_order_with_what_comes_while_it_drains() -> None:
@@ -80,7 +79,6 @@ def test_a_gop_over_the_limit_is_dropped_until_the_next_keyframe() -> None:
     assert player.subscriber.frames_dropped >= 15
 
 
-@proves("apps.backlog_time")
 def fallen_behind(rig: Rig, stream: Stream, player: Player, sound_from: int) -> None:
     """The player misses sound, and takes what comes from now on."""
     player.outlet.room = 0
@@ -193,7 +191,6 @@ def test_metadata_and_headers_are_never_dropped() -> None:
     ]  # fmt: skip
 
 
-@proves("apps.backlog_size")
 def test_a_player_whose_backlog_can_not_be_cut_is_given_up() -> None:
     rig = Rig()
     stream = rig.publish()

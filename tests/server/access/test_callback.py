@@ -49,7 +49,6 @@ def test_200_admits(body: bytes) -> None:
     assert judged(Endpoint((200, body))).judge(ask()).allowed
 
 
-@proves("access.callback_failure")
 @pytest.mark.parametrize("status", [201, 204, 400, 401, 403, 404])
 def test_another_decision_refuses(status: int) -> None:
     verdict = judged(Endpoint((status, b'{"allow": true}')), callback_failure="allow").judge(ask())
@@ -94,6 +93,7 @@ def test_without_an_answer_the_policy_decides(answer: Any) -> None:
     assert judged(Endpoint(answer), callback_failure="allow").judge(ask()).allowed
 
 
+@proves("access.callback_failure")
 def test_the_last_known_answer_stands_in_for_the_same_question_only() -> None:
     clock = StandingClock()
     endpoint = Endpoint((200, b'{"identity": "alice"}'), NO, DOWN)
@@ -108,6 +108,7 @@ def test_the_last_known_answer_stands_in_for_the_same_question_only() -> None:
     assert not rules.judge(ask("live/a")).allowed
 
 
+@proves("access.callback_cache")
 def test_an_answer_stands_for_a_while() -> None:
     clock, endpoint = StandingClock(), Endpoint(YES, NO)
     rules = judged(endpoint, clock, callback_cache_s=10.0)
@@ -137,7 +138,6 @@ def test_what_is_kept_is_bounded_and_holds_no_token(monkeypatch: pytest.MonkeyPa
     assert len(endpoint.asked) == 4
 
 
-@proves("access.callback_cache")
 def test_failures_are_not_kept() -> None:
     rules = judged(Endpoint(DOWN, YES), callback_cache_s=60.0)
     assert not rules.judge(ask()).allowed
