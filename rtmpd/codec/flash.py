@@ -27,6 +27,7 @@ _MONO: Final = frozenset({4, 5, 6, 11})
 _G711: Final = frozenset({7, 8})
 _G711_SAMPLE_BITS: Final = 8
 _PCM: Final = frozenset({0, 3})
+_OF_THE_CODEC: Final = {10: Facts(), 13: Facts(sample_rate_hz=48000)}
 
 
 def read_sorenson(data: bytes) -> Facts:
@@ -87,10 +88,11 @@ def _read_vp6(data: bytes, start: int) -> Facts:
 def sound_facts(sound_format: int, rate_hz: int, sample_bits: int, channels: int) -> Facts:
     """What a legacy message's first byte says of its sound, corrected by what the codec fixes.
 
-    For AAC the byte says nothing. PCM and G.711 have a bit rate by their nature.
+    For AAC the byte says nothing, and for Opus only the codec does: servers and cameras that send it so do not agree on
+    what follows the byte. PCM and G.711 have a bit rate by their nature.
     """
-    if sound_format == 10:
-        return Facts()
+    if sound_format in _OF_THE_CODEC:
+        return _OF_THE_CODEC[sound_format]
     rate_hz = _FIXED_RATES_HZ.get(sound_format, rate_hz)
     channels = 1 if sound_format in _MONO else channels
     bitrate_bps = None

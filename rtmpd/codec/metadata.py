@@ -1,7 +1,8 @@
 """Data messages of a stream: what they are called and what players must receive.
 
-A publisher wraps its metadata in ``@setDataFrame`` so that the server keeps it for late joiners;
-players expect what was wrapped, ``onMetaData`` first. Payloads are forwarded as they came, so the
+A publisher wraps its metadata in ``@setDataFrame`` so that the server keeps it for late joiners; some write
+``setDataFrame``, and some leave out the name and send the object alone, wrapped or not. Players expect what was
+wrapped, ``onMetaData`` first. Payloads are forwarded as they came, so the
 work is done on bytes; only ``metadata_properties`` looks at decoded values.
 
 All functions take the AMF0 form of the payload: the body of a type 18 message, or of a type 15
@@ -30,10 +31,12 @@ def _spelled(name: str) -> tuple[bytes, ...]:
     return tuple(bytes([marker]) + len(text).to_bytes(size, "big") + text for marker, size in _LENGTH_BYTES.items())
 
 
-_WRAPPERS: Final = _spelled(SET_DATA_FRAME)
+_WRAPPERS: Final = (*_spelled(SET_DATA_FRAME), *_spelled(SET_DATA_FRAME.lstrip("@")))
 _BARE: Final = _spelled(ON_METADATA)
-_METADATA: Final = (*_BARE, *(wrapper + bare for wrapper in _WRAPPERS for bare in _BARE))
-_CLEARING: Final = tuple(clear + bare for clear in _spelled(CLEAR_DATA_FRAME) for bare in _BARE)
+_NAMELESS: Final = (b"\x03", b"\x08")  # the markers of an object and an ECMA array (AMF 0, 2.5 and 2.10)
+_METADATA: Final = tuple(wrapper + bare for wrapper in (b"", *_WRAPPERS) for bare in (*_BARE, *_NAMELESS))
+_CLEARS: Final = (*_spelled(CLEAR_DATA_FRAME), *_spelled(CLEAR_DATA_FRAME.lstrip("@")))
+_CLEARING: Final = tuple(clear + bare for clear in _CLEARS for bare in _BARE)
 
 
 def data_name(payload: bytes) -> str:
@@ -50,15 +53,14 @@ def data_name(payload: bytes) -> str:
 
 
 def strip_set_data_frame(payload: bytes) -> bytes:
-    """The payload as players must receive it: without a leading ``@setDataFrame``."""
-    for wrapper in _WRAPPERS:
-        if payload.startswith(wrapper):
-            return payload[len(wrapper) :]
-    return payload
+    """The payload as players must receive it: without a leading ``@setDataFrame``, and with a name before an object."""
+    if payload.startswith(_WRAPPERS):
+        payload = payload[len(next(wrapper for wrapper in _WRAPPERS if payload.startswith(wrapper))) :]
+    return _BARE[0] + payload if payload.startswith(_NAMELESS) else payload
 
 
 def is_metadata(payload: bytes) -> bool:
-    """Whether this is ``onMetaData``, wrapped in ``@setDataFrame`` or bare: to be kept for late joiners."""
+    """Whether this is metadata, wrapped or bare, with its name or without: to be kept for late joiners."""
     return payload.startswith(_METADATA)
 
 
@@ -83,16 +85,19 @@ _MOST_EXTRA: Final = 32
 _NAME_CHARS: Final = 64
 _TEXT_CHARS: Final = 256
 _BITS_PER_KILOBIT: Final = 1000
+_LAVF_BITS_PER_KILOBIT: Final = 1024  # libavformat/flvenc.c divides by that
+_LAVF: Final = "Lavf"
 _LARGEST: Final = 1e15
+_EXACT: Final = 2.0**53  # whole numbers below are whole in AMF too
 
-# field of stream_metadata -> the properties that encoders write it in, what a number is multiplied by, and the
-# digits after its point: None for a whole number
+# field of stream_metadata -> the properties that encoders write it in, whether it is in kbit/s, and the digits after
+# its point: None for a whole number
 _NUMBERS: Final = (
-    ("width", ("width", "displayWidth"), 1, None),
-    ("height", ("height", "displayHeight"), 1, None),
-    ("framerate", ("framerate", "videoframerate", "fps"), 1, 3),
-    ("video_bitrate", ("videodatarate",), _BITS_PER_KILOBIT, None),
-    ("audio_bitrate", ("audiodatarate",), _BITS_PER_KILOBIT, None),
+    ("width", ("width", "displayWidth"), False, None),
+    ("height", ("height", "displayHeight"), False, None),
+    ("framerate", ("framerate", "videoframerate", "fps"), False, 3),
+    ("video_bitrate", ("videodatarate",), True, None),
+    ("audio_bitrate", ("audiodatarate",), True, None),
 )
 _TEXTS: Final = (
     ("encoder", ("encoder",)),
@@ -107,12 +112,17 @@ _CODEC_IDS: Final = {
 
 
 def stream_fields(properties: Mapping[str, object]) -> dict[str, object]:
-    """The data of ``stream_metadata``: sizes in pixels, bit rates in bit/s (onMetaData has kbit/s), duration in
-    seconds. A number that is 0, negative or not finite is not known and so not there. ``extra`` holds
-    the other numbers, texts and truths: at most 32, names of at most 64 and texts of 256 characters.
+    """The data of ``stream_metadata``: sizes in pixels, bit rates in bit/s (onMetaData has kbit/s, of 1024 bit if
+    ffmpeg wrote it and of 1000 else), duration in seconds, 0 as live encoders say it. Any other number that is 0,
+    and any that is negative or not finite, is not known and so not there. ``extra`` holds the other numbers,
+    texts and truths: at most 32, names of at most 64 and texts of 256 characters.
     """
     data: dict[str, object] = {}
-    for field, names, factor, digits in _NUMBERS:
+    encoder = properties.get("encoder")
+    is_lavf = isinstance(encoder, str) and encoder.startswith(_LAVF)
+    kilobit = _LAVF_BITS_PER_KILOBIT if is_lavf else _BITS_PER_KILOBIT
+    for field, names, is_rate, digits in _NUMBERS:
+        factor = kilobit if is_rate else 1
         for name in names:
             value = properties.get(name, 0.0)
             number = value if type(value) is float else _positive(value)
@@ -126,8 +136,11 @@ def stream_fields(properties: Mapping[str, object]) -> dict[str, object]:
             if isinstance(text, str) and text:
                 data[field] = text[:_TEXT_CHARS]
                 break
-    if duration := round(_positive(properties.get("duration")), 3):
-        data["duration"] = duration
+    duration = properties.get("duration")
+    if seconds := _positive(duration):
+        data["duration"] = round(seconds, 3)
+    elif isinstance(duration, float | int) and not isinstance(duration, bool) and duration == 0:
+        data["duration"] = 0
     extra = _extra(properties)
     if extra:
         data["extra"] = extra
@@ -155,7 +168,7 @@ def _extra(properties: Mapping[str, object]) -> dict[str, object]:
         if isinstance(value, bool):
             extra[name] = value
         elif isinstance(value, float | int) and math.isfinite(value):
-            extra[name] = int(value) if value == int(value) else value
+            extra[name] = int(value) if abs(value) < _EXACT and value == int(value) else value
         elif isinstance(value, str):
             extra[name] = value[:_TEXT_CHARS]
     return extra

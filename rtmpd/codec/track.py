@@ -40,6 +40,7 @@ _FRAMES: Final = {
     FrameType.INTER: "interframe",
     FrameType.DISPOSABLE_INTER: "interframe",
 }
+_LEGACY_OPUS: Final = flash.sound_facts(13, 0, 0, 0)
 _track_id: Final = attrgetter("track_id")
 _HEADERS: Final = (PacketType.SEQUENCE_START, PacketType.MPEG2TS_SEQUENCE_START)
 
@@ -213,7 +214,7 @@ class MediaTrack:
     def _facts_of_frame(self, header: TagHeader, codec: str, body: bytes, first: int) -> Facts:
         own = flash.sound_facts(first >> 4, *header.sound) if header.sound is not None else NOTHING
         reader = _KEYFRAME_READERS.get(codec) if header.keyframe else _SOUND_READERS.get(codec)
-        if reader is None or (codec == self._config_codec and codec in _SOUND_READERS):
+        if own is _LEGACY_OPUS or reader is None or (codec == self._config_codec and codec in _SOUND_READERS):
             return own
         try:
             return merged(own, reader(body))
@@ -224,7 +225,7 @@ class MediaTrack:
         """Whether no more can be expected to become known of the codec."""
         if codec in _KEYFRAME_READERS:
             return facts.resolution is not None
-        return codec not in _CONFIG_READERS or codec == self._config_codec or facts.channels is not None
+        return codec not in _CONFIG_READERS or codec == self._config_codec or facts != NOTHING
 
     def _detection(self, header: TagHeader, codec: str, facts: Facts, error: MediaError | None) -> Detection | None:
         if error is None and codec == self.codec and facts == self.facts:

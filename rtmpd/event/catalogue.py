@@ -225,7 +225,7 @@ _MEDIA = Group(
             "encoder string? as sent",
             "creation_date string? as sent",
             "title string? as sent",
-            "duration number? seconds",
+            "duration number? seconds; 0 from most live encoders",
             "extra object? other numbers, texts and truths: at most 32, names of 64 and texts of 256 characters",
         )),
         EventType(

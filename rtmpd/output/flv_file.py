@@ -14,8 +14,8 @@ from io import FileIO
 from typing import Final
 
 from ..codec.metadata import metadata_properties
-from ..errors import AmfError, MisuseError
-from ..protocol.amf0 import decode_all, encode
+from ..errors import MisuseError
+from ..protocol.amf0 import decode_most, encode
 from ..protocol.amf0_types import EcmaArray
 from ..protocol.constants import AUDIO, DATA_AMF0, VIDEO
 from ..protocol.flv import file_header, tag
@@ -39,11 +39,8 @@ _OF_THE_FILE: Final = {*_OURS, "keyframes", "hasKeyframes", "lasttimestamp", "la
 def metadata(published: bytes) -> bytes:
     """The payload of a file's first tag: onMetaData as it was ``published`` (empty if it was not), with room for the
     duration and the size in front, and without what it said of some other file."""
-    properties: dict[str, object] = {}
-    try:
-        properties = dict(metadata_properties(decode_all(published)) or {})
-    except AmfError:
-        pass  # the publisher's onMetaData can not be read, which stream_error has told
+    values, _ = decode_most(published)  # what cannot be read of it stream_error has reported
+    properties = metadata_properties(values) or {}
     kept = {name: value for name, value in properties.items() if name not in _OF_THE_FILE}
     empty: dict[str, object] = dict.fromkeys(_OURS, 0.0)
     try:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..codec.metadata import declared_codec, is_metadata, metadata_properties, stream_fields
+from ..codec.metadata import declared_codec, is_metadata, metadata_properties, stream_fields, strip_set_data_frame
 from ..codec.track import Detection, MediaTrack
-from ..errors import AmfError
 from ..log import logger
-from ..protocol.amf0 import decode_all
+from ..protocol.amf0 import decode_most
 from ..protocol.constants import AUDIO, DATA_AMF3, VIDEO
 from ..protocol.message import Message
 from ..stream.stream import Stream
@@ -22,6 +21,7 @@ _log = logger("server")
 
 _CHANGES_AT_ONCE: Final = 20
 _CHANGE_S: Final = 1.0  # each change takes up so much time, one after the other ...
+_LARGE_BYTES: Final = 16 * 1024  # of metadata
 _MOST_AHEAD_S: Final = (_CHANGES_AT_ONCE - 1) * _CHANGE_S  # ... and the next may come if they are no further ahead
 
 
@@ -78,12 +78,12 @@ class MediaReport:
         if self._taken_until - now > _MOST_AHEAD_S:
             return
         self._seen = payload
-        try:
-            properties = metadata_properties(decode_all(payload, self._context.amf_limits))
-        except AmfError as error:
+        values, error = decode_most(strip_set_data_frame(payload), self._context.amf_limits)
+        if error is not None or len(payload) > _LARGE_BYTES:  # much to read is as much work as a change
             self._taken_until = max(self._taken_until, now) + _CHANGE_S
-            self._failed("media_error", f"onMetaData can not be read: {error}")
-            return
+        if error is not None:
+            self._failed("media_error", f"onMetaData cannot be read to its end: {error}")
+        properties = metadata_properties(values)
         fields = stream_fields(properties or {})
         if properties is None or not fields or fields == self._metadata:
             return

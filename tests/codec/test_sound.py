@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rtmpd.codec import aac, ac3, flac, flash, mp3, opus
 from rtmpd.codec.facts import Facts
 from rtmpd.codec.tag import AUDIO_MESSAGE
+from rtmpd.codec.track import MediaTrack
 from rtmpd.errors import MediaError
 from rtmpd.protocol import flv
 from rtmpd.protocol.message import Message
@@ -246,3 +247,14 @@ def test_no_bytes_raise_anything_else(
         else:
             assert facts.channels is None or facts.channels > 0
             assert facts.sample_rate_hz is None or facts.sample_rate_hz > 0
+
+
+def test_opus_under_the_legacy_format_13_is_named_at_once_and_nothing_is_made_up() -> None:
+    track = MediaTrack(8)
+    detection = track.look(b"\xdf" + bytes(range(100)))
+    assert detection is not None
+    assert detection.fields() == {
+        "media_type": "audio", "codec_name": "OPUS", "sample_rate": 48000, "packet_type": "raw", "change": False,
+    }  # fmt: skip
+    assert track.look(b"\xdf\x04" + bytes(99)) is None
+    assert b"\xdf\x01".startswith(track.ordinary)

@@ -95,7 +95,7 @@ def test_a_legacy_command_frame_carries_its_command_right_behind_the_first_byte(
         (0x8E, "G711U"),
         (0xBE, "SPEEX"),
         (0xCE, ""),
-        (0xDE, ""),
+        (0xDE, "OPUS"),
         (0xEE, "MP3"),
         (0xFE, "NATIVE"),
     ],

@@ -44,7 +44,9 @@ def one_input(data: bytes) -> None:
         assert len(header.tracks) <= tag.MAX_TRACKS
         for track in header.tracks:
             assert 0 < track.offset <= track.offset + track.length <= len(data)
-    assert data.endswith(strip_set_data_frame(data))
+    stripped = strip_set_data_frame(data)
+    assert data.endswith(stripped.removeprefix(b"\x02\x00\x0aonMetaData"))
+    assert is_metadata(stripped) or not is_metadata(data)
     assert not (is_metadata(data) and clears_metadata(data))
     data_name(data)
 

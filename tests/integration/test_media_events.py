@@ -81,7 +81,7 @@ def test_a_real_stream_tells_its_codecs_and_its_metadata_once(start: Start) -> N
     }  # fmt: skip
     (metadata,) = data_of(house, "stream_metadata")
     assert (metadata["width"], metadata["height"], metadata["framerate"]) == (66, 38, 25.0)
-    assert metadata["audio_bitrate"] == sound["bitrate"] == 93_750  # FFmpeg counts 1024 bits per kilobit
+    assert metadata["audio_bitrate"] == sound["bitrate"] == 96_000  # FFmpeg counts 1024 bits per kilobit
     assert metadata["encoder"].startswith("Lavf")
     assert metadata["extra"]["audiosamplerate"] == 48000
     assert [event.stream_key for event in house.of("codec_detected")] == ["live/a", "live/a"]
@@ -207,6 +207,66 @@ def test_metadata_that_can_not_be_read_is_told_and_passed_on(start: Start) -> No
     studio.passed()
     assert [event.data["error_type"] for event in house.of("stream_error")] == ["media_error"]
     assert any(b"onMetaData" in message.payload for message in studio.player.messages if message.type_id == DATA_AMF0)
+
+
+def test_metadata_with_an_index_of_keyframes_is_reported_without_it(start: Start) -> None:
+    house = start()
+    studio = Studio(house)
+    index = {"times": [i * 2.0 for i in range(5400)], "filepositions": [i * 1e5 for i in range(5400)]}
+    studio.publisher.chunk_size(65536)
+    studio.metadata(width=1280.0, keyframes=index, height=720.0, hasKeyframes=True)
+    studio.video(keyframe())
+    studio.passed()
+    assert data_of(house, "stream_metadata") == [{"width": 1280, "height": 720, "extra": {"hasKeyframes": True}}]
+    assert not house.errors()
+
+
+def test_metadata_that_breaks_off_is_reported_as_far_as_it_goes(start: Start) -> None:
+    house = start()
+    studio = Studio(house)
+    whole = amf0.encode("@setDataFrame", "onMetaData", {"width": 64.0})
+    body = whole.removesuffix(b"\x00\x00\x09") + b"\x00\x03odd\x11"
+    studio.publisher.send(Message(DATA_AMF0, body, 0, studio.msid), CSID_DATA)
+    studio.video(keyframe())
+    studio.passed()
+    assert data_of(house, "stream_metadata") == [{"width": 64}]
+    assert [event.data["error_type"] for event in house.of("stream_error")] == ["media_error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        amf0.encode("setDataFrame", "onMetaData", {"width": 64.0}),
+        amf0.encode("@setDataFrame", amf0.EcmaArray(width=64.0)),
+        amf0.encode(amf0.EcmaArray(width=64.0)),
+    ],
+    ids=["without @", "without a name", "an object alone"],
+)
+def test_metadata_as_odd_encoders_write_it_is_reported_and_reaches_who_comes_later(start: Start, body: bytes) -> None:
+    house = start()
+    studio = Studio(house)
+    studio.publisher.send(Message(DATA_AMF0, body, 0, studio.msid), CSID_DATA)
+    studio.video(keyframe())
+    studio.passed()
+    assert data_of(house, "stream_metadata") == [{"width": 64}]
+    late = house.client()
+    late.play()
+    late.wait_payload(keyframe())
+    (metadata,) = [m for m in late.messages if m.type_id == DATA_AMF0 and b"width" in m.payload]
+    assert amf0.decode_all(metadata.payload) == ["onMetaData", {"width": 64.0}]
+
+
+def test_large_metadata_that_differs_in_what_is_not_told_is_read_so_often_and_no_more(start: Start) -> None:
+    house = start()
+    studio = Studio(house)
+    studio.publisher.chunk_size(65536)
+    for number in range(60):
+        studio.metadata(width=64.0, index=[float(number)] * 5000)
+    report = house.connection(studio.publisher).activity.publishers[studio.msid].report
+    studio.video(keyframe())
+    studio.passed()
+    assert len(house.of("stream_metadata")) == 1
+    assert report._taken_until - house.house.context.clock.monotonic() > 15
 
 
 def test_a_publisher_that_changes_over_and_over_is_told_of_so_often_and_no_more(start: Start) -> None:

@@ -250,6 +250,13 @@ def test_a_timestamp_wraps_at_32_bits() -> None:
     )
 
 
+def test_a_timestamp_that_a_repeated_delta_carries_past_32_bits_wraps_too() -> None:
+    data = type0(4, 0xFFFFFFD0, 1, AUDIO, 1) + b"a" + type2(4, 0x20) + b"b" + type3(4) + b"c"
+    in_three_ways(
+        data, [Message(AUDIO, b"a", 0xFFFFFFD0, 1), Message(AUDIO, b"b", 0xFFFFFFF0, 1), Message(AUDIO, b"c", 0x10, 1)]
+    )
+
+
 def test_type_0_may_go_back_in_time() -> None:
     data = FOUR + type0(4, 10, 1, AUDIO, 1) + b"a"
     in_three_ways(data, [FOUR_MESSAGE, Message(AUDIO, b"a", 10, 1)])
@@ -483,6 +490,22 @@ def test_a_message_in_too_many_chunks_is_refused_by_its_header() -> None:
     limits = ChunkLimits(chunks_per_message=10)
     assert error_code(type0(6, 0, 1281, VIDEO, 1), limits) == "too_many_chunks"
     assert len(reader_over([encode(6, Message(VIDEO, bytes(1280), 0, 1), 128)], limits).read_message().payload) == 1280
+
+
+@pytest.mark.parametrize("again", [type2(6, 1), type3(6)], ids=["type 2", "type 3"])
+@pytest.mark.parametrize("size, code", [(64, "too_many_chunks"), (128, "")])
+def test_a_header_that_is_repeated_is_held_against_the_chunk_size_of_now(again: bytes, size: int, code: str) -> None:
+    limits = ChunkLimits(chunks_per_message=10)
+    message = Message(VIDEO, bytes(1280), 0, 1)
+    reader = reader_over([encode(6, message, 128), again, bytes(128) + (type3(6) + bytes(128)) * 9], limits)
+    assert reader.read_message() == message
+    reader.set_chunk_size(size)
+    if code:
+        with pytest.raises(ChunkError) as caught:
+            reader.read_message()
+        assert caught.value.code == code
+    else:
+        assert reader.read_message().payload == message.payload
 
 
 def test_tiny_chunks_can_not_blow_up_what_a_message_holds() -> None:
