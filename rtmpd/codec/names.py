@@ -1,8 +1,8 @@
 """Codec names, as events use them, by the ids on the wire.
 
-Sources: FLV 10.1 (SoundFormat E.4.2.1, CodecID E.4.3.1), Enhanced RTMP v2 (VideoFourCc, AudioFourCc). The codec ids 12, 13
-and 14, and the sound format 13, are in no standard: encoders that send these codecs in legacy messages agree on them, and
-Tencent publishes the codec ids as "FLV extension for AV1 and VVC".
+Sources: FLV 10.1 (SoundFormat E.4.2.1, CodecID E.4.3.1), Enhanced RTMP v2 (VideoFourCc, AudioFourCc). The
+codec ids 12, 13 and 14, and the sound format 13, are in no standard: encoders that send these codecs in
+legacy messages agree on them, and Tencent publishes the codec ids as "FLV extension for AV1 and VVC".
 """
 
 from __future__ import annotations
