@@ -18,6 +18,7 @@ from .http.api import Api, ConfigControl, LogControl, Page, Refused
 from .http.front import Front
 from .http.health import health
 from .http.tail import Offer, Tail, TailHook
+from .identity import joined
 from .metrics.hooks import HookMetrics
 from .monitor.instruments import Instruments
 from .monitor.monitor import Sources
@@ -227,11 +228,8 @@ class House:
         outputs = self.outputs.prepare(apps)
 
         def commit() -> None:
-            self.context.apps = apps
-            self.registry.configure(apps)
+            self.context.configure(apps)
             outputs.commit()
-            for client in self.context.connections.values():
-                client.activity.gather()
 
         return Change(commit, outputs.retire)
 
@@ -313,7 +311,7 @@ def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
     return Api(
         server=lambda: facts.server(context, house.addresses),
         streams=lambda after, limit: Page(*facts.streams(context, after, limit)),
-        stream=lambda key: facts.stream_whole(context, key) | house.outputs.facts(key),
+        stream=lambda key: facts.stream_whole(context, key) | house.outputs.facts(joined(key)),
         connections=lambda after, limit: Page(*facts.connections(context, after, limit)),
         connection=lambda conn_id: facts.connection(context.connections[conn_id], context.clock.monotonic()),
         kick=lambda conn_id: facts.kick(context, conn_id),
@@ -323,7 +321,7 @@ def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
         health=lambda: health(hooks.stats(), hooks.last_event_at, house.last_reload),
         metrics=house.instruments.render,
         hooks=HookControl(hooks, context.clock),
-        tokens=Tokens(lambda: house.access.signing_keys, context.clock),
+        tokens=Tokens(lambda: house.access.signing_keys, lambda: context.applications, context.clock),
         refusals=(KeyError, OperatorRefused, Refused),
         tail=Tail(subscribe, settings.event_listeners, settings.event_queue),
         config=config,

@@ -94,14 +94,14 @@ def _token(words: list[str]) -> int:
         _complain(["usage: rtmpd token issue|check, each with --help"])
         return EXIT_USAGE
     try:
-        return commands[words[0]](words[1:], _signing_keys)
+        return commands[words[0]](words[1:], _read)
     except ConfigError as error:
         _complain(str(problem) for problem in error.problems)
         return os.EX_CONFIG
 
 
-def _signing_keys(path: str) -> tuple[str, ...]:
-    return load(flags.parse(["-c", path])).settings.access.signing_keys
+def _read(path: str) -> Settings:
+    return load(flags.parse(["-c", path])).settings
 
 
 def _verify(words: list[str]) -> int:

@@ -24,6 +24,7 @@ from typing import TextIO
 from .change import Change
 from .clock import Clock
 from .settings import LogSettings
+from .text import escaped, is_showable
 
 THROTTLE_RECORDS = 100
 THROTTLE_WINDOW_S = 10.0
@@ -117,31 +118,21 @@ def _text(value: object) -> str:
     return text if len(text) <= _VALUE_CHARS else text[:_VALUE_CHARS] + "..."
 
 
-def _printable(text: str) -> str:
-    """``text`` on one line: every character that is not printable is written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
-
-
 def _quoted(text: str) -> str:
-    if _BARE.fullmatch(text) and text.isprintable():
+    if _BARE.fullmatch(text) and is_showable(text):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{_printable(escaped)}"'
+    return '"' + escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 class TextFormatter(logging.Formatter):
     """``time LEVEL source: message key=value ...``; a traceback follows on indented lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"{_time_of(record)} {record.levelname} {_source_of(record)}: {_printable(_message_of(record))}"
+        head = f"{_time_of(record)} {record.levelname} {_source_of(record)}: {escaped(_message_of(record))}"
         line = " ".join([head, *(f"{key}={_quoted(_text(value))}" for key, value in _fields_of(record).items())])
         if record.exc_info:
             trace = self.formatException(record.exc_info).splitlines()
-            line = "\n".join([line, *("    " + _printable(text) for text in trace)])
+            line = "\n".join([line, *("    " + escaped(text) for text in trace)])
         return line
 
 

@@ -23,7 +23,8 @@ FUNCTION_LINES = 100
 TABLES = {"rtmpd/event/catalogue.py", "rtmpd/errors.py"}
 
 FLOORS: list[set[str]] = [
-    {"errors", "clock", "backoff", "settings", "change"},
+    {"errors", "clock", "backoff", "settings", "change", "text"},
+    {"identity"},
     {"protocol", "codec", "event", "metrics", "log"},
     {"net", "stream"},
     {"server", "output", "hook", "monitor", "http", "tool"},
@@ -34,7 +35,7 @@ FLOORS: list[set[str]] = [
     {"__main__"},
 ]
 STONES = FLOORS[0]
-EVERY_ROOM = set[str]().union(*FLOORS[:5])
+EVERY_ROOM = set[str]().union(*FLOORS[:6])
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -42,20 +43,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backoff": set(),
     "settings": set(),
     "change": set(),
+    "text": set(),
+    "identity": {"errors", "settings", "text"},
     "protocol": {"errors"},
     "codec": {"errors"},
     "event": set(),
     "metrics": {"settings", "clock"},
-    "log": {"settings", "clock", "change"},
+    "log": {"settings", "clock", "change", "text"},
     "net": {"protocol", "errors", "clock", "log"},
-    "stream": {"protocol", "codec", "event", "metrics", "errors", "clock", "settings", "change", "log"},
-    "server": {"net", "stream", "protocol", "codec", "event", "metrics", "log"} | STONES,
+    "stream": {"protocol", "codec", "event", "metrics", "errors", "clock", "settings", "change", "identity", "log"},
+    "server": {"net", "stream", "protocol", "codec", "event", "metrics", "log", "identity"} | STONES,
     "output": {"net", "stream", "protocol", "codec", "event", "metrics", "log"} | STONES,
     "hook": {"event", "metrics", "log"} | STONES,
     "monitor": {"event", "metrics", "clock", "settings", "change", "log"},
     "http": {"metrics", "settings", "event", "stream", "change", "log"},
     "tool": {"net", "protocol", "codec", "log"} | STONES,
-    "config": {"settings", "errors"},
+    "config": {"settings", "errors", "identity"},
     "daemon": {"settings", "errors", "log"},
     "assembly": EVERY_ROOM,
     "reload": EVERY_ROOM | {"assembly"},
@@ -64,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-PURE_ROOMS = STONES - {"clock"} | {"protocol", "codec", "event"}
+PURE_ROOMS = STONES - {"clock"} | {"identity", "protocol", "codec", "event"}
 # Nothing here waits, tells the time, opens a file or writes to a log.
 PURE_STANDARD_LIBRARY = set(
     """__future__ abc array base64 binascii bisect collections copy dataclasses enum fnmatch functools hashlib heapq

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from ..identity import joined
 from ..settings import (
     Address,
     AlertSettings,
@@ -141,8 +142,18 @@ def _apps(checked: Checked) -> AppsSettings:
     for name, values in checked.subsections("apps").items():
         if set(name) & set("*?") or set(name) >= set("[]"):
             checked.problem(("apps", name), "is matched by its exact name", "globs stand in served")
+        elif (path := joined(name)) != name:
+            checked.problem(("apps", name), "can never be an application", f"write [[{path or 'NAME'}]]")
         named.append((name, replace(default, **_fields(checked, ("apps", MANY), values))))
-    return AppsSettings(served=checked.value("apps", "served"), default=default, named=tuple(named))
+    apps = AppsSettings(served=checked.value("apps", "served"), default=default, named=tuple(named))
+    for glob in apps.served:
+        if (path := joined(glob)) != glob:
+            text = f"has {glob}, which can never be an application"
+            checked.problem(("apps", "served"), text, f"write {path or '*'}")
+    for name, _ in named:
+        if not apps.serves(name):
+            checked.warning(("apps", name), "is not in served, so its streams are refused", f"add {name} to served")
+    return apps
 
 
 def _fields(checked: Checked, path: Path, values: Values) -> Values:

@@ -58,7 +58,10 @@ def _check_destination(template: str) -> None:
     if parts.scheme not in _SCHEMES or not host or port == 0 or "{" in parts.netloc:
         raise BadValue("has a destination that is no URL of an RTMP server", _FORM)
     if "@" in parts.netloc:
-        raise BadValue("has a destination with a user name", "RTMP has no place for one; send secrets in the query")
+        raise BadValue(
+            "has a destination with a user name, and rtmpd does not log in (authmod=adobe, authmod=llnw)",
+            "put a token into the query or the name if the service takes one, else push with ffmpeg from a script",
+        )
     if not parts.path.strip("/") or parts.path.endswith("/"):
         raise BadValue("has a destination without an application or a stream", _FORM)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..text import escaped
+
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -12,8 +14,7 @@ def safe(value: object) -> str:
     """Text that a terminal only shows: what clients call themselves could also move its cursor."""
     if value is None:
         return "-"
-    text = str(value)
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return escaped(str(value))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

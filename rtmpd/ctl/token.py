@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..settings import Settings
 
 
 def main(words: Sequence[str]) -> int:
@@ -15,16 +19,16 @@ def main(words: Sequence[str]) -> int:
     if not words or words[0] not in commands:
         print("usage: rtmpctl token issue|check, each with --help", file=sys.stderr)
         return os.EX_USAGE
-    return commands[words[0]](words[1:], _signing_keys)
+    return commands[words[0]](words[1:], _read)
 
 
-def _signing_keys(path: str) -> tuple[str, ...]:
+def _read(path: str) -> Settings:
     from ..config import flags
     from ..config.loader import load
     from ..errors import ConfigError
     from .errors import CommandFailed
 
     try:
-        return load(flags.parse(["-c", path])).settings.access.signing_keys
+        return load(flags.parse(["-c", path])).settings
     except ConfigError as error:
         raise CommandFailed(str(error), os.EX_CONFIG) from None

@@ -85,6 +85,8 @@ _CONNECTIONS = Group(
             "bytes_received integer bytes",
             "bytes_sent integer bytes",
             _APP,
+            "client_ip string the peer's address",
+            "remote_addr string `ip:port`, IPv6 in brackets",
         )),
         EventType(
             "connection_error",
@@ -131,7 +133,10 @@ _STREAMS = Group(
             "audio_codec string e.g. `AAC`, empty if none",
             "video_codec string e.g. `H264`, empty if none",
             "duration_sec number seconds since the start of the session",
+            _APP,
             _SESSION,
+            "client_ip string the publisher's address",
+            "identity string who the access rules say it is",
             _REASON,
         )),
         EventType("publish_stalled", WARNING, "The publisher has sent no media for a while.", fields(

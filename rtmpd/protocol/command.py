@@ -174,7 +174,7 @@ _CAPABILITIES = frozenset(("fourCcList", "videoFourCcInfoMap", "audioFourCcInfoM
 
 @dataclass(slots=True)
 class ConnectRequest:
-    """What a client says in connect. ``query`` is what followed a ``?`` in the application."""
+    """What a client says in connect. ``query`` is what followed a ``?`` in the application or in tcUrl."""
 
     app: str
     query: str = ""
@@ -189,19 +189,19 @@ def read_connect(command: Command) -> ConnectRequest:
     """Read connect as real clients send it.
 
     The application comes from ``app``, else from the path of ``tcUrl``; slashes around it are
-    dropped, several levels stay; a query goes to ``query`` (``rtmp://host/live?token=x`` with the
-    stream name apart is what OBS sends for such a URL).
+    dropped, several levels stay. The queries of both go to ``query``, that of ``app`` first: for
+    ``rtmp://host/live?token=x`` some clients send the query in both, some in only one of them.
     """
     properties = command.object if isinstance(command.object, dict) else {}
     tc_url = _text(properties.get("tcUrl"))
     app, _, query = _text(properties.get("app")).partition("?")
-    if not app.strip("/") and tc_url:
-        app, url_query = _path_and_query(tc_url)
-        query = query or url_query
+    url_app, url_query = _path_and_query(tc_url)
+    if not app.strip("/"):
+        app = url_app
     encoding = properties.get("objectEncoding")
     return ConnectRequest(
         app=app.strip("/"),
-        query=query,
+        query="&".join(dict.fromkeys(filter(None, (query, url_query)))),
         tc_url=tc_url.partition("?")[0],
         flash_ver=_text(properties.get("flashVer")),
         page_url=_text(properties.get("pageUrl")).partition("?")[0],

@@ -30,7 +30,7 @@ class ConnectAsked:
 
 @dataclass(slots=True)
 class PublishAsked:
-    """publish: answer with ``accept`` or ``reject``. ``name`` has lost its query."""
+    """publish: answer with ``accept`` or ``reject``. ``name`` has lost its query, and may be empty."""
 
     msid: int
     transaction: float

@@ -79,7 +79,6 @@ class _MessageStream:
 _MEDIA: Final = frozenset((AUDIO, VIDEO, DATA_AMF0, DATA_AMF3))
 _COMMANDS: Final = frozenset((COMMAND_AMF0, COMMAND_AMF3))
 _IGNORED: Final = frozenset((SHARED_OBJECT_AMF0, SHARED_OBJECT_AMF3))
-_DEFAULT_NAME: Final = "default"
 
 
 class ServerSession:
@@ -258,7 +257,7 @@ class ServerSession:
         answer = status.on_fc("onFCUnpublish", "NetStream.Unpublish.Success", name)
         notices = [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
         for msid, stream in self._streams.items():
-            if stream.state is State.PUBLISHING and stream.name == (name or _DEFAULT_NAME):
+            if stream.state is State.PUBLISHING and stream.name == name:
                 notices += self._stop(msid, stream, command.name)
         return notices
 
@@ -289,7 +288,7 @@ class ServerSession:
         stream.state = State.PUBLISH_ASKED
         asked_type = command.optional(1)
         publish_type = asked_type if asked_type in ("live", "record", "append") else "live"
-        return [PublishAsked(command.msid, command.transaction, name or _DEFAULT_NAME, query, publish_type)]
+        return [PublishAsked(command.msid, command.transaction, name, query, publish_type)]
 
     def _play(self, command: Command) -> list[Notice]:
         start = command.optional(1)
@@ -314,7 +313,7 @@ class ServerSession:
             return [Violation("play_while_publishing", detail, PHASE_COMMAND)]
         name, query = split_stream_name(wanted)
         stream.state = State.PLAY_ASKED
-        return [*notices, PlayAsked(command.msid, command.transaction, name or _DEFAULT_NAME, query, start, reset)]
+        return [*notices, PlayAsked(command.msid, command.transaction, name, query, start, reset)]
 
     def _delete_stream(self, command: Command) -> list[Notice]:
         wanted = command.number(0, float(command.msid))

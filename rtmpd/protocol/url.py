@@ -60,7 +60,10 @@ def parse_url(url: str) -> RtmpUrl:
     if not host:
         raise UrlError(f"the URL names no host; {_FORM} is wanted")
     if "@" in parts.netloc:
-        raise UrlError("the URL contains a user name, which RTMP has no place for; send secrets in the query")
+        raise UrlError(
+            "the URL contains a user name, and rtmpd does not log in (authmod=adobe, authmod=llnw); put a token into "
+            "the query or the name if the server takes one"
+        )
     if port == 0:
         raise UrlError("the port 0 can not be connected to")
     app, _, name = parts.path.rpartition("/")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
+from ..identity import StreamId
 from ..protocol.message import Message
 from ..protocol.notice import PlayAsked, PublishAsked
 from ..settings import PLAY, PUBLISH
@@ -14,11 +16,14 @@ from .context import Context
 from .player import Playing
 from .publisher import Publishing
 
+_NONE: Final[frozenset[str]] = frozenset()
+
 
 class Activity:
     """``sinks`` takes the media of each publishing message stream, and of a stray one that is taken for the only one
     (``take``); it is the routing table of the ingest hot path. ``role`` is what the connection was last: "",
-    ``publisher`` or ``subscriber``.
+    ``publisher`` or ``subscriber``. ``apps`` are the applications of its streams if it has more than one stream, else
+    empty: then the connection's own ``app`` says it.
 
     No method switches greenlets.
     """
@@ -30,6 +35,7 @@ class Activity:
         "_leases",
         "_noted",
         "_stray",
+        "apps",
         "players",
         "publishers",
         "role",
@@ -45,24 +51,25 @@ class Activity:
         self._leases: dict[int, Lease] = {}
         self._stray = 0
         self.role = ""
+        self.apps: frozenset[str] = _NONE
         self._dropped = 0  # frames of plays that are over
         self._noted = 0, 0, 0
 
-    def publish(self, asked: PublishAsked, verdict: Verdict) -> Publishing:
-        """Take the key. Raises StreamBusy, LimitReached."""
-        publishing = Publishing(self._connection, self._context, asked)
+    def publish(self, asked: PublishAsked, stream: StreamId, verdict: Verdict) -> Publishing:
+        """Take the key of ``stream``. Raises StreamBusy, LimitReached."""
+        publishing = Publishing(self._connection, self._context, stream, verdict.identity)
         self._forget_stray()
         self.publishers[asked.msid] = publishing
-        self._begun(PUBLISH, asked.msid, verdict)
+        self._begun(PUBLISH, asked.msid, publishing, verdict)
         self.sinks[asked.msid] = publishing.media
         self.role = "publisher"
         self._settle()
         return publishing
 
-    def play(self, asked: PlayAsked, verdict: Verdict) -> None:
-        """Attach to the stream, with what a late joiner gets."""
-        self.players[asked.msid] = Playing(self._connection, self._context, asked)
-        self._begun(PLAY, asked.msid, verdict)
+    def play(self, asked: PlayAsked, stream: StreamId, verdict: Verdict) -> None:
+        """Attach to ``stream``, with what a late joiner gets."""
+        playing = self.players[asked.msid] = Playing(self._connection, self._context, asked, stream)
+        self._begun(PLAY, asked.msid, playing, verdict)
         self.role = self.role or "subscriber"
         self.gather()
 
@@ -73,7 +80,7 @@ class Activity:
         publishing = self.publishers.pop(msid, None)
         if publishing is not None:
             publishing.stop(reason, clean)
-            self._ended(PUBLISH, msid)
+            self._ended(PUBLISH, msid, publishing)
             self._settle()
 
     def take(self, message: Message, said: int) -> None:
@@ -96,7 +103,7 @@ class Activity:
         if playing is not None:
             playing.stop(reason)
             self._dropped += playing.subscriber.frames_dropped
-            self._ended(PLAY, msid)
+            self._ended(PLAY, msid, playing)
 
     def stop_all(self, reason: str, clean: bool) -> None:
         """End everything."""
@@ -113,14 +120,32 @@ class Activity:
                 return reason
         return ""
 
-    def _begun(self, action: str, msid: int, verdict: Verdict) -> None:
-        self._context.quota.take(action, self._connection.app, self._connection.address)
+    def _begun(self, action: str, msid: int, session: Publishing | Playing, verdict: Verdict) -> None:
+        session.counted_for = session.stream.app
+        self._context.quota.take(action, session.counted_for, self._connection.address)
+        self._note_apps()
         if lease := lease_of(verdict, self._context.clock.monotonic()):
             self._leases[msid] = lease
 
-    def _ended(self, action: str, msid: int) -> None:
-        self._context.quota.give(action, self._connection.app, self._connection.address)
+    def _ended(self, action: str, msid: int, session: Publishing | Playing) -> None:
+        self._context.quota.give(action, session.counted_for, self._connection.address)
+        self._note_apps()
         self._leases.pop(msid, None)
+
+    def _note_apps(self) -> None:
+        sessions: list[Publishing | Playing] = [*self.publishers.values(), *self.players.values()]
+        self.apps = frozenset(session.stream.app for session in sessions) if len(sessions) > 1 else _NONE
+
+    def reconfigure(self) -> None:
+        """Follow the settings of the applications: the flush policies, and which application each stream belongs to."""
+        for action, sessions in ((PUBLISH, self.publishers), (PLAY, self.players)):
+            for session in sessions.values():
+                if session.counted_for != session.stream.app:
+                    self._context.quota.give(action, session.counted_for, self._connection.address)
+                    session.counted_for = self._connection.app = session.stream.app
+                    self._context.quota.take(action, session.counted_for, self._connection.address)
+        self._note_apps()
+        self.gather()
 
     @property
     def is_live(self) -> bool:
@@ -167,8 +192,7 @@ class Activity:
         self.gather()
 
     def gather(self) -> None:
-        """Read a publisher no more often than its stream is sent on: each wake-up costs. To be called too when the
-        streams have got another flush policy."""
+        """Read a publisher no more often than its stream is sent on: each wake-up costs."""
         gather_s = 0.0
         if len(self.publishers) == 1 and not self.players:
             (publishing,) = self.publishers.values()

@@ -40,20 +40,25 @@ class Moving(Protocol):
     """What a client moves, as the accounts of the server see it (``activity``)."""
 
     @property
+    def apps(self) -> frozenset[str]:
+        """The applications of its streams if it has more than one stream."""
+
+    @property
     def waiting_frames(self) -> int:
         """Frames that wait for its players."""
 
     def moved(self) -> tuple[int, int, int]:
         """Bytes received, bytes sent and frames dropped since the last call."""
 
-    def gather(self) -> None:
-        """Follow the flush policies of the streams that are published."""
+    def reconfigure(self) -> None:
+        """Follow the settings of the applications."""
 
 
 class Client(Protocol):
-    """``address`` and ``port`` are the client's, ``app`` and ``flash_ver`` what it said in connect,
-    times are monotonic seconds. ``deadline`` is when the step ``deadline_code`` must be done (0:
-    none); ``watched_at``, ``watched_bytes`` and ``pinged`` are the watch's own notes.
+    """``address`` and ``port`` are the client's. ``app`` is the application that its last stream belongs to, before
+    that the one of connect; ``flash_ver`` is what it said in connect. Times are monotonic seconds. ``deadline`` is when
+    the step ``deadline_code`` must be done (0: none); ``watched_at``, ``watched_bytes`` and ``pinged`` are the watch's
+    own notes.
 
     See ``connection.Connection``, which is the only one.
     """

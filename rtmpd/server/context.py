@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..clock import Clock
 from ..errors import LimitReached
 from ..event.event import Emit
+from ..identity import Applications
 from ..protocol.amf0 import AmfLimits
 from ..protocol.chunk import ChunkLimits
 from ..settings import AppsSettings, LimitSettings, QualitySettings, ServerSettings
@@ -46,6 +47,7 @@ class Context:
     watch_period_s: float = 1.0
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     amf_limits: AmfLimits = field(default_factory=AmfLimits)
+    applications: Applications = field(init=False)
     _next_id: int = 1
     _next_session: int = 0
     _boot: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -54,7 +56,17 @@ class Context:
 
     def __post_init__(self) -> None:
         self.started_at = self.clock.monotonic()
+        self.applications = Applications(self.apps)
         self.limit(self.limits)
+
+    def configure(self, apps: AppsSettings) -> None:
+        """Apply these settings of the applications. A stream that runs belongs from now on to the application that its
+        key means by them."""
+        self.apps = apps
+        self.applications = Applications(apps)
+        self.registry.configure(apps, self.applications.identify_again)
+        for client in self.connections.values():
+            client.activity.reconfigure()
 
     def limit(self, limits: LimitSettings) -> None:
         """Have these limits from now on; those on what one peer may send are for new connections."""
@@ -113,5 +125,5 @@ class Context:
                 del self._per_address[connection.address]
 
     def connections_of(self, app: str) -> int:
-        """How many connections have connected to an application."""
-        return sum(1 for connection in self.connections.values() if connection.app == app)
+        """Return how many connections use an application: with their streams, or as connect named it until then."""
+        return sum(1 for one in self.connections.values() if one.app == app or app in one.activity.apps)

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from .. import __version__
+from ..identity import joined
 from ..settings import Address
 from ..stream.stream import Stream
 from .client import Client
@@ -128,7 +129,7 @@ def kick_stream(context: Context, key: str, role: str) -> list[str]:
 
 
 def _stream(context: Context, key: str) -> Stream:
-    stream = context.registry.find(key)
+    stream = context.registry.find(joined(key))
     if stream is None:
         raise KeyError(key)
     return stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..codec.frame import AUDIO, VIDEO
+from ..identity import StreamId
 from ..log import logger
 from ..protocol.notice import PlayAsked, Reply
 from ..stream.stream import Stream
@@ -16,7 +17,10 @@ _KINDS = {"audio": AUDIO, "video": VIDEO}
 
 
 class Playing:
-    """One message stream that plays. No method switches greenlets."""
+    """One message stream that plays. ``app`` and ``counted_for`` are as for ``publisher.Publishing``.
+
+    No method switches greenlets.
+    """
 
     __slots__ = (
         "_connection",
@@ -26,12 +30,14 @@ class Playing:
         "_paused",
         "_started_at",
         "_vitals",
+        "app",
+        "counted_for",
         "session_id",
         "stream",
         "subscriber",
     )
 
-    def __init__(self, connection: Client, context: Context, asked: PlayAsked) -> None:
+    def __init__(self, connection: Client, context: Context, asked: PlayAsked, stream: StreamId) -> None:
         self._connection = connection
         self._context = context
         self._msid = asked.msid
@@ -39,7 +45,8 @@ class Playing:
         self._paused = False
         self._started_at = context.clock.monotonic()
         self.session_id = context.next_session_id()
-        settings = context.apps.of(connection.app)
+        self.app = self.counted_for = stream.app
+        settings = context.apps.of(stream.app)
         self.subscriber = Subscriber(
             connection.peer.writer,
             self,
@@ -48,14 +55,14 @@ class Playing:
             settings.backlog_bytes,
             settings.backlog_ms,
         )
-        self.stream: Stream = context.registry.join(connection.app, asked.name, self.subscriber)
+        self.stream: Stream = context.registry.join(*stream, self.subscriber)
         self._vitals = PlayVitals(context, connection.conn_id, self.session_id, self.stream, self._started_at)
         key = self.stream.key
         context.emit(
             "play_start",
             conn_id=connection.conn_id,
             stream_key=key,
-            app=connection.app,
+            app=self.app,
             session_id=self.session_id,
             client_ip=connection.address,
             protocol="rtmp",
@@ -123,7 +130,7 @@ class Playing:
             "play_stop",
             conn_id=connection.conn_id,
             stream_key=key,
-            app=self.stream.app,
+            app=self.app,
             session_id=self.session_id,
             client_ip=connection.address,
             protocol="rtmp",

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from ..codec.frame import codec_name
 from ..codec.quality_meter import KEY_BITS, TYPE_BITS, Track
+from ..identity import StreamId
 from ..log import logger
 from ..protocol.constants import AUDIO, VIDEO
 from ..protocol.message import Message
@@ -30,7 +31,9 @@ def _discard(message: Message) -> None:
 class Publishing:
     """Media of one message stream on its way into the stream. ``media`` is the ingest hot path.
 
-    Counters are of this publish: messages, and payload bytes. No method switches greenlets.
+    Counters are of this publish: messages, and payload bytes. ``app`` is the application under which it began; a
+    reload can give its stream to another one, and ``counted_for`` is the one whose limits count it. ``identity`` is who
+    publishes, by the access rules. No method switches greenlets.
     """
 
     __slots__ = (
@@ -40,6 +43,7 @@ class Publishing:
         "_context",
         "_data_bytes",
         "_ended",
+        "_identity",
         "_last_media_at",
         "_publish",
         "_quality",
@@ -49,19 +53,23 @@ class Publishing:
         "_video_track",
         "_vitals",
         "address",
+        "app",
         "audio_codec",
         "conn_id",
+        "counted_for",
         "report",
         "session_id",
         "stream",
         "video_codec",
     )
 
-    def __init__(self, connection: Client, context: Context, asked: PublishAsked) -> None:
+    def __init__(self, connection: Client, context: Context, stream: StreamId, identity: str) -> None:
         self._connection = connection
         self._context = context
         self.conn_id = connection.conn_id
         self.address = connection.address
+        self.app = self.counted_for = stream.app
+        self._identity = identity
         self.session_id = context.next_session_id()
         self._audio_track = Track(AUDIO)
         self._video_track = Track(VIDEO)
@@ -72,7 +80,7 @@ class Publishing:
         self._last_media_at = self._started_at
         self._seen_bytes = 0
         self._ended = False
-        self.stream: Stream = context.registry.claim(connection.app, asked.name, self)
+        self.stream: Stream = context.registry.claim(*stream, self)
         self._publish = self.stream.publish
         self.report = MediaReport(context, self.conn_id, self.stream)
         self._audio = self.report.audio
@@ -81,8 +89,8 @@ class Publishing:
         self._quality: Quality | None = None
         self._watch_quality()
 
-    def started(self, asked: PublishAsked, identity: str) -> None:
-        """The client, ``identity`` by the access rules, has been told that it publishes."""
+    def started(self, asked: PublishAsked) -> None:
+        """Report the beginning: the client has been sent that it publishes."""
         connection = self._connection
         query = {}
         if asked.query:
@@ -91,13 +99,13 @@ class Publishing:
             "publish_start",
             conn_id=self.conn_id,
             stream_key=self.stream.key,
-            app=self.stream.app,
+            app=self.app,
             publishing_name=self.stream.name,
             publish_type=asked.publish_type,
             session_id=self.session_id,
             client_ip=self.address,
             encoder=connection.flash_ver[:_TEXT_CHARS],
-            identity=identity,
+            identity=self._identity,
             query=query,
         )
         _log.info("publish started", conn_id=self.conn_id, stream_key=self.stream.key, session_id=self.session_id)
@@ -258,7 +266,10 @@ class Publishing:
             audio_codec=self.audio_codec,
             video_codec=self.video_codec,
             duration_sec=duration,
+            app=self.app,
             session_id=self.session_id,
+            client_ip=self.address,
+            identity=self._identity,
             reason=reason,
         )
         _log.info("publish stopped", conn_id=self.conn_id, stream_key=key, reason=reason, duration_sec=duration)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..errors import AccessDenied, AppRejected, PeerError, Rejected, StreamNotFound
+from ..identity import StreamId
 from ..log import logger
-from ..protocol.notice import Asked, ConnectAsked, PlayAsked, Violation
+from ..protocol.notice import Asked, ConnectAsked, PlayAsked, PublishAsked, Violation
 from ..settings import PLAY, PUBLISH
 from .client import Client
 from .context import Context
@@ -12,6 +13,7 @@ from .context import Context
 _log = logger("server")
 _VIOLATIONS_REPORTED = 10
 _TEXT_CHARS = 512
+_ACTIONS = {ConnectAsked: "connect", PublishAsked: PUBLISH, PlayAsked: PLAY}
 
 
 def _cut(text: str) -> str:
@@ -82,6 +84,8 @@ class Reporter:
                 bytes_received=connection.peer.bytes_received,
                 bytes_sent=connection.bytes_sent,
                 app=connection.app,
+                client_ip=connection.address,
+                remote_addr=self._peer_addr,
             )
         _log.info("connection closed", conn_id=connection.conn_id, reason=reason, duration_sec=duration)
 
@@ -135,14 +139,18 @@ class Reporter:
             retry_count=0,
         )
 
-    def refused(self, asked: Asked, error: Rejected) -> None:
-        """A request was refused."""
+    def refused(self, asked: Asked, stream: StreamId, error: Rejected) -> None:
+        """A request was refused; ``stream`` is the one that it means, as far as that could be found out.
+
+        The beginning of the log line, up to ``error_type``, is documented for programs that ban addresses, and holds
+        nothing that a client can choose (docs/security.md).
+        """
         connection = self._connection
         if isinstance(error, StreamNotFound) and isinstance(asked, PlayAsked):
-            self.nobody_publishes(asked.name, waits=False)
+            self.nobody_publishes(stream, waits=False)
             return
-        app = asked.request.app if isinstance(asked, ConnectAsked) else connection.app
-        app, name = _cut(app), "" if isinstance(asked, ConnectAsked) else _cut(asked.name)
+        app, name = map(_cut, stream)
+        error_type = "invalid_stream_key" if isinstance(error, AppRejected) else error.error_type
         message = str(error)
         if isinstance(error, AccessDenied):
             message = f"authentication failed: {error.reason}"
@@ -151,36 +159,44 @@ class Reporter:
             "stream_error",
             conn_id=connection.conn_id,
             stream_key=f"{app}/{name}" if name else "",
-            error_type="invalid_stream_key" if isinstance(error, AppRejected) else error.error_type,
+            error_type=error_type,
             error_message=message,
             app=app,
             stream_name=name,
         )
-        _log.warning("request refused", conn_id=connection.conn_id, app=app, stream_name=name, error=message)
+        _log.warning(
+            "request refused",
+            conn_id=connection.conn_id,
+            peer_addr=self._peer_addr,
+            action=_ACTIONS[type(asked)],
+            error_type=error_type,
+            app=app,
+            stream_name=name,
+            error=message,
+        )
 
     def _denied(self, asked: Asked, app: str, name: str, error: str) -> None:
         self._context.emit(
             "auth_failed",
             conn_id=self._connection.conn_id,
             stream_key=f"{app}/{name}",
-            action=PLAY if isinstance(asked, PlayAsked) else PUBLISH,
+            action=_ACTIONS[type(asked)],
             app=app,
             stream_name=name,
             error=error,
             remote_addr=self._peer_addr,
         )
 
-    def nobody_publishes(self, name: str, waits: bool) -> None:
+    def nobody_publishes(self, stream: StreamId, waits: bool) -> None:
         """Somebody plays what is not published, and ``waits`` or is refused."""
         connection = self._connection
-        key = f"{connection.app}/{name}"
         self._context.emit(
             "stream_not_found",
             conn_id=connection.conn_id,
-            stream_key=key,
-            app=connection.app,
-            stream_name=name,
+            stream_key=stream.key,
+            app=stream.app,
+            stream_name=stream.name,
             waiting=waits,
         )
         text = "player waits for a publisher" if waits else "nobody publishes what a player asks for"
-        _log.info(text, conn_id=connection.conn_id, stream_key=key)
+        _log.info(text, conn_id=connection.conn_id, stream_key=stream.key)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from ..errors import AccessDenied, AppRejected, InvalidStreamKey, LimitReached, Rejected
+from ..identity import StreamId, is_clean, segments
 from ..protocol.constants import BANDWIDTH_DYNAMIC, CSID_CONTROL
 from ..protocol.control import set_chunk_size, set_peer_bandwidth, window_ack_size
 from ..protocol.notice import Asked, ConnectAsked, PlayAsked, PublishAsked, Reply
-from .access.gate import Gate
-from .access.question import is_clean
+from .access.gate import DENIED, Gate
+from .access.question import Verdict
 from .activity import Activity
 from .budget import Budget
 from .client import Client
@@ -19,7 +19,7 @@ from .context import Context
 from .report import Reporter
 
 _TEXT_CHARACTERS: Final = 256
-_UNCLEAN: Final = "a stream name may not hold control characters, nor be over 512 bytes long"
+_FAILED: Final = {PublishAsked: "NetStream.Publish.BadName", PlayAsked: "NetStream.Play.Failed"}
 
 
 @lru_cache(maxsize=4)
@@ -33,15 +33,21 @@ def _greeting(window_bytes: int, chunk_bytes: int) -> tuple[Reply, ...]:
 
 
 class Requests:
-    """Answers the requests of one client."""
+    """Answers the requests of one client.
 
-    __slots__ = ("_activity", "_budget", "_client", "_context", "_report", "gate")
+    connect names the beginning of a path only, so what it decides is provisional: a client whose path cannot lead to
+    an application that is served is refused, and one connection more counts for the application of that beginning.
+    publish and play know the whole path. What it identifies (``identity``) is what every rule goes by.
+    """
+
+    __slots__ = ("_activity", "_budget", "_client", "_context", "_path", "_report", "gate")
 
     def __init__(self, client: Client, context: Context, activity: Activity, report: Reporter) -> None:
         self._client = client
         self._context = context
         self._activity = activity
         self._report = report
+        self._path = ""
         self._budget = Budget(client.accepted_at)
         self.gate = Gate(client, context)
 
@@ -49,15 +55,20 @@ class Requests:
         """Grant or refuse. A refusal is sent, then the connection ends. Raises CommandError, and ConnectionLost if the
         client does not wait for the answer. May switch greenlets."""
         self._budget.spend(self._context.clock.monotonic())
+        stream = StreamId(self._client.app, "" if isinstance(asked, ConnectAsked) else asked.name)
         try:
             if isinstance(asked, ConnectAsked):
+                stream = StreamId(asked.request.app, "")
                 self._connect(asked)
-            elif isinstance(asked, PublishAsked):
-                self._publish(asked)
             else:
-                self._play(asked)
+                stream = self._identify(asked)
+                self._admit(asked, stream)
+                if isinstance(asked, PublishAsked):
+                    self._publish(asked, stream)
+                else:
+                    self._play(asked, stream)
         except Rejected as error:
-            self._report.refused(asked, error)
+            self._report.refused(asked, stream, error)
             if isinstance(error, AccessDenied):
                 self.gate.hold_back(error)
             self._client.send(self._client.session.reject(asked, error))
@@ -66,40 +77,77 @@ class Requests:
     def _connect(self, asked: ConnectAsked) -> None:
         client, context = self._client, self._context
         request = asked.request
-        if not request.app or not is_clean(request.app):
+        path = segments(request.app)
+        app = context.applications.app_of(path)
+        if not app:
             raise AppRejected("an application name is needed: rtmp://host/application/stream")
-        if not context.apps.serves(request.app):
-            raise AppRejected(f"the application {request.app} is not served here")
+        if not is_clean(request.app):
+            raise AppRejected("the name of the application has control characters, is not UTF-8 or is too long")
+        if not context.applications.may_serve(path):
+            raise AppRejected(f"the application {app} is not served here")
         limit = context.limits.connections_per_app
-        if limit and context.connections_of(request.app) >= limit:
-            raise LimitReached(f"{request.app} has its {limit} connections")
+        if limit and context.connections_of(app) >= limit:
+            raise LimitReached(f"{app} has its {limit} connections")
         if context.draining:
             raise LimitReached("the server is stopping")
-        client.app = context.shared(request.app)
+        client.app = context.shared(app)
         client.flash_ver = context.shared(request.flash_ver[:_TEXT_CHARACTERS])
+        self._path = context.shared("/".join(path))
         self.gate.query = request.query
         greeting = _greeting(context.server.window_ack_bytes, context.server.chunk_size_bytes)
         client.send([*greeting, *client.session.accept(asked)])
         client.expect("", 0.0)
 
-    def _publish(self, asked: PublishAsked) -> None:
+    def _identify(self, asked: PublishAsked | PlayAsked) -> StreamId:
+        """Return the stream that is meant. Raises InvalidStreamKey."""
+        try:
+            return self._context.applications.identify(segments(self._path, asked.name), asked.query)
+        except InvalidStreamKey as error:
+            error.status = _FAILED[type(asked)]
+            raise
+
+    def _admit(self, asked: PublishAsked | PlayAsked, stream: StreamId) -> None:
+        """Check what connect could not: the application may be another than the one that the path began with. Raises
+        InvalidStreamKey, LimitReached."""
+        client, context = self._client, self._context
+        if not context.applications.serves(stream.app):
+            raise InvalidStreamKey(f"the application {stream.app} is not served here", _FAILED[type(asked)])
+        limit = context.limits.connections_per_app
+        belongs = client.app == stream.app or stream.app in self._activity.apps
+        if limit and not belongs and context.connections_of(stream.app) >= limit:
+            raise LimitReached(f"{stream.app} has its {limit} connections", _FAILED[type(asked)])
+
+    def _publish(self, asked: PublishAsked, stream: StreamId) -> None:
         """The client sees the name it asked for, whatever the stream is called by the verdict."""
-        if not is_clean(asked.name):
-            raise InvalidStreamKey(_UNCLEAN)
-        verdict = self.gate.publish(asked)
-        granted = replace(asked, name=verdict.name) if verdict.name else asked
-        publishing = self._activity.publish(granted, verdict)
+        verdict = self.gate.publish(asked, stream)
+        publishing = self._activity.publish(asked, self._granted(asked, stream, verdict), verdict)
+        self._client.app = self._context.shared(stream.app)
         self._client.send(self._client.session.accept(asked))
-        publishing.started(granted, verdict.identity)
+        publishing.started(asked)
         self._client.expect("first_media", self._context.limits.first_media_timeout_s)
 
-    def _play(self, asked: PlayAsked) -> None:
-        if not is_clean(asked.name):
-            raise InvalidStreamKey(_UNCLEAN, "NetStream.Play.Failed")
-        verdict = self.gate.play(asked)
-        granted = replace(asked, name=verdict.name) if verdict.name else asked
-        live = self._context.registry.admit_player(self._client.app, granted.name)
+    def _play(self, asked: PlayAsked, stream: StreamId) -> None:
+        verdict = self.gate.play(asked, stream)
+        granted = self._granted(asked, stream, verdict)
+        live = self._context.registry.admit_player(*granted)
         if not live:
-            self._report.nobody_publishes(granted.name, waits=True)
+            self._report.nobody_publishes(granted, waits=True)
+        self._client.app = self._context.shared(stream.app)
         self._client.send(self._client.session.accept(asked))
-        self._activity.play(granted, verdict)
+        self._activity.play(asked, granted, verdict)
+
+    def _granted(self, asked: PublishAsked | PlayAsked, stream: StreamId, verdict: Verdict) -> StreamId:
+        """Return the stream that the verdict is for: ``stream``, or the name in its place that a callback gave.
+
+        It was judged by the rules of its application and by no other's. Raises AccessDenied if it belongs to another
+        one: because of the name that the callback gave, or since a reload that came while the client waited.
+        """
+        path = segments(stream.app, verdict.name) if verdict.name else segments(stream.key)
+        try:
+            granted = self._context.applications.identify(path)
+        except InvalidStreamKey:
+            granted = StreamId("", "")
+        if granted.app != stream.app:
+            what = f"renamed to {'/'.join(path)}, which" if verdict.name else f"{stream.key}, which by now"
+            raise AccessDenied(f"{what} is not a stream of {stream.app}", DENIED[type(asked)])
+        return granted

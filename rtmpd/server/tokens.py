@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..clock import Clock
-from ..errors import OperatorRefused
+from ..errors import InvalidStreamKey, OperatorRefused
+from ..identity import Applications, segments
 from .access import signed
 from .access.question import Question
 
@@ -14,10 +15,16 @@ _NO_KEYS = "there is no signing key: [access] signing_keys"
 
 
 class Tokens:
-    """``keys`` gives the signing keys in effect, the newest first. No method switches greenlets."""
+    """``keys`` returns the signing keys in effect, the newest first, ``applications`` those in effect.
 
-    def __init__(self, keys: Callable[[], Sequence[str]], clock: Clock) -> None:
+    No method switches greenlets.
+    """
+
+    def __init__(
+        self, keys: Callable[[], Sequence[str]], applications: Callable[[], Applications], clock: Clock
+    ) -> None:
         self._keys = keys
+        self._applications = applications
         self._clock = clock
 
     def issue(self, action: str, app: str, name: str, ttl_s: float) -> dict[str, Any]:
@@ -27,8 +34,14 @@ class Tokens:
         return {"token": token, "app": app, "name": name, "action": action, "expires": expires}
 
     def check(self, token: str, action: str, app: str, name: str) -> dict[str, Any]:
-        """Whether the key admits, and if not, why. Raises OperatorRefused without a signing key."""
-        verdict = signed.check(self._known(), Question(action, app, name, token, "", 0), self._clock.wall())
+        """Whether the key admits, and if not, why. Raises OperatorRefused without a signing key, or if the two name no
+        stream."""
+        keys = self._known()
+        try:
+            stream = self._applications().identify(segments(app, name))
+        except InvalidStreamKey as error:
+            raise OperatorRefused(str(error)) from None
+        verdict = signed.check(keys, Question(action, stream, token, "", 0), self._clock.wall())
         return {"allowed": verdict.allowed, "reason": verdict.reason, "identity": verdict.identity}
 
     def _known(self) -> Sequence[str]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..clock import Clock
 from ..errors import LimitReached, StreamBusy, StreamNotFound
 from ..event.event import Emit
+from ..identity import StreamId
 from ..settings import CONFLICT_REPLACE, AppsSettings
 from .flush import Load
 from .stream import Publisher, Stream
@@ -49,10 +50,11 @@ class Registry:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def configure(self, apps: AppsSettings) -> None:
-        """Have these settings from now on, also for the streams there are."""
+    def configure(self, apps: AppsSettings, identify: Callable[[StreamId], StreamId]) -> None:
+        """Apply these settings, also to the streams that exist; ``identify`` returns what they are by them."""
         self._apps = apps
         for stream in self:
+            stream.app, stream.name = identify(StreamId(stream.app, stream.name))
             stream.configure(apps.of(stream.app))
 
     def on_start(self, callback: Callable[[Stream], None]) -> None:

@@ -43,6 +43,24 @@ def warnings(loaded: Loaded) -> str:
     return "\n".join(str(warning) for warning in loaded.warnings)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[live/]]\n", "apps.live/: can never be an application (found '[[live/]]'); write [[live]]"),
+        ("[[live//room]]\n", "write [[live/room]]"),
+        ("[[live/_definst_]]\n", "write [[live]]"),
+        ("served = live/, vod\n", "apps.served: has live/, which can never be an application"),
+    ],
+)
+def test_an_application_that_no_path_can_have_is_a_problem(ini: ReadIni, text: str, said: str) -> None:
+    assert said in problem(ini, f"[apps]\n{text}")
+
+
+def test_an_application_of_its_own_that_is_not_served_is_a_warning(ini: ReadIni) -> None:
+    text = warnings(ini("[apps]\nserved = live, eu/*\n[[live]]\n[[eu/one]]\n[[live/room]]\n"))
+    assert "apps.live/room: is not in served" in text and "eu/one" not in text
+
+
 def test_everybody_may_by_default(ini: ReadIni) -> None:
     settings = ini("").settings
     assert settings.access == AccessSettings()

@@ -81,7 +81,8 @@ def test_the_end_of_what_a_crash_cut_short_fits_without_its_counters() -> None:
     end = end_by_crash("publish_start", 1, CONN_ID, STREAM_KEY, start["data"], 3.0)
     event = {**start, "type": end.type, "data": end.data}
     assert complaints(event) == []
-    assert list(end.data) == told_by_crash(end.type) == ["duration_sec", "session_id", "reason"]
+    known = ["duration_sec", "app", "session_id", "client_ip", "identity", "reason"]
+    assert list(end.data) == told_by_crash(end.type) == known
     event["data"] = {**end.data, "reason": "closed"}
     assert complaints(event)  # any other end knows them
     assert end.data["reason"] == SERVER_CRASH

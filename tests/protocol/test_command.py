@@ -116,7 +116,7 @@ def test_a_command_message_is_read_back() -> None:
         ({"tcUrl": "rtmp://h:1935/live/sub?token=x"}, "live/sub", "token=x", "rtmp://h:1935/live/sub"),
         ({"app": "", "tcUrl": "rtmp://h/live"}, "live", "", "rtmp://h/live"),
         ({"app": "/", "tcUrl": "rtmp://h/live/"}, "live", "", "rtmp://h/live/"),
-        ({"app": "?a=1", "tcUrl": "rtmp://h/live?b=2"}, "live", "a=1", "rtmp://h/live"),
+        ({"app": "?a=1", "tcUrl": "rtmp://h/live?b=2"}, "live", "a=1&b=2", "rtmp://h/live"),
         ({"app": "live?token=x", "tcUrl": "rtmp://h/live?token=x"}, "live", "token=x", "rtmp://h/live"),
         ({"tcUrl": "rtmp://[::1]:1935/live"}, "live", "", "rtmp://[::1]:1935/live"),
         ({"tcUrl": "rtmp://[broken/live"}, "live", "", "rtmp://[broken/live"),

@@ -296,8 +296,8 @@ def asked(command: str) -> Client:
         (("a/b", "append"), ("a/b", "", "append")),
         (("camera", "whatever"), ("camera", "", "live")),
         (("camera", 7.0), ("camera", "", "live")),
-        (("", "live"), ("default", "", "live")),
-        (("?key=1", "live"), ("default", "key=1", "live")),
+        (("", "live"), ("", "", "live")),
+        (("?key=1", "live"), ("", "key=1", "live")),
     ],
 )
 def test_publish_asks_for_a_name(values: tuple[Any, ...], expected: tuple[str, str, str]) -> None:
@@ -445,8 +445,8 @@ PLAY_REPLIES = [
         (("camera",), ("camera", "", -2.0, True), True),
         (("camera", -1.0, -1.0, True), ("camera", "", -1.0, True), True),
         (("camera?k=1", 5.0, -1.0, False), ("camera", "k=1", 5.0, False), False),
-        (("", "x"), ("default", "", -2.0, True), True),
-        ((), ("default", "", -2.0, True), True),
+        (("", "x"), ("", "", -2.0, True), True),
+        ((), ("", "", -2.0, True), True),
     ],
 )
 def test_play_is_answered_in_the_order_that_players_expect(values: Any, expected: Any, reset: bool) -> None:
@@ -462,9 +462,9 @@ def test_play2_names_the_stream_in_its_options(options: Any) -> None:
 
 
 @pytest.mark.parametrize("values", [(), (None,), ("camera",), ({"streamName": 5.0},)])
-def test_play2_without_a_name_plays_the_default(values: tuple[Any, ...]) -> None:
+def test_play2_without_a_name_asks_for_an_empty_one(values: tuple[Any, ...]) -> None:
     (wanted,) = others(idle().says("play2", None, *values, msid=1))
-    assert isinstance(wanted, PlayAsked) and wanted.name == "default"
+    assert isinstance(wanted, PlayAsked) and wanted.name == ""
 
 
 def test_another_play_ends_the_one_before() -> None:

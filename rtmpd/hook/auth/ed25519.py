@@ -88,4 +88,4 @@ def _decoded(text: str, prefix: str) -> bytes:
 
 
 def _missing(key: str) -> CredentialError:
-    return CredentialError("for Ed25519 needs the package cryptography", key, "pip install '.[jwt]'")
+    return CredentialError("for Ed25519 needs the package cryptography", key, "pip install 'rtmpd[jwt]'")

@@ -63,7 +63,8 @@ class JwtSigner:
 def weak_key(auth: AuthSettings) -> str:
     """What to say about a key that is shorter than its algorithm asks for, "" if it is not. Raises CredentialError."""
     name = auth.algorithm or "HS256"
-    said = get_default_algorithms()[name].check_key_length(_key(auth, name))
+    key = _key(auth, name)
+    said = get_default_algorithms()[name].check_key_length(key)
     return f"is short for {name}: {said}" if said else ""
 
 
@@ -75,7 +76,7 @@ def _key(auth: AuthSettings, name: str) -> Any:
         raise CredentialError("is missing", "secret", "type = jwt needs one")
     algorithm = get_default_algorithms().get(name)
     if algorithm is None:
-        raise CredentialError(f"{name} needs the package cryptography", "algorithm", "pip install '.[jwt]'")
+        raise CredentialError(f"{name} needs the package cryptography", "algorithm", "pip install 'rtmpd[jwt]'")
     try:
         key = algorithm.prepare_key(auth.secret)
         algorithm.sign(b"", key)

@@ -29,8 +29,10 @@ from typing import Any, Final
 
 from ...clock import Clock
 from ...errors import DeliveryError
+from ...identity import is_clean, segments
 from ...settings import ANSWER_CODE, ANSWER_STATUS, FAILURE_ALLOW, FAILURE_LAST_KNOWN_GOOD, AccessSettings
-from .question import ADMITTED, Question, Verdict, is_clean, refused
+from ...text import without_control
+from .question import ADMITTED, Question, Verdict, refused
 
 #: Sends the body and returns status and body of the answer, within so many seconds. Raises DeliveryError, in words
 #: that hold no secret. May switch greenlets.
@@ -111,9 +113,9 @@ class Callback:
 def _request(question: Question) -> bytes:
     return json.dumps({
         "action": question.action,
-        "app": question.app,
-        "stream_name": question.name,
-        "stream_key": question.stream_key,
+        "app": question.stream.app,
+        "stream_name": question.stream.name,
+        "stream_key": question.stream.key,
         "token": question.token,
         "remote_addr": question.remote_addr,
     }).encode()
@@ -121,7 +123,7 @@ def _request(question: Question) -> bytes:
 
 def _key(question: Question) -> bytes:
     """All that was asked but the port, which is another one each time. A digest, as it holds a secret."""
-    asked = (question.action, question.app, question.name, question.token, question.address)
+    asked = (question.action, *question.stream, question.token, question.address)
     return hashlib.sha256(json.dumps(asked).encode()).digest()
 
 
@@ -135,14 +137,14 @@ def _verdict(body: bytes) -> Verdict:
     except (ValueError, RecursionError):
         raise DeliveryError("the answer is not JSON") from None
     if _member(said, "allow", bool, True) is False:
-        reason = _printable(_member(said, "reason", str, "")) or "no reason given"
+        reason = without_control(_member(said, "reason", str, "")[:_TEXT_CHARS]) or "no reason given"
         return refused(f"auth callback refused: {reason}")
     name = _member(said, "stream_name", str, "")
-    if not is_clean(name):
+    if not is_clean(name) or "?" in name or bool(name) != bool(segments(name)):
         raise DeliveryError("the answer has a stream_name that can not be used")
     return Verdict(
         True,
-        identity=_printable(_member(said, "identity", str, "")),
+        identity=without_control(_member(said, "identity", str, "")[:_TEXT_CHARS]),
         name=name,
         lease_s=_number(said, "lease"),
         max_bps=_number(said, "max_bitrate"),
@@ -177,7 +179,3 @@ def _number(said: dict[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MOST:
         raise DeliveryError(f"the answer has a {name} that can not be used")
     return float(value)
-
-
-def _printable(text: str) -> str:
-    return "".join(char for char in text[:_TEXT_CHARS] if char.isprintable())

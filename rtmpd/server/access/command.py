@@ -15,20 +15,22 @@ from ipaddress import ip_address
 from typing import Final
 
 from ...clock import Clock
-from ...settings import ACTIONS, PLAY, PUBLISH
+from ...errors import InvalidStreamKey
+from ...identity import Applications, StreamId, segments
+from ...settings import ACTIONS, PLAY, PUBLISH, AppsSettings, Settings
 from . import signed
 from .question import Question, token_of
 
 KEYS_VARIABLE: Final = "RTMPD_SIGNING_KEYS"
 
-#: The signing keys of a configuration file. Raises ConfigError.
-KeysOf = Callable[[str], Sequence[str]]
+#: The settings of a configuration file. Raises ConfigError.
+Read = Callable[[str], Settings]
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_KEYS: Final = f"there is no signing key: name -c FILE, --key-file FILE or set {KEYS_VARIABLE}"
 
 
-def issue(argv: Sequence[str], keys_of: KeysOf, clock: Clock | None = None) -> int:
+def issue(argv: Sequence[str], read: Read, clock: Clock | None = None) -> int:
     """Print a signed key for one stream; the result is the exit status. Never switches."""
     parser = _parser("issue", "Make a signed key for the access mode signed.")
     parser.add_argument("stream", help="what it is for, APP/NAME; both may be globs")
@@ -39,19 +41,16 @@ def issue(argv: Sequence[str], keys_of: KeysOf, clock: Clock | None = None) -> i
     parser.add_argument("--address", type=_address, default="", help="the one IP address it is good for")
     parser.add_argument("--query", action="store_true", help="print NAME?token=KEY, as encoders want it")
     given = parser.parse_args(argv)
-    app, slash, name = given.stream.rpartition("/")
-    if not slash or not app or not name:
-        parser.error(f"{given.stream!r} is not APP/NAME")
+    keys, applications = _keys(parser, given, read)
+    app, name = _stream(parser, applications, given.stream)
     actions = ACTIONS if given.both else (PLAY,) if given.play else (PUBLISH,)
     expires = (clock or Clock()).wall() + given.ttl
-    key = signed.issue(
-        _keys(parser, given, keys_of), signed.Claims(app, name, actions, expires, given.identity, given.address)
-    )
+    key = signed.issue(keys, signed.Claims(app, name, actions, expires, given.identity, given.address))
     print(f"{name}?token={key}" if given.query else key)
     return os.EX_OK
 
 
-def check(argv: Sequence[str], keys_of: KeysOf, clock: Clock | None = None) -> int:
+def check(argv: Sequence[str], read: Read, clock: Clock | None = None) -> int:
     """Say what a signed key is good for, and whether it admits: exit status 0, or 1. Never switches."""
     parser = _parser("check", "Say what a signed key is good for.")
     parser.add_argument("key", help="the key, or NAME?token=KEY; - reads it from standard input")
@@ -61,7 +60,7 @@ def check(argv: Sequence[str], keys_of: KeysOf, clock: Clock | None = None) -> i
     given = parser.parse_args(argv)
     text = sys.stdin.read().strip() if given.key == "-" else given.key
     token = token_of(text.partition("?")[2]) or text
-    keys = _keys(parser, given, keys_of)
+    keys, applications = _keys(parser, given, read)
     claims = signed.read(keys, token)
     if isinstance(claims, str):
         return _refused(claims)
@@ -70,10 +69,10 @@ def check(argv: Sequence[str], keys_of: KeysOf, clock: Clock | None = None) -> i
     print(f"expires:  {datetime.fromtimestamp(claims.expires, UTC):%Y-%m-%dT%H:%M:%SZ}")
     print(f"identity: {claims.identity or '-'}")
     print(f"address:  {claims.address or 'any'}")
-    app, _, name = (given.stream or f"{claims.app}/{claims.name}").rpartition("/")
+    stream = _stream(parser, applications, given.stream or f"{claims.app}/{claims.name}")
     action = PLAY if given.play else PUBLISH if given.stream else claims.actions[0]
     address = given.address or claims.address
-    verdict = signed.check(keys, Question(action, app, name, token, address, 0), (clock or Clock()).wall())
+    verdict = signed.check(keys, Question(action, stream, token, address, 0), (clock or Clock()).wall())
     return os.EX_OK if verdict.allowed else _refused(verdict.reason)
 
 
@@ -89,19 +88,31 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _keys(parser: argparse.ArgumentParser, given: argparse.Namespace, keys_of: KeysOf) -> Sequence[str]:
+def _stream(parser: argparse.ArgumentParser, applications: Applications, text: str) -> StreamId:
+    try:
+        return applications.identify(segments(text))
+    except InvalidStreamKey:
+        parser.error(f"{text!r} is not APP/NAME")
+
+
+def _keys(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, read: Read
+) -> tuple[Sequence[str], Applications]:
+    """Return the signing keys, and the applications of the configuration if there is one."""
+    apps = AppsSettings()
     keys: Sequence[str] = os.environ.get(KEYS_VARIABLE, "").split()
     try:
         if given.key_file:
             with open(given.key_file, encoding="utf-8") as file:
                 keys = [line.strip() for line in file if line.strip()]
         elif given.config:
-            keys = keys_of(given.config)
+            settings = read(given.config)
+            keys, apps = settings.access.signing_keys, settings.apps
     except (OSError, UnicodeDecodeError) as error:
         parser.error(f"{given.key_file}: {getattr(error, 'strerror', None) or 'not UTF-8'}")
     if not keys:
         parser.error(_NO_KEYS)
-    return keys
+    return keys, Applications(apps)
 
 
 def _address(text: str) -> str:

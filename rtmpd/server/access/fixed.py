@@ -36,7 +36,7 @@ class FixedTokens:
         grants = self._grants.get(self._digest(given), [])
         known = [grant for grant in grants if hmac.compare_digest(_sha256_of(grant.token), given)]
         for grant in known:
-            if question.action in grant.actions and fnmatchcase(question.stream_key, grant.streams):
+            if question.action in grant.actions and fnmatchcase(question.stream.key, grant.streams):
                 return Verdict(True, identity=grant.identity)
         return refused("the token is for something else" if known else WRONG)
 

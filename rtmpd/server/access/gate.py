@@ -14,6 +14,7 @@ import gevent
 from gevent import monkey
 
 from ...errors import AccessDenied, ConnectionLost
+from ...identity import StreamId
 from ...log import logger
 from ...protocol.notice import PlayAsked, PublishAsked
 from ...settings import PLAY, PUBLISH
@@ -26,13 +27,13 @@ _log = logger("server")
 _poll: Final = monkey.get_original("select", "poll")  # gevent's own would wait for the hub
 
 # OBS and GStreamer know the first and say that access is denied; librtmp knows the second, and no other for play.
-_STATUS: Final = {PUBLISH: "NetStream.Publish.Denied", PLAY: "NetStream.Play.Failed"}
+DENIED: Final = {PublishAsked: "NetStream.Publish.Denied", PlayAsked: "NetStream.Play.Failed"}
 
 T = TypeVar("T")
 
 
 class Gate:
-    """The verdicts for one client. ``query`` is what followed a ``?`` in its application."""
+    """The verdicts for one client. ``query`` is what followed a ``?`` in its application or its tcUrl."""
 
     __slots__ = ("_client", "_context", "_is_cut", "_waiting", "query")
 
@@ -48,31 +49,31 @@ class Gate:
         """Whether the client is being kept waiting."""
         return self._waiting is not None
 
-    def publish(self, asked: PublishAsked) -> Verdict:
-        """The verdict for a publish; while it is awaited nobody else gets the key.
+    def publish(self, asked: PublishAsked, stream: StreamId) -> Verdict:
+        """The verdict for a publish of ``stream``; while it is awaited nobody else gets the key.
 
         Raises AccessDenied, StreamBusy, LimitReached, and ConnectionLost if the connection ends meanwhile. May
         switch greenlets, but not behind the moment at which the key and the quota are free again: who claims them at
         once gets them.
         """
         client, context = self._client, self._context
-        limit = context.apps.of(client.app).max_publishers_per_address
-        rule = context.access.rule(client.app, PUBLISH)
+        limit = context.apps.of(stream.app).max_publishers_per_address
+        rule = context.access.rule(stream.app, PUBLISH)
         if not rule.asks:
-            context.quota.check(PUBLISH, client.app, client.address, limit)
-            return self._verdict(rule, PUBLISH, asked)
+            context.quota.check(PUBLISH, stream.app, client.address, limit)
+            return self._verdict(rule, PUBLISH, asked, stream)
         with (
-            context.quota.held(PUBLISH, client.app, client.address, limit),
-            context.registry.reserved(client.app, asked.name, client.conn_id, client.address),
+            context.quota.held(PUBLISH, stream.app, client.address, limit),
+            context.registry.reserved(*stream, client.conn_id, client.address),
         ):
-            return self._verdict(rule, PUBLISH, asked)
+            return self._verdict(rule, PUBLISH, asked, stream)
 
-    def play(self, asked: PlayAsked) -> Verdict:
-        """The verdict for a play. Raises and switches like ``publish``; no key is held."""
+    def play(self, asked: PlayAsked, stream: StreamId) -> Verdict:
+        """The verdict for a play of ``stream``. Raises and switches like ``publish``; no key is held."""
         client, context = self._client, self._context
-        limit = context.apps.of(client.app).max_players_per_address
-        with context.quota.held(PLAY, client.app, client.address, limit):
-            return self._verdict(context.access.rule(client.app, PLAY), PLAY, asked)
+        limit = context.apps.of(stream.app).max_players_per_address
+        with context.quota.held(PLAY, stream.app, client.address, limit):
+            return self._verdict(context.access.rule(stream.app, PLAY), PLAY, asked, stream)
 
     def hold_back(self, error: AccessDenied) -> None:
         """Let a client wait that is refused over and over. May switch greenlets. Raises ConnectionLost if the
@@ -88,15 +89,15 @@ class Gate:
         if self._waiting is not None:
             self._waiting.kill(block=False)
 
-    def _verdict(self, rule: Rule, action: str, asked: PublishAsked | PlayAsked) -> Verdict:
+    def _verdict(self, rule: Rule, action: str, asked: PublishAsked | PlayAsked, stream: StreamId) -> Verdict:
         if rule.is_open:
             return ADMITTED
         client = self._client
         token = token_of(asked.query, self.query)
-        question = Question(action, client.app, asked.name, token, client.address, client.port)
+        question = Question(action, stream, token, client.address, client.port)
         verdict = self._await(lambda: rule.judge(question)) if rule.asks else rule.judge(question)
         if not verdict.allowed:
-            raise AccessDenied(verdict.reason, _STATUS[action])
+            raise AccessDenied(verdict.reason, DENIED[type(asked)])
         return verdict
 
     def _await(self, work: Callable[[], T]) -> T:

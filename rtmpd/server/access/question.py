@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import product
 from typing import Final, Protocol
 from urllib.parse import unquote
+
+from ...identity import StreamId, covers
 
 TOKEN_CHARS: Final = 8192
 
 MISSING: Final = "token missing"
 WRONG: Final = "invalid credentials"
 
-_NAME_BYTES: Final = 512
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``action`` is publish or play, ``name`` has lost its query, ``token`` is "" if none was sent."""
+    """``action`` is publish or play; ``token`` is "" if none was sent."""
 
     action: str
-    app: str
-    name: str
+    stream: StreamId
     token: str = field(repr=False)
     address: str
     port: int
-
-    @property
-    def stream_key(self) -> str:
-        """``app/name``."""
-        return f"{self.app}/{self.name}"
 
     @property
     def remote_addr(self) -> str:
@@ -77,12 +73,15 @@ def token_of(*queries: str) -> str:
     return ""
 
 
+def out_of_scope(apps: Iterable[str], names: Iterable[str], stream: StreamId) -> str:
+    """Return why a token with these globs of applications and of names is not good for a stream, "" if it is."""
+    globs = tuple(apps), tuple(names)
+    if any(covers(app, name, stream) for app, name in product(*globs)):
+        return ""
+    return "wrong name" if any(fnmatchcase(stream.app, app) for app in globs[0]) else "wrong application"
+
+
 def any_of(reasons: Iterable[tuple[str, str]]) -> str:
     """One reason for the refusals of several modes; with one mode its own."""
     told = tuple(reasons)
     return told[0][1] if len(told) == 1 else "; ".join(f"{mode}: {reason}" for mode, reason in told)
-
-
-def is_clean(name: str) -> bool:
-    """Whether a name from the network can be part of a key."""
-    return len(name.encode("utf-8", "replace")) <= _NAME_BYTES and name.isprintable() and "\ufffd" not in name

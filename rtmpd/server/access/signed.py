@@ -7,15 +7,14 @@ itsdangerous' ``URLSafeTimedSerializer``; its text needs no escaping in a URL.
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from typing import Any, Final
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from .question import MISSING, Question, Verdict, refused
+from .question import MISSING, Question, Verdict, out_of_scope, refused
 
 _SALT: Final = "rtmpd.access"
 _HOW: Final = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
@@ -75,15 +74,21 @@ def check(keys: Sequence[str], question: Question, now: float) -> Verdict:
         return refused(claims)
     if now > claims.expires:
         return refused("expired")
-    if not fnmatchcase(question.app, claims.app):
-        return refused("wrong application")
-    if not fnmatchcase(question.name, claims.name):
-        return refused("wrong name")
+    if reason := out_of_scope([claims.app], [claims.name], question.stream):
+        return refused(reason)
     if question.action not in claims.actions:
         return refused("wrong action")
-    if claims.address and not hmac.compare_digest(claims.address.encode(), question.address.encode()):
+    if claims.address and not _is_same_address(claims.address, question.address):
         return refused("wrong address")
     return Verdict(True, identity=claims.identity)
+
+
+def _is_same_address(claimed: str, address: str) -> bool:
+    """Return whether both are the same IP address, however they are written."""
+    try:
+        return ip_address(claimed) == ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
 
 
 def _serializer(keys: Iterable[str]) -> URLSafeTimedSerializer:

@@ -17,7 +17,7 @@ from jwt.algorithms import get_default_algorithms
 
 from ...errors import CredentialError
 from ...settings import AccessSettings
-from .question import MISSING, Question, Verdict, refused
+from .question import MISSING, Question, Verdict, out_of_scope, refused
 
 ALGORITHMS: Final = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
 _REQUIRED: Final = ("exp", "app", "name", "action")
@@ -54,11 +54,9 @@ class WebTokens:
                 break
         if isinstance(claims, str):
             return refused(claims)
-        if not _fits(claims["app"], question.app):
-            return refused("wrong application")
-        if not _fits(claims["name"], question.name):
-            return refused("wrong name")
-        if not _fits(claims["action"], question.action):
+        if reason := out_of_scope(_texts(claims["app"]), _texts(claims["name"]), question.stream):
+            return refused(reason)
+        if not any(fnmatchcase(question.action, action) for action in _texts(claims["action"])):
             return refused("wrong action")
         subject = claims.get("sub")
         return Verdict(True, identity=subject if isinstance(subject, str) else "")
@@ -84,10 +82,9 @@ class WebTokens:
             return "not a token"  # nonsense that the library does not foresee
 
 
-def _fits(claim: object, value: str) -> bool:
-    """Whether a claim, a glob or a list of them, holds ``value``."""
-    globs = claim if isinstance(claim, list) else [claim]
-    return any(isinstance(glob, str) and fnmatchcase(value, glob) for glob in globs)
+def _texts(claim: object) -> list[str]:
+    """Return the texts of a claim that is a text or a list of them."""
+    return [text for text in (claim if isinstance(claim, list) else [claim]) if isinstance(text, str)]
 
 
 def _key(algorithm: str, key: str) -> Any:
@@ -96,7 +93,8 @@ def _key(algorithm: str, key: str) -> Any:
         raise CredentialError("is no algorithm for tokens", "jwt_algorithm", f"known: {', '.join(ALGORITHMS)}")
     known = get_default_algorithms().get(algorithm)
     if known is None:
-        raise CredentialError(f"{algorithm} needs the package cryptography", "jwt_algorithm", "pip install '.[jwt]'")
+        text = f"{algorithm} needs the package cryptography"
+        raise CredentialError(text, "jwt_algorithm", "pip install 'rtmpd[jwt]'")
     try:
         parsed = known.prepare_key(key)
     except Exception:  # noqa: BLE001  the libraries raise a dozen kinds, whose texts may show the key
@@ -110,4 +108,5 @@ def _key(algorithm: str, key: str) -> Any:
 
 def check_key(algorithm: str, key: str) -> str:
     """What is weak about a key, "" if nothing is. Raises CredentialError if it can not be used."""
-    return get_default_algorithms()[algorithm].check_key_length(_key(algorithm, key)) or ""
+    parsed = _key(algorithm, key)
+    return get_default_algorithms()[algorithm].check_key_length(parsed) or ""

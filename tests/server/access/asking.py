@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from rtmpd.clock import Clock
+from rtmpd.identity import StreamId
 from rtmpd.server.access.question import Question
 
 
 def ask(key: str = "live/a", token: str = "", action: str = "publish", address: str = "192.0.2.7") -> Question:
     """Whether ``action`` on the stream ``key`` is allowed."""
     app, _, name = key.rpartition("/")
-    return Question(action, app, name, token, address, 50123)
+    return Question(action, StreamId(app, name), token, address, 50123)
 
 
 class StandingClock(Clock):

@@ -10,6 +10,7 @@ import gevent.event
 import pytest
 
 from rtmpd.errors import DeliveryError
+from rtmpd.identity import StreamId
 from rtmpd.server.access import callback
 from rtmpd.server.access.callback import Callback
 from rtmpd.server.access.question import Question
@@ -112,7 +113,7 @@ def test_the_last_known_answer_stands_in_for_the_same_question_only() -> None:
 def test_an_answer_stands_for_a_while() -> None:
     clock, endpoint = StandingClock(), Endpoint(YES, NO)
     rules = judged(endpoint, clock, callback_cache_s=10.0)
-    again = Question("publish", "live", "a", "", "192.0.2.7", 50124)
+    again = Question("publish", StreamId("live", "a"), "", "192.0.2.7", 50124)
     assert rules.judge(ask()).allowed and rules.judge(again).allowed
     assert len(endpoint.asked) == 1
     clock.now += 10.0

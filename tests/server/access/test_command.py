@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from rtmpd import cli
 from rtmpd.server.access import command, signed
+from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, Settings
 from tests.server.access.asking import StandingClock, ask
 
 KEYS = ("n" * 32, "o" * 32)
@@ -19,18 +19,21 @@ CLOCK = StandingClock(4_000_000_000.0)
 Captured = pytest.CaptureFixture[str]
 
 
-def keys_of(path: str) -> Sequence[str]:
+APPS = AppsSettings(named=(("vip/cam", AppSettings()),))
+
+
+def read(path: str) -> Settings:
     assert path == "rtmpd.ini"
-    return KEYS
+    return Settings(access=AccessSettings(signing_keys=KEYS), apps=APPS)
 
 
 def issued(capsys: Captured, *arguments: str) -> str:
-    assert command.issue(["-c", "rtmpd.ini", *arguments], keys_of, CLOCK) == 0
+    assert command.issue(["-c", "rtmpd.ini", *arguments], read, CLOCK) == 0
     return capsys.readouterr().out.strip()
 
 
 def checked(*arguments: str) -> int:
-    return command.check(["-c", "rtmpd.ini", *arguments], keys_of, CLOCK)
+    return command.check(["-c", "rtmpd.ini", *arguments], read, CLOCK)
 
 
 def test_what_is_issued_admits(capsys: Captured) -> None:
@@ -73,7 +76,7 @@ def test_check_tells_what_a_key_is_good_for(capsys: Captured) -> None:
 )
 def test_a_wrong_argument_is_told(arguments: list[str], capsys: Captured) -> None:
     with pytest.raises(SystemExit) as caught:
-        command.issue(["-c", "rtmpd.ini", *arguments], keys_of, CLOCK)
+        command.issue(["-c", "rtmpd.ini", *arguments], read, CLOCK)
     assert caught.value.code == 2 and "usage: rtmpd token issue" in capsys.readouterr().err
 
 
@@ -82,17 +85,17 @@ def test_keys_come_from_a_file_or_the_environment_or_are_missed(
 ) -> None:
     file = tmp_path / "keys"
     file.write_text("\n".join(KEYS))
-    assert command.issue(["--key-file", str(file), "live/a"], keys_of, CLOCK) == 0
+    assert command.issue(["--key-file", str(file), "live/a"], read, CLOCK) == 0
     key = capsys.readouterr().out.strip()
     monkeypatch.setenv(command.KEYS_VARIABLE, KEYS[0])
-    assert command.check([key], keys_of, CLOCK) == 0
+    assert command.check([key], read, CLOCK) == 0
     monkeypatch.delenv(command.KEYS_VARIABLE)
     with pytest.raises(SystemExit):
-        command.check([key], keys_of, CLOCK)
+        command.check([key], read, CLOCK)
     assert "there is no signing key" in capsys.readouterr().err
 
 
-def test_the_front_door_reads_the_keys_of_a_configuration(tmp_path: Path, capsys: Captured) -> None:
+def test_the_front_door_reads_the_read_a_configuration(tmp_path: Path, capsys: Captured) -> None:
     ini = tmp_path / "rtmpd.ini"
     ini.write_text(f"[access]\nsigning_keys = {KEYS[0]}, {KEYS[1]}\n")
     assert cli.main(["token", "issue", "-c", str(ini), "live/a"]) == 0

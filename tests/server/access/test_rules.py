@@ -29,7 +29,26 @@ def access(default: dict[str, Any], named: dict[str, AppSettings] | None = None,
 
 
 def judge(rules: Access, question: Question) -> Verdict:
-    return rules.rule(question.app, question.action).judge(question)
+    return rules.rule(question.stream.app, question.action).judge(question)
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+@proves("apps.publish_allow", "apps.publish_deny", "apps.play_allow", "apps.play_deny")
+@pytest.mark.parametrize("action", ["publish", "play"])
+def test_the_networks_of_one_action_hold_for_that_action_alone(action: str) -> None:
+    other = {"publish": "play", "play": "publish"}[action]
+    denying = access({f"{action}_deny": ("192.0.2.0/24",)})
+    assert judge(denying, ask(action=action)).reason == "the address is denied"
+    assert judge(denying, ask(action=action, address="198.51.100.1")).allowed
+    assert judge(denying, ask(action=other)).allowed
+    allowing = access({f"{action}_allow": ("192.0.2.0/24",)})
+    assert judge(allowing, ask(action=action)).allowed
+    assert judge(allowing, ask(action=action, address="198.51.100.1")).reason == "the address is not allowed"
+    assert judge(allowing, ask(action=other, address="198.51.100.1")).allowed
+    both = access({f"{action}_allow": ("192.0.2.0/24",), f"{action}_deny": ("192.0.2.7",)})
+    assert judge(both, ask(action=action)).reason == "the address is denied"
 
 
 class Asked:
@@ -228,6 +247,14 @@ def test_a_bitrate_is_taken_over_ten_seconds() -> None:
     assert lease.overdue(110.0, 10_000) == ""
     assert lease.overdue(119.0, 90_000) == ""
     assert lease.overdue(120.0, 20_001) == "bitrate_exceeded"
+
+
+def test_who_stays_within_the_bitrate_stays_for_good_and_who_exceeds_it_later_goes_then() -> None:
+    lease = Lease(Verdict(True, max_bps=8000.0), 100.0)
+    for seconds in range(1, 3601):  # 1,000 bytes a second is just what may come
+        assert lease.overdue(100.0 + seconds, seconds * 1000) == "", f"after {seconds} s"
+    assert lease.overdue(3709.0, 3_600_000 + 20_000) == "", "a burst"
+    assert lease.overdue(3710.0, 3_600_000 + 10_001) == "bitrate_exceeded"
 
 
 def test_a_verdict_without_limits_has_no_lease() -> None:

@@ -53,6 +53,29 @@ def test_names_can_be_globs_and_addresses_can_be_bound() -> None:
     assert signed.check([NEW], ask(token=key(address="192.0.2.7")), NOW).allowed
 
 
+@pytest.mark.parametrize(
+    ("bound", "client", "good"),
+    [
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.12", False),
+        ("10.0.0.12", "10.0.0.1", False),
+        ("2001:DB8::1", "2001:db8:0::1", True),
+        ("2001:db8::1", "2001:db8::12", False),
+        ("fe80::1", "fe80::1%eth0", True),
+        ("10.0.0.1", "", False),
+        ("10.0.0.0/8", "10.0.0.1", False),
+    ],
+)
+def test_a_key_is_bound_to_the_whole_address(bound: str, client: str, good: bool) -> None:
+    assert signed.check([NEW], ask(token=key(address=bound), address=client), NOW).allowed is good
+
+
+def test_the_stream_counts_and_not_how_its_path_was_split() -> None:
+    rooms = signed.check([NEW], ask("live/room/a", key(app="live", name="room/*")), NOW)
+    assert rooms.allowed, "the application is live/room here"
+    assert signed.check([NEW], ask("live/room/a", key(app="live", name="*")), NOW).reason == "wrong application"
+
+
 def test_every_key_verifies_and_the_first_one_signs() -> None:
     assert signed.check([NEW, OLD], ask(token=key((OLD,))), NOW).allowed
     both = key((NEW, OLD))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import os
+import subprocess
+import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -20,6 +24,7 @@ from rtmpd.settings import AccessSettings
 from tests.server.access.asking import ask
 from tests.support.proof import proves
 
+ROOT = Path(__file__).resolve().parents[3]
 SECRET, OTHER = "s" * 32, "o" * 32
 CLAIMS = {"app": "live", "name": "a*", "action": ["publish", "play"], "sub": "studio"}
 
@@ -31,6 +36,25 @@ def claims(**changed: Any) -> dict[str, Any]:
 
 def token(key: Any = SECRET, algorithm: str = "HS256", **changed: Any) -> str:
     return jwt.encode(claims(**changed), key, algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+def test_an_algorithm_without_its_library_is_a_problem_and_no_traceback(tmp_path: Path, algorithm: str) -> None:
+    """``rtmpd -t``, as a start and a reload read the file, with a Python in which cryptography cannot be imported."""
+    missing = tmp_path / "cryptography"
+    missing.mkdir()
+    (missing / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'cryptography'\")\n")
+    ini = tmp_path / "rtmpd.ini"
+    ini.write_text(
+        f"[access]\njwt_algorithm = {algorithm}\njwt_keys = {'k' * 40}\n[hooks]\n[[cms]]\ntype = webhook\n"
+        f"url = http://localhost/\n[[[auth]]]\ntype = jwt\nalgorithm = {algorithm}\nsecret = {'k' * 40}\n"
+    )
+    command = [sys.executable, "-m", "rtmpd", "-t", "-c", str(ini)]
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 78 and "Traceback" not in done.stderr, done.stderr
+    for key in ("access.jwt_algorithm", "hooks.cms.auth.algorithm"):
+        assert f"{key}: {algorithm} needs the package cryptography" in done.stderr, done.stderr
 
 
 def tokens(*keys: str, **settings: Any) -> WebTokens:
