@@ -11,6 +11,7 @@ from .values import BadValue, Text, conditions, names, nearest
 TOKEN_HINT = "write IDENTITY:TOKEN, IDENTITY:TOKEN STREAMS or IDENTITY:TOKEN STREAMS ACTION"
 
 _HASHED = "sha256:"
+_BLANKS = re.compile("[ \t]+")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -37,7 +38,7 @@ def tokens(value: Text) -> tuple[TokenSettings, ...]:
 
 def token(text: str) -> TokenSettings:
     """``IDENTITY:TOKEN [STREAMS [ACTION]]``. Says nothing about the token, which is a secret."""
-    first, *more = text.split()
+    first, *more = _BLANKS.split(text.strip(" \t\r\n"))  # other spaces may be part of a stream's name
     identity, colon, secret = first.partition(":")
     if not colon or not identity or not secret or len(more) > 2:
         raise BadValue("is no token", TOKEN_HINT)

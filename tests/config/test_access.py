@@ -209,3 +209,10 @@ def test_keys_are_left_to_who_verifies_with_them(tmp_path: Path) -> None:
     (tmp_path / "rtmpd.ini").write_text("[access]\njwt_keys = a\n")
     with pytest.raises(ConfigError, match=r"access\.jwt_keys: is none"):
         load(flags.parse(["-c", str(tmp_path / "rtmpd.ini")]), check_jwt_key=none)
+
+
+def test_the_streams_of_a_token_can_have_any_space_but_a_blank(ini: ReadIni) -> None:
+    text = f'[apps]\npublish_tokens = "studio:{TOKEN}  live/朝\u3000の番組*\tpublish"\n'
+    assert ini(text).settings.apps.default.publish_tokens == (
+        TokenSettings("studio", TOKEN, "live/朝\u3000の番組*", ("publish",)),
+    )

@@ -159,7 +159,7 @@ def _coded(body: bytes) -> Verdict:
         return refused("auth callback refused: the answer has no code")
     code = said.get("code") if isinstance(said, dict) else said
     if isinstance(code, bool) or code != 0:
-        return refused(f"auth callback refused: code {_printable(str(code))}")
+        return refused(f"auth callback refused: code {without_control(str(code)[:_TEXT_CHARS])}")
     return _verdict(body)
 
 
