@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import __version__, log
@@ -16,10 +17,13 @@ from .hook.manager import HookManager
 from .hook.question import Questioner
 from .http.api import Api, ConfigControl, LogControl, Page, Refused
 from .http.front import Front
-from .http.health import health
+from .http.guard import is_loopback
+from .http.health import health, unready
 from .http.tail import Offer, Tail, TailHook
 from .identity import joined
+from .metrics.fault import RELOAD_REJECTED, Fault
 from .metrics.hooks import HookMetrics
+from .monitor.disks import nearest
 from .monitor.instruments import Instruments
 from .monitor.monitor import Sources
 from .output.outputs import Outputs
@@ -31,6 +35,8 @@ from .server.server import Server
 from .server.tokens import Tokens
 from .server.traffic import Traffic, known_apps
 from .settings import AccessSettings, Address, ApiSettings, AppsSettings, Settings
+from .settings.access import MODE_OPEN
+from .settings.output import RECORD_OFF
 from .stream.registry import Registry
 
 
@@ -47,8 +53,11 @@ class House:
         self._clock = clock
         self.access = settings.access
         self.last_reload = ""
+        self._reload_problem = ""
         self._started_at = clock.monotonic()
-        self.instruments = Instruments(settings.metrics, settings.alerts, clock)
+        self.instruments = Instruments(
+            settings.metrics, settings.alerts, clock, self._data_dirs, lambda: _record_dirs(self._settings.apps)
+        )
         self._reloads = self.instruments.registry.counter("rtmp_config_reloads_total")
         self.hook_metrics = HookMetrics(self.instruments.registry, clock)
         counts = self.hook_metrics
@@ -63,6 +72,8 @@ class House:
         self.outputs = Outputs(settings.apps, self.registry, self.hooks.emit, clock, self.context.next_session_id)
         self._measure()
         self._server = Server(self.context)
+        for source in (self.hooks.faults, self.outputs.faults, self._server.faults, self._faults):
+            self.instruments.faults_from(source)
         self._http: Front | None = None
         self._api: Api | None = None
         self._is_running = False
@@ -155,6 +166,7 @@ class House:
         self._server_metrics = ServerMetrics(context, settings.metrics)
         metrics.collect_from(self._server_metrics.read)
         metrics.collect_from(self.outputs.read)
+        metrics.collect_from(self.hooks.read)
         sources = Sources(
             connections=lambda: len(context.connections),
             streams=lambda: len(self.registry),
@@ -165,8 +177,36 @@ class House:
             hooks_ms=self.hook_metrics.take_durations_ms,
             hook_backlogs=self.hook_metrics.backlogs,
             dead_letters=self.hook_metrics.dead_letters,
+            store_is_up=lambda: self.hooks.events is None or self.hooks.events.is_up,
         )
         self.instruments.watch(sources, self.hooks.emit, settings.limits.connections)
+
+    def _data_dirs(self) -> Iterator[str]:
+        """The directories whose file systems must not get full, as far as they exist."""
+        if self.hooks.events is not None:
+            yield os.path.dirname(os.path.abspath(self._settings.hooks.store.path))
+        for path in _record_dirs(self._settings.apps):
+            yield nearest(path)
+
+    def _faults(self) -> Iterator[Fault]:
+        if self._reload_problem:
+            yield Fault(RELOAD_REJECTED, "configuration", self._reload_problem)
+
+    def status(self) -> dict[str, Any]:
+        """Return the server as a whole, for status pages."""
+        settings = self._settings
+        apps = {"*": settings.apps.default, **dict(settings.apps.named)}
+        return {
+            **facts.server(self.context, self.addresses),
+            **self.outputs.summary(),
+            "uid": os.geteuid(),
+            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "connections_limit": settings.limits.connections,
+            "open_to_publish": [
+                name for name, app in apps.items() if MODE_OPEN in app.publish_access and not app.publish_allow
+            ],
+            "public": [str(address) for address in self.addresses if not is_loopback(address.host)],
+        }
 
     def reopen_logs(self) -> None:
         """The files that are only appended to have been renamed. Never waits."""
@@ -274,8 +314,16 @@ class House:
     def tell_reload(self, **facts: Any) -> None:
         """Emit what became of a reload, count it and have it shown with the health. Never switches."""
         self.last_reload = str(facts["result"])
+        problems = facts["errors"]
+        self._reload_problem = "; ".join([*problems[:3], *(["..."] if problems[3:] else [])])
         self._reloads.add(self.last_reload)
         self.hooks.emit("config_reload", **facts)
+
+
+def _record_dirs(apps: AppsSettings) -> list[str]:
+    """The directories of recordings, each once."""
+    recorded = [app for app in (apps.default, *(app for _, app in apps.named)) if app.record != RECORD_OFF]
+    return list(dict.fromkeys(app.record_dir for app in recorded))
 
 
 def _blamed(slices: str, prepare: Callable[[], Change]) -> Change:
@@ -304,21 +352,23 @@ def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
 
         return unsubscribe
 
-    def unready() -> list[str]:
+    def not_ready() -> list[str]:
         reasons = {"no RTMP listener is open": not house.addresses, "rtmpd is stopping": context.draining}
-        return [reason for reason, holds in reasons.items() if holds]
+        return [reason for reason, holds in reasons.items() if holds] + unready(house.instruments.faults())
 
     return Api(
-        server=lambda: facts.server(context, house.addresses),
+        server=house.status,
         streams=lambda after, limit: Page(*facts.streams(context, after, limit)),
         stream=lambda key: facts.stream_whole(context, key) | house.outputs.facts(joined(key)),
         connections=lambda after, limit: Page(*facts.connections(context, after, limit)),
         connection=lambda conn_id: facts.connection(context.connections[conn_id], context.clock.monotonic()),
         kick=lambda conn_id: facts.kick(context, conn_id),
         kick_stream=lambda key, role: facts.kick_stream(context, key, role),
-        ready=unready,
+        ready=not_ready,
         hub_lag_ms=lambda: round(house.instruments.lag.peak.value() * 1000, 3),
-        health=lambda: health(hooks.stats(), hooks.last_event_at, house.last_reload),
+        health=lambda: health(
+            hooks.stats(), hooks.last_event_at, house.instruments.faults(), house.last_reload
+        ),
         metrics=house.instruments.render,
         hooks=HookControl(hooks, context.clock),
         tokens=Tokens(lambda: house.access.signing_keys, lambda: context.applications, context.clock),

@@ -44,7 +44,7 @@ from .event import schema
 from .event.catalogue import EVENT_TYPES
 from .hook.filter import condition
 from .http.api import Facts, Refused
-from .reload import Outcome, reload
+from .reload import Outcome, check_store, reload
 from .settings import DaemonSettings, Settings
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ def _with_settings(command_line: CommandLine) -> int:
         loaded = read()
         if tests_only:
             loaded = _as_its_user(loaded, read)
+            check_store(loaded.settings)
     except ConfigError as error:
         _complain(str(problem) for problem in error.problems)
         if tests_only:
@@ -369,8 +370,14 @@ class Control:
         return inspect.diff(self._loaded, self._read)
 
     def test(self) -> Facts:
-        """Whether the files can be used. Waits for the files."""
-        return inspect.test(self._read)
+        """Whether the files can be used, by a reload and by the next start. Waits for the files."""
+
+        def read() -> Loaded:
+            loaded = self._read()
+            check_store(loaded.settings)
+            return loaded
+
+        return inspect.test(read)
 
     def reload(self) -> Facts:
         """Have the configuration reloaded; the result. Raises Refused. May switch greenlets."""

@@ -15,8 +15,9 @@ from .change import Change
 from .config.loader import Loaded
 from .config.options import spec
 from .errors import ConfigError, Problem
+from .hook.store.database import unusable
 from .log import logger
-from .settings import Settings, StoreSettings
+from .settings import GUARANTEE_NONE, Settings, StoreSettings
 
 _log = logger("reload")
 
@@ -65,6 +66,7 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
     loaded = None
     try:
         loaded = read()
+        check_store(loaded.settings, current)
         new, restart = without_restart(current, loaded.settings, house.store_is_open)
         change = house.prepare(new)
     except ConfigError as error:
@@ -88,6 +90,16 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
     _log.info("configuration reloaded", changed=",".join(changed) or "nothing")
     house.tell_reload(result=APPLIED, changed=list(changed), restart_needed=list(restart), errors=[])
     return Outcome(new, loaded, changed, restart)
+
+
+def check_store(new: Settings, current: Settings | None = None) -> None:
+    """Raise ConfigError if the next start could not open the event store of ``new``. With ``current`` the store that is
+    in use already is not looked at."""
+    path = new.hooks.store.path
+    if all(hook.delivery.guarantee_level == GUARANTEE_NONE for hook in new.hooks.hooks):
+        return
+    if (current is None or path != current.hooks.store.path) and (why := unusable(path)):
+        raise ConfigError([Problem("", "store.path", f"{path}: {why}", hint="the next start could not open it")])
 
 
 def _rejected(house: Reloadable, current: Settings, problems: tuple[str, ...]) -> Outcome:

@@ -32,18 +32,29 @@ def status(client: Client, words: Namespace) -> Told:
         client.get("/readyz", good=(200, 503)),
         client.get("/health", good=(200, 503)),
     )
-    held_up = ", ".join(health.get("hooks_held_up", [])) or "none"
+    held_up = ", ".join(health["hooks_held_up"]) or "none"
     lines = [
         f"rtmpd {server['version']} is running, pid {server['pid']}, up {age(server['uptime_s'])}",
         f"ready        {'yes' if ready['ready'] else 'no: ' + '; '.join(ready['reasons'])}",
         f"listens on   {', '.join(server['listen']) or 'nothing'}",
         f"connections  {server['connections']}",
         f"streams      {server['streams']}, {server['publishers']} published, {server['players']} players",
+        f"recordings   {server['recordings']}, {server['recordings_failed']} ended early",
+        f"relays       {server['relays']}, {server['relays_connected']} connected",
         f"event loop   {server['hub_lag_ms']:g} ms late at most, lately",
         f"events       {health['hook_manager_status']}; {health['active_hooks']} hooks, held up: {held_up}; "
         f"{health['failed_deliveries']} failed deliveries; last event {_ago(health['last_event_time'])}",
+        f"             {health['queued_events']} queued, {health['dropped_events']} dropped, "
+        f"{health['dead_letters']} dead letters",
+        f"last reload  {health['last_reload'] or 'none'}",
+        f"health       {health['status']}",
+        *(f"  {one['severity']:<8}  {_named(one)}" for one in health["faults"]),
     ]
     return Told({"server": server, "ready": ready, "health": health}, lines)
+
+
+def _named(fault: dict[str, Any]) -> str:
+    return f"{fault['fault']} {safe(fault['subject'])}: {safe(fault['message'])}"
 
 
 def _ago(moment: float | None) -> str:
@@ -51,9 +62,9 @@ def _ago(moment: float | None) -> str:
 
 
 def health(client: Client, words: Namespace) -> Told:
-    """How the delivery of events is; status 1 if it is held up."""
+    """How rtmpd does its work, and every fault; status 1 if there is one."""
     document = client.get("/health", good=(200, 503))
-    return Told(document, facts(document), 0 if document["hook_manager_status"] == "healthy" else NO)
+    return Told(document, facts(document), 0 if document["status"] == "healthy" else NO)
 
 
 def metrics(client: Client, words: Namespace) -> Told:

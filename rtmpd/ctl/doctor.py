@@ -21,6 +21,7 @@ OK, WARNING, BAD = "ok", "warning", "bad"
 _LATE_MS: Final = 200
 _FEW_DESCRIPTORS: Final = 4096
 _SHORT_QUEUE: Final = 1024
+_SPARE_DESCRIPTORS: Final = 128  # for files, hooks, HTTP and what waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def _findings(client: Client) -> Iterator[Finding]:
         return
     yield from _server(server)
     yield from _readiness(client)
-    yield from _hooks(client)
+    yield from _faults(client)
+    yield from _exposure(server)
     yield from _configuration(client)
     if not client.url:
         yield from _host(server["pid"])
@@ -94,15 +96,39 @@ def _readiness(client: Client) -> Iterator[Finding]:
         yield Finding(BAD, f"not ready: {reason}", "clients should go elsewhere meanwhile")
 
 
-def _hooks(client: Client) -> Iterator[Finding]:
+def _faults(client: Client) -> Iterator[Finding]:
     health = client.get("/health", good=(200, 503))
     if not health["active_hooks"]:
         yield Finding(WARNING, "there are no hooks, so nobody hears of events", "add one to [hooks]")
     elif health["hook_manager_status"] == "healthy":
         yield Finding(OK, f"{health['active_hooks']} hooks, none held up")
-    for hook_id in health.get("hooks_held_up", []):
-        text = f"hook {hook_id} is held up"
-        yield Finding(BAD, text, f"rtmpctl hooks show {hook_id}; then rtmpctl hooks test {hook_id}")
+    if health["status"] == "healthy":
+        yield Finding(OK, "no fault in hooks, event store, recordings, relays or the last reload")
+    for fault in health["faults"]:
+        subject = safe(fault["subject"])
+        seen = f"{fault['meaning']}: {subject}: {fault['message']}"
+        advice = fault["advice"].replace("HOOK", subject).replace("STREAM", subject.partition(" ")[0])
+        yield Finding(BAD, seen, advice)
+    if dead := health["dead_letters"]:
+        text = "rtmpctl dead-letters list; then dead-letters replay or purge"
+        yield Finding(WARNING, f"{dead} events became dead letters since the start", text)
+    if dropped := health["dropped_events"]:
+        text = "rtmpctl hooks list says of which hook; look for events_dropped in the log"
+        yield Finding(WARNING, f"{dropped} events were given up since the start", text)
+
+
+def _exposure(server: dict[str, Any]) -> Iterator[Finding]:
+    """What more people can do than has to be."""
+    if server["public"] and server["open_to_publish"]:
+        apps = ", ".join(safe(app) for app in server["open_to_publish"])
+        text = f"anybody may publish to {apps} on {', '.join(server['public'])}"
+        yield Finding(WARNING, text, "set publish_access or publish_allow of [apps], see docs/access.md")
+    if server["uid"] == 0:
+        yield Finding(WARNING, "rtmpd runs as root", "set [daemon] user, or User= in the unit")
+    limit, wanted = server["descriptors"], server["connections_limit"] + _SPARE_DESCRIPTORS
+    if server["connections_limit"] and limit < wanted:
+        text = f"rtmpd may have {server['connections_limit']} connections and open only {limit} files"
+        yield Finding(WARNING, text, f"LimitNOFILE={wanted} in the unit, or a lower [limits] connections")
 
 
 def _configuration(client: Client) -> Iterator[Finding]:

@@ -17,6 +17,16 @@ def safe(value: object) -> str:
     return escaped(str(value))
 
 
+def shortened(value: object, width: int) -> str:
+    """Return safe text of at most that many characters; the middle of a longer one is left out, since names often
+    differ at their ends."""
+    text = safe(value)
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}\u2026{text[len(text) - (width - 1 - head):]}"
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Lines in columns; numbers stand right."""
     raw = [list(row) for row in rows]

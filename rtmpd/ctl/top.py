@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
+import termios
 import time
+import tty
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from .client import V1, Client
 from .commands import Told
-from .text import age, rate, safe, size, table
+from .text import age, rate, safe, shortened, size, table
 
 _CLEAR: Final = "\x1b[H\x1b[J"
 _OTHER_SCREEN: Final = "\x1b[?1049h\x1b[?25l"
@@ -29,23 +34,52 @@ _GAUGES: Final = {
 
 
 def top(client: Client, words: Namespace) -> Told:
-    """The server and its busiest streams: once, or until Ctrl-C."""
+    """The server and its busiest streams: once, or until q or Ctrl-C."""
     view = _View(client)
     if words.once or not sys.stdout.isatty():
         document = view.look()
         return Told(document, view.lines(document, *_terminal(words.once)))
-    try:
-        print(_OTHER_SCREEN, end="")
+    with _screen():
         while True:
             document = view.look()
             lines = [json.dumps(document)] if words.json else view.lines(document, *_terminal(False))
             lines[min(_ROW, len(lines) - 1)] = f"{_BOLD}{lines[min(_ROW, len(lines) - 1)]}{_PLAIN}"
             print(_CLEAR + "\n".join(lines), end="", flush=True)
-            time.sleep(words.interval)
+            if _quits_within(words.interval):
+                return Told(None, [])
+
+
+@contextmanager
+def _screen() -> Iterator[None]:
+    """Another screen, and keys without Enter, until the end."""
+    keys = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+    try:
+        print(_OTHER_SCREEN, end="")
+        if keys is not None:
+            tty.setcbreak(sys.stdin)
+        yield
     finally:
+        if keys is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, keys)
         print(_BACK, end="", flush=True)
 
 
+def _quits_within(seconds: float) -> bool:
+    """Wait for so long, or until q is pressed; whether it was."""
+    if not sys.stdin.isatty():
+        time.sleep(seconds)
+        return False
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([sys.stdin], [], [], left)[0]:
+            pressed = os.read(sys.stdin.fileno(), 64)
+            if not pressed or b"q" in pressed.lower():
+                return True
+    return False
+
+
+_MIN_NAME: Final = 20
+_OTHER_COLUMNS: Final = 88  # what the columns after the name take
 _ROW: Final = 4  # where the heads of the table stand
 
 
@@ -55,7 +89,7 @@ def _terminal(whole: bool) -> tuple[int, int]:
         columns, rows = os.get_terminal_size(sys.stdout.fileno())
     except OSError:
         return _NO_TERMINAL
-    return columns, 10_000 if whole else rows
+    return columns or 80, 10_000 if whole else rows or 24  # a serial line says 0
 
 
 class _View:
@@ -101,17 +135,19 @@ class _View:
             f"loop late {server['hub_lag_ms']:.1f} ms",
             "",
         ]
-        lines += table(_HEADS, [_row(stream) for stream in document["streams"]])
+        width = max(columns - _OTHER_COLUMNS, _MIN_NAME)
+        lines += table(_HEADS, [_row(stream, width) for stream in document["streams"]])
         return [line[:columns] for line in lines[: max(rows - 1, _ROW + 1)]]
 
 
-def _row(stream: dict[str, Any]) -> tuple[object, ...]:
+def _row(stream: dict[str, Any], width: int) -> tuple[object, ...]:
+    name = shortened(stream["key"], width)
     publisher = stream["publisher"]
     if publisher is None:
-        return stream["key"], stream["players"], "-", "-", "-", "nobody yet", "-", age(stream["age_s"])
+        return name, stream["players"], "-", "-", "-", "nobody yet", "-", age(stream["age_s"])
     stalled_s = publisher["stalled_s"]
     return (
-        stream["key"],
+        name,
         stream["players"],
         rate(stream["in_bytes_per_s"]),
         publisher["video_codec"] or "-",

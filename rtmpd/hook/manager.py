@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import gevent
@@ -21,9 +21,11 @@ from ..clock import Clock
 from ..errors import ConfigError, MisuseError, Problem, StartError
 from ..event.birth import Births
 from ..event.catalogue import EVENT_TYPES, VOLATILE_TYPES
-from ..event.event import Event
+from ..event.event import Event, copied
 from ..event.pairing import STOP_TYPES, ends
 from ..log import logger
+from ..metrics.fault import HOOK_BEHIND, HOOK_HELD_UP, Fault
+from ..metrics.registry import Reading
 from ..settings import (
     GUARANTEE_NONE,
     DeliverySettings,
@@ -37,7 +39,7 @@ from .build import build_hook
 from .filter.engine import Filter, FilterEngine
 from .lane.builder import LaneBuilder
 from .lane.deadletter import DeadLetter
-from .lane.lane import ACTIVE, Lane
+from .lane.lane import ACTIVE, DISABLED, OPEN, Lane
 from .record.records import Records
 from .record.witness import NoWitness, Witness
 from .sink.base import Hook
@@ -50,6 +52,7 @@ _DEFAULTS = HookSettings(id="", type="", target="")
 _CLOSE_WAIT_S = 1.0
 _WORKERS_WAIT_S = 3.0
 _POLL_S = 0.02
+_BEHIND_S = 300.0
 
 _log = logger("hook")
 
@@ -221,13 +224,32 @@ class HookManager:
         """The lanes by the ids of their hooks."""
         return self._lanes
 
+    def faults(self) -> Iterator[Fault]:
+        """Yield what keeps events from being accepted or delivered now."""
+        if self.events is not None:
+            yield from self.events.faults()
+        for id, lane in self._lanes.items():
+            if lane.state in (OPEN, DISABLED):
+                yield Fault(HOOK_HELD_UP, id, f"its lane is {lane.state}")
+            elif lane.oldest_s >= _BEHIND_S and not lane.is_stopped:
+                yield Fault(HOOK_BEHIND, id, f"the oldest event has waited for {lane.oldest_s:.0f} s")
+        yield from self.records.faults()
+
+    def read(self) -> Iterator[Reading]:
+        """Yield the metrics of the store, if there is one."""
+        if self.events is not None:
+            yield from self.events.read()
+
     def facts_of(self, lane: Lane) -> dict[str, object]:
-        """What one hook has done and has to do."""
+        """Return what one hook has done and has to do. What waits for the disk or was given up for it counts too."""
+        staged, lost = 0, 0
+        if lane.feed is not None and self.events is not None:
+            staged, lost = self.events.staged_for(lane.feed.id), self.events.dropped(lane.feed.id)
         return {
             "executed": lane.executed,
             "failed": lane.failed,
-            "dropped": lane.dropped,
-            "queued": max(lane.queued, 0),
+            "dropped": lane.dropped + lost,
+            "queued": max(lane.queued, 0) + staged,
             "active": lane.active,
             "limit": lane.limit,
             "state": lane.state,
@@ -332,7 +354,9 @@ class HookManager:
                 continue
             if lane.feed is None:
                 lane.offer(event)
-            elif self.events and self.events.room.is_tight and event.type in VOLATILE_TYPES:
+            elif self.events and self.events.fault and _is_about_store(event):
+                lane.offer(copied(event, Event, 0))  # it must not wait for what it is about, so it has no number
+            elif self.events and self.events.retention.is_tight and event.type in VOLATILE_TYPES:
                 lane.shed(event)
             else:
                 feeds.append(lane.feed)
@@ -380,6 +404,13 @@ class HookManager:
             self._start(successor)
         elif not self._closed and lane.feed not in [other.feed for other in self._retiring]:
             lane.feed.is_parked = True
+
+
+def _is_about_store(event: Event) -> bool:
+    """Whether the event says that the store or its disk is in trouble, or that events were given up for that."""
+    if event.type == "resource_alert":
+        return event.data.get("metric_type") in ("event_store", "disk")
+    return event.type == "events_dropped" and str(event.data.get("reason", "")).startswith("store_")
 
 
 def _close(hooks: Iterable[Hook]) -> None:

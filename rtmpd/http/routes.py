@@ -37,7 +37,7 @@ def _ready(api: Api, call: Call) -> Response:
 
 def _health(api: Api, call: Call) -> Response:
     facts = api.health()
-    return of_json(facts, 200 if facts["hook_manager_status"] == "healthy" else 503)
+    return of_json(facts, 200 if facts["status"] == "healthy" else 503)
 
 
 def _metrics(api: Api, call: Call) -> Response:
@@ -157,7 +157,7 @@ ROUTES: tuple[Route, ...] = (
         scope=PUBLIC, also={503: schema.READY},
     ),
     Route(
-        "GET", "/health", _health, "How the delivery of events is", schema.HEALTH,
+        "GET", "/health", _health, "How rtmpd does its work, and every fault", schema.HEALTH,
         scope=LOCAL, also={503: schema.HEALTH},
     ),
     Route(

@@ -112,15 +112,39 @@ SERVER = obj(
     "streams i streams",
     "publishers i streams that are published",
     "players i plays",
+    "recordings i streams that are recorded",
+    "recordings_failed i streams whose recording ended early, while they go on",
+    "relays i copies of streams for other servers",
+    "relays_connected i those of them that are connected",
+    "uid i user that rtmpd runs as",
+    "descriptors i files that it may open",
+    "connections_limit i connections that it may have, 0 is no limit",
+    "open_to_publish [s] applications to which anybody may publish; * is those that are not named",
+    "public [s] RTMP addresses that are not of this machine only",
     "hub_lag_ms n how late the event loop was lately",
 )
 LIVE = obj("status s ok or late", "hub_lag_ms n how late the event loop was lately")
 READY = obj("ready b whether it is", "reasons [s] why it is not")
+FAULT = obj(
+    "fault s kind of fault",
+    "subject s what it is about: a file, a hook, a stream, a destination",
+    "message s what is known of the cause",
+    "severity s warning or critical",
+    "meaning s what the fault means",
+    "advice s what to do",
+)
 HEALTH = obj(
-    "hook_manager_status s healthy, or degraded if the delivery of a hook is held up",
+    "hook_manager_status s healthy, or degraded if events are not accepted or delivered",
     "active_hooks i hooks there are",
     "failed_deliveries i executions that failed, since the start",
     "last_event_time n? Unix time of the latest event, null if there was none",
+    "status s healthy, or degraded if there is a fault",
+    "hooks_held_up [s] hooks whose endpoint is only probed or given up",
+    "last_reload s applied, rejected, or empty if there was none",
+    "queued_events i events that wait for their hook or for the event store",
+    "dropped_events i events that were given up, since the start",
+    "dead_letters i events that hooks did not get, since the start",
+    faults=array(FAULT, "what keeps rtmpd from doing its work now, the worst first, up to 100"),
 )
 CONFIG_TEXT = obj("text s the configuration")
 _PROBLEMS = ("ok b whether it can be used", "problems [s] what keeps it from being used")

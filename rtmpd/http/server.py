@@ -158,13 +158,19 @@ class _Listener:
                 _log.warning("control socket can not be removed", path=self._path, error=error.strerror)
 
     def _accept(self) -> None:
+        is_short = False
         while True:
             try:
                 sock, _ = self._sock.accept()
             except OSError as error:
-                _log.error("can not accept connections", addr=self.name, error=error.strerror)
+                if not is_short:
+                    is_short = True
+                    _log.error("cannot accept connections", addr=self.name, error=error.strerror)
                 gevent.sleep(_RETRY_S)
                 continue
+            if is_short:
+                is_short = False
+                _log.warning("connections are accepted again", addr=self.name)
             if len(self._connections) >= self._settings.connections:
                 _refuse(sock)
                 continue

@@ -36,9 +36,19 @@ _LANES = Group("Delivery, hook by hook", (
               "lanes.{hook_id}.latency", "hook_id"),
     counter("rtmp_hook_retries_total", "Tries that were not the first one of their event",
             "lanes.{hook_id}.retries", "hook_id"),
-    counter("rtmp_hook_dropped_total", "Events that a full queue shed", "lanes.{hook_id}.dropped", "hook_id"),
+    counter("rtmp_hook_dropped_total", "Events that were given up because a queue or the event store had no room",
+            "lanes.{hook_id}.dropped", "hook_id"),
     counter("rtmp_hook_dead_letters_total", "Events that the hook will not get",
             "lanes.{hook_id}.dead.{reason}", "hook_id", "reason"),
+))  # fmt: skip
+
+_HEALTH = Group("Faults and the event store", (
+    gauge("rtmp_faults", "Faults of that kind that there are now", "faults.{fault}", "fault"),
+    gauge("rtmp_store_up", "1 if the event store can be written and read, 0 if not", "store.up"),
+    gauge("rtmp_store_staged_events", "Events that wait in memory for the event store", "store.staged"),
+    gauge("rtmp_store_used_bytes", "Bytes of the event store that are used", "store.used"),
+    gauge("rtmp_store_limit_bytes", "Bytes that the event store may use", "store.limit"),
+    counter("rtmp_store_commits_total", "Transactions that were written to the event store", "store.commits"),
 ))  # fmt: skip
 
 _SERVER = Group("Server", (
@@ -83,6 +93,10 @@ _STREAMS = Group("Streams (with per_stream = yes)", (
 _OUTPUTS = Group("Outputs", (
     gauge("rtmp_recordings", "Streams that are recorded", "outputs.recordings"),
     counter("rtmp_recorded_bytes_total", "Bytes of recordings that were written", "outputs.recorded_bytes"),
+    counter("rtmp_recording_failures_total", "Recordings that ended before their stream did, because of an error",
+            "outputs.recording_failures.{reason}", "reason"),
+    counter("rtmp_relay_errors_total", "Attempts to reach another server that failed, and connections that were lost",
+            "outputs.relay_errors"),
     gauge("rtmp_relays", "Copies of streams for other servers, those that wait to try again too", "outputs.relays"),
     gauge("rtmp_relays_connected", "Those of them that are connected", "outputs.relays_connected"),
     counter("rtmp_relayed_bytes_total", "Bytes of media sent to other servers", "outputs.relayed_bytes"),
@@ -106,7 +120,7 @@ _PROCESS = Group("Process", (
     counter("rtmp_metrics_failures_total", "Readings of metrics that failed, which is an error of ours", ""),
 ))  # fmt: skip
 
-GROUPS = (_EVENTS, _LANES, _SERVER, _APPS, _STREAMS, _OUTPUTS, _PROCESS)
+GROUPS = (_EVENTS, _LANES, _HEALTH, _SERVER, _APPS, _STREAMS, _OUTPUTS, _PROCESS)
 
 #: Every metric by its name, in the order of the documentation.
 METRICS: Mapping[str, Metric] = MappingProxyType(

@@ -18,6 +18,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 LABELS: Mapping[str, str] = MappingProxyType({
     "app": "application; those of the configuration, then the first that were used, up to `max_apps`, then `_other`",
     "event_type": "name of the [catalogue of events](events.md)",
+    "fault": "kind of fault, see [Faults](#faults)",
     "filter_type": "`event_type`, `severity`, `stream_pattern`, `condition` or `rate_limit`",
     "generation": "`0`, `1` or `2`",
     "hook_id": "name of the hook",
@@ -26,7 +27,7 @@ LABELS: Mapping[str, str] = MappingProxyType({
     "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status that is not 0), `signal`, "
     "`error` (of the network and all others) or `bug`",
     "reason": "`event_type`, `severity`, `stream_pattern`, `condition`, `missing_field` or `rate_limit`; for dead "
-    "letters `refused`, `attempts`, `expired`, `disabled` or `bug`",
+    "letters `refused`, `attempts`, `expired`, `disabled` or `bug`; for recordings `disk_full`, `disk_slow` or `error`",
     "result": "`ok` or `failed`",
     "state": "`active`, `paused`, `open` or `disabled`",
     "status": "`success` or `failure`",

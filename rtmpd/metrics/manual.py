@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .catalogue import GROUPS
+from .fault import KINDS
 from .kind import BUCKETS_S, LABELS, Group, Metric
 from .registry import MOST_SERIES
 
@@ -43,6 +44,13 @@ this file's neighbours in `etc/`:
 Every metric has its `HELP` and `TYPE` from the start, also before its first sample. `etc/grafana/prometheus.json` is
 the dashboard; jobs and servers can be chosen on it. `etc/prometheus/alerts.yml` has alert rules. The job may have any
 name, but `RtmpdDown` expects one that contains `rtmpd`: a target that does not answer cannot say what it is.
+
+## Faults
+
+`rtmp_faults` counts what keeps rtmpd from doing its work now; `/health` and `rtmpctl doctor` name each and say what to
+do. Those marked * make `/readyz` answer 503, those of events make `hook_manager_status` `degraded`.
+
+{faults}
 
 ## Bounds
 
@@ -83,7 +91,11 @@ def manual() -> str:
     """docs/metrics.md."""
     labels = "".join(f"| `{label}` | {meaning} |\n" for label, meaning in LABELS.items())
     buckets = ", ".join(f"{bound:g}" for bound in BUCKETS_S)
+    faults = "| fault | meaning | what to do |\n|---|---|---|\n" + "".join(
+        f"| `{name}`{' *' if kind.unready else ''} | {kind.meaning} | {kind.advice} |\n" for name, kind in KINDS.items()
+    )
     head = _HEAD.replace("{labels}", labels).replace("{buckets}", buckets).replace("{series}", str(MOST_SERIES))
+    head = head.replace("{faults}\n", faults)
     return head + "".join(line for group in GROUPS for line in _group(group)) + _ALERTS
 
 

@@ -49,9 +49,16 @@ ROWS = (
         Panel("Streams that are published", "short", ("rtmp_app_publishers",), "app"),
         Panel("Bytes sent", "Bps", ("rtmp_app_sent_bytes_total",), "app"),
     )),
+    Row("Health", (
+        Panel("Faults", "short", ("rtmp_faults",), "fault"),
+        Panel("Events that wait for the event store", "short", ("rtmp_store_staged_events",)),
+        Panel("Event store, used and limit", "bytes", ("rtmp_store_used_bytes", "rtmp_store_limit_bytes")),
+    )),
     Row("Outputs", (
         Panel("Recordings and relays", "short", ("rtmp_recordings", "rtmp_relays", "rtmp_relays_connected")),
         Panel("Bytes recorded and relayed", "Bps", ("rtmp_recorded_bytes_total", "rtmp_relayed_bytes_total")),
+        Panel("Failures of recordings and relays", "cps",
+              ("rtmp_recording_failures_total", "rtmp_relay_errors_total")),
     )),
     Row("Events and hooks", (
         Panel("Events", "cps", ("rtmp_events_generated_total",), "event_type"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .fault import HOOK_BEHIND, HOOK_HELD_UP, KINDS
+
 _SCHEMAS = r"""# How long Graphite keeps the metrics of rtmpd; for carbon's storage-schemas.conf, above its defaults.
 # The first retention must be the interval at which StatsD sends (flushInterval), which is 10 s unless it was changed.
 
@@ -55,7 +57,26 @@ class Rule:
 #: Every exporter has ``process_*``; ours are those of a target that has this too, whatever its job is called.
 _OURS = "and on (job, instance) rtmp_build_info"
 
+_NAMED_BY_HOOK = (HOOK_HELD_UP, HOOK_BEHIND)  # RtmpdHookDown and RtmpdHookBehind also say which hook
+
+
+def _of_faults() -> tuple[Rule, ...]:
+    """A rule for each kind of fault."""
+    return tuple(
+        Rule(
+            "Rtmpd" + "".join(word.capitalize() for word in name.split("_")),
+            f'rtmp_faults{{fault="{name}"}} > 0',
+            kind.lasts,
+            kind.severity,
+            f"{kind.meaning} ({{{{ $value }}}})",
+        )
+        for name, kind in KINDS.items()
+        if name not in _NAMED_BY_HOOK
+    )
+
+
 RULES = (
+    *_of_faults(),
     Rule("RtmpdDown", "up{job=~\".*rtmpd.*\"} == 0", "1m", "critical", "rtmpd does not answer"),
     Rule("RtmpdRestarted", f"changes(process_start_time_seconds[15m]) > 0 {_OURS}", "0m", "warning",
          "rtmpd has started again"),
@@ -72,7 +93,9 @@ RULES = (
     Rule("RtmpdHookBehind", "rtmp_hook_oldest_age_seconds > 300", "5m", "warning",
          "an event has waited for hook {{ $labels.hook_id }} for more than five minutes"),
     Rule("RtmpdEventsDropped", "increase(rtmp_hook_dropped_total[10m]) > 0", "0m", "critical",
-         "the queue of hook {{ $labels.hook_id }} was full and events were dropped"),
+         "events for hook {{ $labels.hook_id }} were given up, because its queue or the event store had no room"),
+    Rule("RtmpdRecordingsFail", "increase(rtmp_recording_failures_total[10m]) > 0", "0m", "critical",
+         "recordings ended early ({{ $labels.reason }})"),
     Rule("RtmpdDeadLetters", "increase(rtmp_hook_dead_letters_total[10m]) > 0", "0m", "warning",
          "hook {{ $labels.hook_id }} has dead letters ({{ $labels.reason }})"),
     Rule("RtmpdHooksFail",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from .. import __version__
@@ -11,10 +12,12 @@ from ..clock import Clock
 from ..event.event import Emit
 from ..log import logger
 from ..metrics import prometheus
+from ..metrics.fault import KINDS, Fault
 from ..metrics.registry import Reading, Registry
 from ..metrics.statsd import StatsdPusher, totals
 from ..metrics.window import Peak
 from ..settings import AlertSettings, Levels, MetricsSettings
+from .disks import Disks
 from .lag import LagMeter
 from .monitor import Monitor, Sources, peak_window_s
 from .system import System
@@ -25,15 +28,29 @@ _OF_THE_LIMIT = Levels(0.80, 0.95)
 
 class Instruments:
     """``registry`` is where everything is counted, ``lag`` how late the event loop is. ``start`` and ``stop`` once
-    each; ``watch`` before ``start``."""
+    each; ``watch`` before ``start``.
 
-    def __init__(self, metrics: MetricsSettings, alerts: AlertSettings, clock: Clock) -> None:
+    ``data_dirs`` gives the directories of the event store and of recordings, whose file systems are always watched;
+    ``record_dirs`` those of recordings.
+    """
+
+    def __init__(
+        self,
+        metrics: MetricsSettings,
+        alerts: AlertSettings,
+        clock: Clock,
+        data_dirs: Callable[[], Iterable[str]] = tuple,
+        record_dirs: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self._metrics = metrics
         self._alerts = alerts
         self._clock = clock
         self._monitor: Monitor | None = None
         self._pusher: StatsdPusher | None = None
         self._peaks: list[Peak] = []
+        self._faults: list[Callable[[], Iterable[Fault]]] = []
+        self.disks = Disks(lambda: [*self._alerts.disk_paths, *data_dirs()], record_dirs)
+        self.faults_from(self.disks.faults)
         self.registry = Registry(logger("metrics"))
         self.system = System(clock, min(_CPU_S, alerts.interval_s))
         self.lag = LagMeter(clock, self.registry.histogram("rtmp_hub_lag_seconds"), self.peak())
@@ -45,9 +62,21 @@ class Instruments:
         self._peaks.append(Peak(self._clock, peak_window_s(self._alerts)))
         return self._peaks[-1]
 
+    def faults_from(self, source: Callable[[], Iterable[Fault]]) -> None:
+        """Ask ``source`` too, from now on, for the faults that there are."""
+        self._faults.append(source)
+
+    def faults(self) -> list[Fault]:
+        """Return what keeps rtmpd from doing its work now, the worst first."""
+        order = list(KINDS)
+        found = [fault for source in self._faults for fault in source()]
+        return sorted(found, key=lambda fault: order.index(fault.kind))
+
     def watch(self, sources: Sources, emit: Emit, most_connections: int) -> None:
         """Have the monitor watch ``sources``; there may be ``most_connections`` (0: no limit)."""
-        self._monitor = Monitor(_with_limits(self._alerts, most_connections), sources, self.system, emit, self._clock)
+        self._monitor = Monitor(
+            _with_limits(self._alerts, most_connections), sources, self.system, self.disks, emit, self._clock
+        )
         self.registry.collect_from(self._monitor.read)
 
     def prepare(self, metrics: MetricsSettings, alerts: AlertSettings, most_connections: int) -> Change:
@@ -74,6 +103,7 @@ class Instruments:
     def start(self) -> None:
         """Begin to measure, to send and to watch. Never switches."""
         self.lag.start()
+        self.disks.start()
         self._start_pushing()
         if self._monitor is not None and self._alerts.enabled:
             self._monitor.start()
@@ -102,6 +132,7 @@ class Instruments:
     def stop(self) -> None:
         """Send the metrics for the last time, and end. May switch greenlets."""
         self.stop_watching()
+        self.disks.stop()
         self._stop_pushing()
         self.lag.stop()
 
@@ -109,11 +140,12 @@ class Instruments:
         """The page for Prometheus. Never switches, never raises."""
         return prometheus.render(self.registry, openmetrics)
 
-    def _own(self) -> list[Reading]:
-        return [
-            Reading("rtmp_build_info", 1, (__version__,)),
-            Reading("rtmp_hub_lag_max_seconds", self.lag.peak.value()),
-        ]
+    def _own(self) -> Iterator[Reading]:
+        yield Reading("rtmp_build_info", 1, (__version__,))
+        yield Reading("rtmp_hub_lag_max_seconds", self.lag.peak.value())
+        counts = Counter(fault.kind for fault in self.faults())
+        for kind in KINDS:
+            yield Reading("rtmp_faults", counts[kind], (kind,))
 
 
 def _with_limits(settings: AlertSettings, most_connections: int) -> AlertSettings:

@@ -29,6 +29,8 @@ LATENCY = "latency_alert"
 RESOURCE = "resource_alert"
 
 _DEAD_LETTERS_S = 60.0
+_DOWN = Levels(0, 1)
+_AT_ONCE = Timing(0.0, 0.0, 0.0)
 
 _log = logger("monitor")
 
@@ -47,6 +49,7 @@ class Sources:
     hooks_ms: Callable[[], Mapping[str, float]]
     hook_backlogs: Callable[[], Mapping[str, int]]
     dead_letters: Callable[[], int]
+    store_is_up: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Watched:
     value: float
     levels: Levels
     subject: str = ""
+    is_state: bool = False  # on or off, so that there is nothing to wait for
 
 
 def peak_window_s(settings: AlertSettings) -> float:
@@ -69,14 +73,16 @@ def peak_window_s(settings: AlertSettings) -> float:
 class Monitor:
     """Watches from ``start`` to ``stop``, which may follow each other more than once."""
 
-    def __init__(self, settings: AlertSettings, sources: Sources, system: System, emit: Emit, clock: Clock) -> None:
+    def __init__(
+        self, settings: AlertSettings, sources: Sources, system: System, disks: Disks, emit: Emit, clock: Clock
+    ) -> None:
         self._settings = settings
         self._sources = sources
         self._system = system
         self._emit = emit
         self._clock = clock
         self._timing = Timing.of(settings)
-        self._disks = Disks(settings.disk_paths, settings.interval_s)
+        self._disks = disks
         self._dead = RecentGrowth(_DEAD_LETTERS_S)
         self._hooks: dict[str, Peak] = {}
         self._alerts: dict[tuple[str, str], Alert] = {}
@@ -88,13 +94,11 @@ class Monitor:
         new threshold. Never switches."""
         self._settings = settings
         self._timing = Timing.of(settings)
-        self._disks = Disks(settings.disk_paths, settings.interval_s)
 
     def start(self) -> None:
         """Begin to watch. Never switches."""
         if self._greenlet is not None:
             return
-        self._disks.start()
         self._ends.clear()
         self._greenlet = Greenlet(self._run)
         self._greenlet.name = "monitor"
@@ -102,7 +106,6 @@ class Monitor:
 
     def stop(self) -> None:
         """Watch no more; alerts that are raised stay so, and what a look has found is told. May switch greenlets."""
-        self._disks.stop()
         if self._greenlet is not None:
             greenlet, self._greenlet = self._greenlet, None
             self._ends.set()
@@ -147,6 +150,7 @@ class Monitor:
         yield from self._each(RESOURCE, "disk", self._disks.percent, settings.disk)
         yield from self._each(RESOURCE, "hook_backlog", sources.hook_backlogs(), settings.hook_backlog)
         yield Watched(RESOURCE, "dead_letters", self._dead.within(sources.dead_letters(), now), settings.dead_letters)
+        yield Watched(RESOURCE, "event_store", int(not sources.store_is_up()), _DOWN, is_state=True)
 
     def _hooks_ms(self) -> dict[str, float]:
         """The times of the hooks that ran lately. A slow hook is heard of only when an execution has ended, and that
@@ -173,9 +177,10 @@ class Monitor:
     def _alert(self, watched: Watched) -> Alert:
         key = watched.metric, watched.subject
         alert = self._alerts.get(key)
+        timing = _AT_ONCE if watched.is_state else self._timing
         if alert is None:
-            alert = self._alerts[key] = Alert(watched.levels, self._timing)
-        alert.tune(watched.levels, self._timing)
+            alert = self._alerts[key] = Alert(watched.levels, timing)
+        alert.tune(watched.levels, timing)
         return alert
 
     def _facts(self) -> dict[str, object]:

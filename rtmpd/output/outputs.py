@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import gevent
@@ -14,6 +15,7 @@ from ..clock import Clock
 from ..errors import UrlError
 from ..event.event import Emit
 from ..log import logger
+from ..metrics.fault import RECORDING_FAILED, RELAY_FAILING, Fault
 from ..metrics.registry import Reading
 from ..settings import AppsSettings
 from ..settings.output import RECORD_OFF
@@ -35,6 +37,8 @@ class _Totals:
 
     recorded_bytes: int = 0
     relayed_bytes: int = 0
+    relay_errors: int = 0
+    recording_failures: Counter[str] = field(default_factory=Counter)  # by reason
 
 
 class Outputs:
@@ -57,6 +61,8 @@ class Outputs:
         self._relays: dict[tuple[str, str], Relay] = {}
         self._closing: set[Recorder | Relay] = set()
         self._totals = _Totals()
+        self._registry = registry
+        self._failed: dict[str, str] = {}  # by stream key: why its recording ended early; the stream goes on
         self._watcher: gevent.Greenlet[[], None] | None = None
         self.watch_period_s = _WATCH_PERIOD_S
         self.stream_end = "unpublished"
@@ -74,6 +80,7 @@ class Outputs:
             session_id = self._next_session_id()
             recorder = Recorder(stream, settings, self._emit, self._clock, self._threads, session_id, self)
             self._recorders[stream.key] = recorder
+            self._failed.pop(stream.key, None)
         for template in settings.push:
             if (stream.key, template) not in self._relays:
                 self._push(stream, template)
@@ -91,6 +98,9 @@ class Outputs:
         """The owner's: an output has left its stream."""
         if isinstance(output, Recorder):
             del self._recorders[output.stream.key]
+            if output.failure:
+                self._totals.recording_failures[output.failure.partition(":")[0]] += 1
+                self._failed[output.stream.key] = output.failure
         else:
             del self._relays[output.stream.key, output.template]
         self._closing.add(output)
@@ -118,6 +128,7 @@ class Outputs:
                     self._totals.recorded_bytes += output.bytes_written
                 else:
                     self._totals.relayed_bytes += output.bytes_sent
+                    self._totals.relay_errors += output.errors
 
     def prepare(self, apps: AppsSettings) -> Change:
         """Have these settings for streams that start from now on; outputs that are not in them any more end. Never
@@ -152,6 +163,30 @@ class Outputs:
         if not any(isinstance(output, Recorder) for output in self._closing):
             self._threads.kill()  # else a thread hangs in the disk, and ends with the process
 
+    def faults(self) -> Iterator[Fault]:
+        """Yield what keeps media from being recorded or relayed now."""
+        for key in tuple(self._failed):
+            stream = self._registry.find(key)
+            if stream is None or not stream.live:
+                del self._failed[key]  # what there was to record is over
+            else:
+                yield Fault(RECORDING_FAILED, key, self._failed[key])
+        now = self._clock.monotonic()
+        for (key, _), relay in self._relays.items():
+            facts = relay.facts(now)
+            if facts["attempts"] and facts["state"] != CONNECTED:
+                yield Fault(RELAY_FAILING, f"{key} to {facts['destination']}", str(facts["last_error"]))
+
+    def summary(self) -> dict[str, int]:
+        """Return how many there are, for status pages."""
+        connected = sum(1 for relay in self._relays.values() if relay.state == CONNECTED)
+        return {
+            "recordings": len(self._recorders),
+            "recordings_failed": len(self._failed),
+            "relays": len(self._relays),
+            "relays_connected": connected,
+        }
+
     # --- what they are ----------------------------------------------------------------------------
 
     def facts(self, stream_key: str) -> dict[str, list[dict[str, object]]]:
@@ -170,6 +205,10 @@ class Outputs:
         relayed = self._totals.relayed_bytes + sum(relay.bytes_sent for relay in relays)
         yield Reading("rtmp_recordings", len(self._recorders))
         yield Reading("rtmp_recorded_bytes_total", recorded)
+        for reason, count in self._totals.recording_failures.items():
+            yield Reading("rtmp_recording_failures_total", count, (reason,))
+        errors = self._totals.relay_errors + sum(relay.errors for relay in relays)
+        yield Reading("rtmp_relay_errors_total", errors)
         yield Reading("rtmp_relays", len(self._relays))
         yield Reading("rtmp_relays_connected", sum(1 for relay in self._relays.values() if relay.state == CONNECTED))
         yield Reading("rtmp_relayed_bytes_total", relayed)

@@ -22,7 +22,7 @@ from ..stream.stream import Stream
 from ..stream.tap import Tap
 from .owner import Owner
 from .path import Name
-from .recording import ERROR, Completed, Fact, Opened, Recording, Stopped
+from .recording import ERROR, MAX_SIZE, Completed, Fact, Opened, Recording, Stopped
 
 DISK_SLOW: Final = "disk_slow"
 FORMAT: Final = "flv"
@@ -50,6 +50,7 @@ class Recorder:
         self.settings = settings
         self.session_id = session_id
         self.bytes_written = 0
+        self.failure = ""  # why it ended before its stream, if an error did it: the reason, and what is known
         self._emit = emit
         self._clock = clock
         self._threads = threads
@@ -86,6 +87,7 @@ class Recorder:
         self._queued_bytes += sum(frame.weight for frame in frames)
         self._wake.set()
         if self._queued_bytes > self.settings.record_queue_bytes:
+            self.failure = f"{DISK_SLOW}: {self._queued_bytes} bytes wait for the disk"
             self.end(DISK_SLOW)
             self._queue = []
             self._tell_start(self._recording.path_of(1))
@@ -131,6 +133,7 @@ class Recorder:
             self._record()
         except Exception:  # noqa: BLE001  an error of ours; the stream goes on
             _log.exception("recording failed", **self._whereabouts())
+            self.failure = f"{ERROR}: an error of rtmpd; its log has the traceback"
             self.end(ERROR)
         self._tell_stop()
 
@@ -160,6 +163,8 @@ class Recorder:
                 self._stopped(fact)
 
     def _stopped(self, fact: Stopped) -> None:
+        if fact.reason != MAX_SIZE:
+            self.failure = f"{fact.reason}: {fact.message}"
         self.end(fact.reason)
         self._reason = fact.reason  # that the stream ended meanwhile is not why
         self._tell_start(fact.path)

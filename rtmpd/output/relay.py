@@ -72,6 +72,7 @@ class Relay:
         self.template = template
         self.settings = settings
         self.state = CONNECTING
+        self.errors = 0  # since its beginning
         self._destination = destination(template, stream.app, stream.name)
         self._emit = emit
         self._clock = clock
@@ -264,6 +265,7 @@ class Relay:
         """Seconds until the next attempt."""
         was_connected = self._started_at > 0
         self._attempts += 1
+        self.errors += 1
         pause_s = self._backoff.pause_s(self._attempts)
         self._last_error = self._destination.clean(str(error))
         self._emit(

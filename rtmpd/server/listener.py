@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import socket
 import ssl
 from dataclasses import replace
@@ -22,6 +24,9 @@ _log = logger("server")
 
 _SHORTAGE: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _RETRY_S: Final = 0.2
+_OVER_S: Final = 2.0  # without another refusal in this time a shortage is over
+_MAX_RESERVE: Final = 32  # descriptors that connections leave for HTTP, the control socket and files
+_RESERVE_PART: Final = 8  # of few descriptors the reserve is an eighth
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")
 
 
@@ -38,6 +43,15 @@ class Listener:
         self._bound_to: tuple[str, int] | None = None  # none if clients may come to several addresses
         self._watcher: Any = None
         self._retry: Any = None
+        self._most = 0  # the lowest descriptor that is of the reserve
+        self._shortage = ""
+        self._short_at = 0.0
+
+    @property
+    def shortage(self) -> str:
+        """Why no connection is accepted now, "" if they are."""
+        over_at = self._short_at + _OVER_S
+        return self._shortage if self._shortage and self._context.clock.monotonic() < over_at else ""
 
     def bind(self, backlog: int) -> Address:
         """Take the port, with a queue of ``backlog`` clients; the address with the real port is returned. Raises
@@ -66,7 +80,9 @@ class Listener:
         self._sock.listen(backlog)
 
     def start(self) -> None:
-        """Begin to accept. Never switches."""
+        """Begin to accept."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = limit - min(_MAX_RESERVE, limit // _RESERVE_PART)
         self._watcher = get_hub().loop.io(self._sock.fileno(), 1)
         self._watcher.start(self._accept)
 
@@ -87,9 +103,15 @@ class Listener:
             return
         except OSError as error:
             if error.errno in _SHORTAGE:
-                _log.error("can not accept connections", addr=self.address, code=errno_name(error))
-                self._pause()
+                self._run_short(errno_name(error))
             return  # anything else (ECONNABORTED ...) concerns one client that is gone
+        if descriptor >= self._most:  # the kernel gives the lowest that is free
+            os.close(descriptor)
+            self._run_short(f"EMFILE; the last {_MAX_RESERVE} descriptors at most are kept for HTTP and files")
+            return
+        if self._shortage:
+            self._shortage = ""
+            _log.warning("connections are accepted again", addr=self.address)
         sock = RawSocket(self._family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)  # else it asks the kernel
         try:
             self._welcome(sock, client)
@@ -99,8 +121,12 @@ class Listener:
             _log.exception("a client could not be welcomed", addr=self.address)
             sock.close()
 
-    def _pause(self) -> None:
-        """Leave clients waiting until somebody may have left."""
+    def _run_short(self, why: str) -> None:
+        """Note and log that there is no room for one more client, and leave the others waiting until somebody may have
+        left."""
+        if not self._shortage:
+            _log.error("cannot accept connections", addr=self.address, code=why.partition(";")[0])
+        self._shortage, self._short_at = why, self._context.clock.monotonic()
         self._watcher.stop()
         if self._retry is not None:
             self._retry.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import gevent
 
 from ..change import Change
 from ..log import logger
+from ..metrics.fault import DESCRIPTORS, Fault
 from ..net.tls import server_context
 from ..settings import Address, ServerSettings
 from .client import Client
@@ -43,6 +44,12 @@ class Server:
     def addresses(self) -> list[Address]:
         """What is listened on, with the real ports."""
         return [listener.address for listener in self._listeners.values()]
+
+    def faults(self) -> Iterator[Fault]:
+        """Yield the listeners that cannot accept connections now."""
+        for listener in self._listeners.values():
+            if shortage := listener.shortage:
+                yield Fault(DESCRIPTORS, str(listener.address), shortage)
 
     def prepare(self, settings: ServerSettings) -> Change:
         """Have these settings instead (``change``): new addresses are bound, and the certificate is read again, the old

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import socket
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +20,8 @@ import pytest
 from rtmpd.ctl import main as front_door
 from rtmpd.ctl.errors import NO
 from rtmpd.ctl.parser import COMMANDS
-from tests.http.desk import TOKEN, Desk
+from rtmpd.ctl.top import _View
+from tests.http.desk import STREAM, TOKEN, Desk
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -272,11 +277,36 @@ def test_the_doctor_names_what_is_the_matter_and_what_to_do(desk: Desk, run: Run
     status, out, _ = run("doctor", "--json")
     assert status == NO
     seen = {one["seen"]: (one["level"], one["advice"]) for one in json.loads(out)["findings"]}
-    assert seen["hook ops is held up"] == ("bad", "rtmpctl hooks show ops; then rtmpctl hooks test ops")
+    held_up = "the endpoint of a hook fails: ops: its lane is open"
+    assert seen[held_up] == ("bad", "rtmpctl hooks show ops, then rtmpctl hooks test ops")
     assert seen["configuration: a.ini:3: log.level: bad"][0] == "bad"
     assert seen["the event loop was 900 ms late"][0] == "warning"
     assert seen["not ready: rtmpd is stopping"][0] == "bad"
     assert seen[f"{desk.path} has mode 0666"] == ("warning", "chmod 0600 it")
+
+
+def test_the_doctor_sees_what_was_lost_who_may_do_what_and_what_is_too_small(desk: Desk, run: Run) -> None:
+    desk.dead, desk.dropped, desk.uid, desk.descriptors, desk.open = 4, 12, 0, 1024, ["live"]
+    status, out, _ = run("doctor", "--json")
+    levels = {one["seen"]: one["level"] for one in json.loads(out)["findings"]}
+    assert status == 0
+    for seen in (
+        "4 events became dead letters since the start",
+        "12 events were given up since the start",
+        "anybody may publish to live on 0.0.0.0:1935",
+        "rtmpd runs as root",
+        "rtmpd may have 1000 connections and open only 1024 files",
+    ):
+        assert levels[seen] == "warning"
+
+
+def test_the_status_names_every_fault_outputs_and_the_last_reload(desk: Desk, run: Run) -> None:
+    desk.status, desk.dropped = "degraded", 12
+    _, out, _ = run("status")
+    lines = out.splitlines()
+    assert "recordings   1, 0 ended early" in lines and "relays       2, 1 connected" in lines
+    assert "             3 queued, 12 dropped, 0 dead letters" in lines and "last reload  none" in lines
+    assert lines[-2:] == ["health       degraded", "  warning   hook_held_up ops: its lane is open"]
 
 
 def test_the_doctor_knows_that_nobody_is_at_home(run: Run, tmp_path: Path) -> None:
@@ -289,6 +319,43 @@ def test_top_shows_the_rate_of_a_stream(run: Run) -> None:
     _, out, _ = run("top", "--once")
     assert "in 1.0 Mbit/s" in out, "of the whole server, from its metrics"
     assert "live/a        1  1.0 Mbit/s  H264   AAC    192.0.2.1 c000001" in out
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_a_long_name_pushes_no_column_of_top_off(columns: int) -> None:
+    long = {**STREAM, "key": "live/" + "x" * 300 + "-end", "in_bytes_per_s": 1000.0}
+    document = {
+        "server": {"version": "9", "uptime_s": 1, "pid": 1, "draining": False, "connections": 1, "streams": 1,
+                   "publishers": 1, "players": 1, "hub_lag_ms": 0.1},
+        "in_bytes_per_s": 0, "out_bytes_per_s": 0, "cpu_percent": 1, "memory_bytes": 1, "streams": [long],
+    }  # fmt: skip
+    lines = _View(None).lines(document, columns, 50)  # type: ignore[arg-type]  # it asks nobody
+    row = next(line for line in lines if line.startswith("live/x"))
+    assert "x-end" in row and "8.0 kbit/s  H264" in row
+    assert columns < 100 or "192.0.2.1 c000001" in row
+
+
+def test_q_ends_top(desk: Desk, tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "rtmpd.ctl.main", "--socket", desk.path, "top", "--interval", "60"]
+    before = termios.tcgetattr(slave)
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=subprocess.STDOUT) as top:
+        seen = b""
+        deadline = time.monotonic() + 20
+        while b"live/a" not in seen and time.monotonic() < deadline:
+            gevent.sleep(0.01)
+            if select.select([master], [], [], 0)[0]:
+                seen += os.read(master, 65536)
+        os.write(master, b"q")
+        while top.poll() is None and time.monotonic() < deadline:
+            gevent.sleep(0.01)
+            if select.select([master], [], [], 0)[0]:
+                seen += os.read(master, 65536)
+        assert top.poll() == 0, seen
+        top.kill()
+    assert termios.tcgetattr(slave) == before, "the terminal is as it was"
+    os.close(master)
+    os.close(slave)
 
 
 def test_verify_names_the_mistake_without_a_daemon(tmp_path: Path) -> None:

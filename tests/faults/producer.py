@@ -166,7 +166,7 @@ def look_for_ever(hooks: HookManager, every_s: float) -> None:
     assert hooks.events
     while True:
         gevent.sleep(every_s)
-        hooks.events.room.look()
+        hooks.events.retention.tidy()
 
 
 def is_drained(hooks: HookManager) -> bool:

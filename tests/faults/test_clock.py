@@ -71,7 +71,7 @@ def test_a_jump_of_the_clock_neither_bursts_nor_stalls(move, tmp_path):
         passed_s = time.monotonic() - began
         assert len(received) - tried <= passed_s / 0.05 + 2, "each pause lasts as long as it did before"
         is_down = False
-        manager.events.room.look()
+        manager.events.retention.tidy()
         until(lambda: is_drained(manager), within_s=10)
         verdict = audit(accepted, received, ends(manager))
         manager.close(1)
@@ -92,7 +92,7 @@ def test_a_store_from_the_future_is_delivered(tmp_path):
         manager.close(0)
         again = managed(str(tmp_path / "events.db"), Noting("taker", received), clock=MovableClock())
         publish(again, 100, 100)
-        again.events.room.look()
+        again.events.retention.tidy()
         until(lambda: len(accepted) == 200 and is_drained(again))
         gevent.sleep(0)
         verdict = audit(accepted, received, ends(again))

@@ -27,7 +27,7 @@ def fill(path, relieve=lambda: None, **store):
             for each in range(number, number + 50):
                 manager.emit("stream_not_found", stream_key=f"live/{each % 7}", stream_name="x" * 300)
             gevent.sleep(0.005)
-            was_full = was_full or "full" in manager.events.fault
+            was_full = was_full or any("full" in fault.message for fault in manager.faults())
         until(lambda: len(plain) >= _EVENTS)
         relieve()
         held.go.set()

@@ -52,6 +52,16 @@ PLAYER = {
 }
 
 
+FAULT = {
+    "fault": "hook_held_up",
+    "subject": "ops",
+    "message": "its lane is open",
+    "severity": "warning",
+    "meaning": "the endpoint of a hook fails",
+    "advice": "rtmpctl hooks show HOOK, then rtmpctl hooks test HOOK",
+}
+
+
 def connection(number: int) -> Facts:
     return {
         "conn_id": f"c{number:06d}",
@@ -197,6 +207,8 @@ class Desk:
         self.connections = 3
         self.kicked: list[tuple[str, ...]] = []
         self.status = "healthy"
+        self.dropped = self.dead = 0
+        self.uid, self.descriptors, self.open = 1000, 65536, list[str]()
         self.path = str(home / "control.sock")
         token_file = home / "tokens"
         token_file.write_text(f"# tokens\nshort\n{TOKEN}\n")
@@ -226,7 +238,13 @@ class Desk:
                 "active_hooks": 1,
                 "failed_deliveries": 0,
                 "last_event_time": None,
+                "status": self.status,
+                "faults": [] if self.status == "healthy" else [FAULT],
                 "hooks_held_up": [] if self.status == "healthy" else ["ops"],
+                "last_reload": "",
+                "queued_events": 3,
+                "dropped_events": self.dropped,
+                "dead_letters": self.dead,
             },
             metrics=lambda openmetrics: b"rtmp_ingest_bytes_per_second 125000\n# EOF\n" if openmetrics else (
                 b"rtmp_ingest_bytes_per_second 125000\n"
@@ -240,7 +258,10 @@ class Desk:
 
     def _server(self) -> Facts:
         return {"version": "9", "pid": os.getpid(), "uptime_s": 3700.0, "listen": ["rtmp://:1935"], "draining": False,
-                "connections": self.connections, "streams": 1, "publishers": 1, "players": 1}  # fmt: skip
+                "connections": self.connections, "streams": 1, "publishers": 1, "players": 1,
+                "recordings": 1, "recordings_failed": 0, "relays": 2, "relays_connected": 1, "uid": self.uid,
+                "descriptors": self.descriptors, "connections_limit": 1000, "open_to_publish": self.open,
+                "public": ["0.0.0.0:1935"]}  # fmt: skip
 
     def _stream(self, key: str) -> Facts:
         if key != "live/a":

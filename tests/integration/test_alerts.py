@@ -198,7 +198,7 @@ def test_a_file_system_over_its_threshold(start: Start) -> None:
     house = start(alerts={**QUIET, "disk": Levels(1e-9, 0), "disk_paths": ("/", "/no/such/folder")})
     raised = alert(house, "resource_alert", "raised", metric_type="disk")
     assert raised.data["path"] == "/" and 0 < raised.data["current_value"] <= 100
-    assert house.logged("file system can not be watched", path="/no/such/folder")
+    assert house.logged("file system cannot be watched", path="/no/such/folder")
 
 
 def test_a_calm_house_raises_nothing_with_the_thresholds_it_comes_with(start: Start) -> None:

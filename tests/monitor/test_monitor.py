@@ -11,6 +11,7 @@ import pytest
 from rtmpd.clock import FakeClock
 from rtmpd.event.catalogue import severity_of
 from rtmpd.monitor import monitor as module
+from rtmpd.monitor.disks import Disks
 from rtmpd.monitor.monitor import Monitor, RecentGrowth, Sources
 from rtmpd.monitor.system import Usage
 from rtmpd.settings import AlertSettings, Levels
@@ -30,10 +31,12 @@ class Rig:
         self.values: dict[str, Any] = {
             "connections": 0, "streams": 0, "queue_depth": 0, "handshake_ms": 0.0, "message_ms": 0.0, "hub_lag_ms": 0.0,
             "hooks_ms": {}, "hook_backlogs": {}, "dead_letters": 0,
+            "store_is_up": True,
         }  # fmt: skip
         sources = Sources(**{name: (lambda name=name: self.values[name]) for name in self.values})
         self.told: list[tuple[str, dict[str, Any]]] = []
-        self.monitor = Monitor(settings, sources, FakeSystem(self), self.emit, self.clock)  # type: ignore[arg-type]
+        self.disks = Disks(lambda: settings.disk_paths, tuple)
+        self.monitor = Monitor(settings, sources, FakeSystem(self), self.disks, self.emit, self.clock)  # type: ignore[arg-type]
 
     def look(self, **values: Any) -> list[tuple[str, dict[str, Any]]]:
         """One look at these values; what was told of it."""

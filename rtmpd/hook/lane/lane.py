@@ -167,13 +167,14 @@ class Lane:
             self.feed.attach(self._take_in)
 
     def offer(self, event: Event) -> None:
-        """Take the event; a full queue sheds its oldest. Never switches."""
+        """Take the event; a full queue sheds its oldest. A lane with a feed is offered only what must not wait for the
+        store, which is rare; what its feed has handed out is never shed."""
         if self.outcomes.disabled_by:
             self.outcomes.letter(event, deadletter.DISABLED, 0, self.outcomes.disabled_by)
             return
         schedule = self._schedule
         schedule.add(event, self._clock.monotonic())
-        if schedule.waiting > self.settings.queue_events:
+        if self.feed is None and schedule.waiting > self.settings.queue_events:
             self._drops.add(schedule.shed().event)
         self._wake()
 

@@ -61,13 +61,15 @@ class Attempt(NamedTuple):
 class AttemptLog:
     """The latest ``rows`` tries, in the file at ``path``, or up to ``MEMORY_ROWS`` in memory if that is "".
 
-    Never raises: what the file does not take is logged and counted in ``dropped``.
+    Never raises: what the file does not take is logged and counted in ``dropped``, and ``fault`` says why; it is
+    "" when the last use of the file was a success.
     """
 
-    __slots__ = ("_closed", "_file", "_full", "_pending", "_runner", "_thread", "_wake", "dropped")
+    __slots__ = ("_closed", "_file", "_full", "_pending", "_runner", "_thread", "_wake", "dropped", "fault")
 
     def __init__(self, path: str, rows: int) -> None:
         self.dropped = 0
+        self.fault = ""
         self._file = _File(path, rows)
         self._thread = ThreadPool(1)
         self._pending: list[Attempt] = []
@@ -105,6 +107,11 @@ class AttemptLog:
             self._wake.set()
         elif waiting == _BATCH_ROWS:
             self._full.set()
+
+    @property
+    def path(self) -> str:
+        """Where it is, "" if it is in memory."""
+        return self._file.path
 
     def of_event(self, event_id: str) -> list[Attempt]:
         """The tries of one event, oldest first. May switch greenlets."""
@@ -152,8 +159,9 @@ class AttemptLog:
         results, error, troubles = self._thread.apply(self._file.reported, (call,))
         for trouble in troubles:
             _log.warning("Attempt log", file=self._file.path, problem=trouble)
-        if error is not None:
+        if error is not None and not self.fault:
             _log.error("Attempt log failed", file=self._file.path, error=error)
+        self.fault = "" if error is None else str(error)
         for result in results:
             return result
         return otherwise

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import gevent
 from gevent.event import Event as Signal
@@ -32,6 +32,7 @@ HEAD_RECORDS = 1000
 HEAD_S = 60.0
 
 _BATCH_S = 0.1
+_RETRY_S = 1.0
 _PENDING_RECORDS = 20_000
 _TAIL_BYTES = 1 << 20
 
@@ -42,9 +43,21 @@ _log = logger("hook.audit")
 
 
 class AuditTrail:
-    """The trail in ``settings.file``, which is continued if it is there. Raises StartError if it can not be."""
+    """The trail in ``settings.file``, which is continued if it is there. Raises StartError if it cannot be. ``fault``
+    is why it could not be written the last time, "" if it could."""
 
-    __slots__ = ("_clock", "_closed", "_everything", "_file", "_lost", "_pending", "_runner", "_thread", "_wake")
+    __slots__ = (
+        "_clock",
+        "_closed",
+        "_everything",
+        "_file",
+        "_lost",
+        "_pending",
+        "_runner",
+        "_thread",
+        "_wake",
+        "fault",
+    )
 
     def __init__(self, settings: AuditSettings, clock: Clock) -> None:
         self._clock = clock
@@ -52,6 +65,7 @@ class AuditTrail:
         self._file = _File(settings.file, settings.key, clock)
         self._pending: list[_Entry] = []
         self._lost = 0
+        self.fault = ""
         self._closed = False
         self._wake = Signal()
         self._thread = ThreadPool(1)
@@ -87,8 +101,9 @@ class AuditTrail:
 
     def _run(self) -> None:
         while True:
-            if not self._wake.wait(HEAD_S):
-                self._tell(self._thread.apply(self._file.sign))
+            if not self._wake.wait(_RETRY_S if self.fault else HEAD_S):
+                step: Callable[[], str] = (lambda: self._file.write([], 0)) if self.fault else self._file.sign
+                self._tell(self._thread.apply(step))
                 continue
             gevent.sleep(_BATCH_S)
             self._wake.clear()
@@ -101,8 +116,17 @@ class AuditTrail:
             self._tell(self._thread.apply(self._file.write, (entries, lost)))
 
     def _tell(self, problem: str) -> None:
-        if problem:
+        """Note how the last write went; log a trouble once, and its end."""
+        if problem and not self.fault:
             _log.error("Audit trail", file=self._file.path, problem=problem)
+        elif self.fault and not problem:
+            _log.warning("Audit trail works again", file=self._file.path)
+        self.fault = problem
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return self._file.path
 
 
 class _File:
@@ -152,6 +176,8 @@ class _File:
 
     def _append(self, entries: list[_Entry], lost: int) -> str:
         self._lost += lost
+        if not (entries or self._lost):
+            return ""
         start, mark = (self._chain.number, self._chain.hash, self._since_head), os.fstat(self._fd).st_size
         try:
             _write_all(self._fd, b"".join(self._lines(entries)))

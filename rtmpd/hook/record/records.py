@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ...clock import Clock
 from ...event.event import Event
+from ...metrics.fault import RECORD_NOT_WRITTEN, Fault
 from ...settings import HooksSettings
 from ..sink.base import Hook
 from . import audit
@@ -59,6 +60,12 @@ class Records:
         """An operator did something."""
         if self.audit is not None:
             self.audit.record(act, **facts)
+
+    def faults(self) -> Iterator[Fault]:
+        """Yield what cannot be written down now."""
+        for record in (self.attempts, self.audit):
+            if record is not None and record.fault:
+                yield Fault(RECORD_NOT_WRITTEN, record.path, record.fault)
 
     def reopen(self) -> None:
         """The log files were renamed. Never waits."""

@@ -7,9 +7,11 @@ returns; with ``normal`` a power cut can take the last moments, a killed process
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -20,12 +22,23 @@ _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "off": "OFF"}
 _PAGE_BYTES = 1 << 20
 _SCAN_ROWS = 50_000  # a page looks at no more than these, so that no call takes long
 _COLLECT_ROWS = 1000
+_RESERVE_BYTES = 8 << 20  # twice what SQLite's own log has before it is brought into the file
+_MAX_PAGES = 0x3FFFFFFF  # so that the bound is SQLite's own (https://www.sqlite.org/limits.html#max_page_count)
+_NOTE_BYTES = 64 << 10
+_RESERVE_PART = 8  # of the free room at most an eighth is reserved
+_HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html#the_database_header
+_VERSION_OFFSET = 60
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _R = TypeVar("_R", Row, DeadRow, SessionRow)
 
 
 class Database:
-    """The log's file at ``path``, made if it is not there. Raises StartError if it can not be used.
+    """The log's file at ``path``, made if it is not there. Raises StartError if it cannot be used.
+
+    A disk without room for a new file is no reason to raise: the file is made with the first write that succeeds, and
+    until then every write raises StoreFull. ``reserve`` is room that is kept for the day when the disk is full.
 
     Every method but ``close`` raises StoreFull if there is no room and StoreFault for any other trouble of the file;
     then nothing of the call was written.
@@ -36,20 +49,36 @@ class Database:
         self._durability = durability
         self._pages = pages
         self.is_sound = True  # false after a fault, until all has been written once more
-        self._connection = self._open()
+        self.reserve = Reserve(path + Reserve.SUFFIX)
+        self.is_capped = False  # true from when the disk was full until it has room again: the file does not grow
+        self._is_made = True  # false until there is room for a new file
+        try:
+            self._connection = self._open()
+        except StoreFull as error:
+            if _version_in(path):
+                raise StartError(f"event store {path}: {error}") from error
+            self.is_sound = self._is_made = False
+            self._connection = _empty()
 
     def _open(self) -> sqlite3.Connection:
         try:
             descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             os.close(descriptor)
             connection = sqlite3.connect(self.path, timeout=0.0, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise StoreFull(error.strerror or str(error)) from error
+            raise StartError(f"event store {self.path}: {error}; [store] path names another file") from error
+        except sqlite3.Error as error:
             raise StartError(f"event store {self.path}: {error}; [store] path names another file") from error
         try:
             self._prepare(connection)
         except sqlite3.Error as error:
             connection.close()
-            raise StartError(f"event store {self.path}: {_in_words(error)}") from error
+            fault = _ours(error)
+            if isinstance(fault, StoreFull):
+                raise fault from error
+            raise StartError(f"event store {self.path}: {fault}") from error
         except BaseException:
             connection.close()
             raise
@@ -65,29 +94,37 @@ class Database:
         connection.execute("BEGIN EXCLUSIVE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, VERSION):
-            raise StartError(
-                f"event store {self.path}: has version {version}, this rtmpd knows {VERSION}; "
-                "use the rtmpd that wrote it, or have [store] path name another file"
-            )
+            raise StartError(f"event store {self.path}: {_of_version(version)}")
         if version == 0:
-            for statement in TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            _create_tables(connection)
         connection.execute("COMMIT")
 
     def load(self) -> Loaded:
-        """What there is; from now on an end without ``close`` is a crash."""
+        """Return what there is. Writes nothing."""
         with _Reported(self._connection):
             query = self._connection.execute
             meta = dict(query("SELECT key, value FROM meta").fetchall())
-            if not meta.get("clean", 1):
-                query("UPDATE lane SET suspects = ?", (UNSAVED,))
+            is_clean = bool(meta.get("clean", 1))
             last = query("SELECT max(seq) FROM event").fetchone()[0] or 0
             lanes = [LaneRow(*row) for row in query("SELECT * FROM lane")]
             sessions = [SessionRow(*row) for row in query("SELECT * FROM session ORDER BY id DESC")]
-            query("INSERT OR REPLACE INTO meta VALUES ('clean', 0)")
+        if not is_clean:
+            lanes = [row._replace(suspects=UNSAVED) for row in lanes]
         last = max([last, meta.get("last_seq", 0), *(lane.read for lane in lanes)])
-        return Loaded(last, lanes, sessions, meta.get("alive_at", 0.0))
+        return Loaded(last, lanes, sessions, meta.get("alive_at", 0.0), is_clean)
+
+    def mark_running(self, was_clean: bool) -> None:
+        """Write that an end without ``close`` is a crash from now on. Nothing may be delivered before: after a crash
+        what was delivered has to be known as suspect."""
+        with _Transaction(self):
+            if not was_clean:
+                self._connection.execute("UPDATE lane SET suspects = ?", (UNSAVED,))
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)")
+
+    def mark_alive(self, at: float) -> None:
+        """Write a sign of life, as of the Unix time ``at``."""
+        with _Transaction(self):
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('alive_at', ?)", (at,))
 
     def commit(self, batch: Batch) -> None:
         """Write it all or nothing."""
@@ -155,6 +192,34 @@ class Database:
                 for name in ("page_count", "freelist_count", "page_size")
             )
             return int((pages - free) * size)
+
+    def make_room(self) -> bool:
+        """Give the reserve back on a full disk, use it to bring SQLite's own log into the file, and let the file not
+        grow any more: from then on the store lives on the pages that deletions leave free. Return whether another try
+        makes sense."""
+        released = self.reserve.release()
+        try:
+            connection = self.sound()
+            with _Reported(connection):
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+                pages = connection.execute("PRAGMA page_count").fetchone()[0]
+                connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        except StoreFull:
+            return released
+        was_capped, self.is_capped = self.is_capped, True
+        return released or not was_capped
+
+    def grow_again(self) -> None:
+        """Let the file grow again if the disk has room again, and refill the reserve."""
+        disk = os.statvfs(os.path.dirname(os.path.abspath(self.path)))
+        if self.is_capped:
+            enough = min(2 * _RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 4)
+            if disk.f_bavail * disk.f_frsize < enough:
+                return
+            with _Reported(self._connection):
+                self._connection.execute(f"PRAGMA max_page_count = {self._pages or _MAX_PAGES}").fetchone()
+            self.is_capped = False
+        self.reserve.fill()
 
     def collect(
         self, upto: int, pinned: list[int], before_id: str, lanes: list[LaneRow], gaps: list[GapRow]
@@ -249,27 +314,148 @@ class Database:
     # --- ends -----------------------------------------------------------------------------------
 
     def sound(self) -> sqlite3.Connection:
-        """The connection to write with. After a fault of the disk what the system believes to be written may not be, so
-        everything is written once more: what is committed behind a hole would be lost with it."""
+        """Return the connection to write with. After a fault of the disk what the system believes to be written may not
+        be, so everything is written once more: what is committed after a hole would be lost with it."""
         if self.is_sound:
             return self._connection
-        self._connection.close()
+        if self._is_made:
+            self._connection.close()
         try:
             self._connection = self._open()
         except StartError as error:
             raise StoreFault(str(error)) from error
+        self._is_made = True
         with _Reported(self._connection):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.is_sound = True
         return self._connection
 
     def close(self, clean: bool) -> None:
-        """Write that the end was in order, if it was, and let go of the file."""
+        """Write that the end was in order, if it was, and let go of the file. Raises StoreFault."""
         try:
             if clean:
-                self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+                with _Transaction(self):
+                    self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
         finally:
             self._connection.close()
+
+
+class Reserve:
+    """A file beside the store whose room is taken in advance, best effort.
+
+    On a full disk SQLite cannot even delete, since its own log has to grow for that. Then ``release`` gives the room
+    back (``Database.make_room``). The first part of the file stays, and is overwritten in place with a note of what
+    would be lost if the process ended now.
+    """
+
+    SUFFIX = "-reserve"
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def fill(self) -> None:
+        """Take the room, if the disk has a lot more than that."""
+        try:
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                taken = os.fstat(descriptor).st_size
+                disk = os.fstatvfs(descriptor)
+                spare = (disk.f_bavail * disk.f_frsize + taken) // _RESERVE_PART
+                wanted = _RESERVE_BYTES if spare >= _RESERVE_BYTES else _NOTE_BYTES if spare >= _NOTE_BYTES else 0
+                if wanted > taken:
+                    os.posix_fallocate(descriptor, 0, wanted)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            pass  # a file system that cannot; the store works without
+
+    def release(self) -> bool:
+        """Give the room back; return whether there was any."""
+        try:
+            if os.stat(self._path).st_size <= _NOTE_BYTES:
+                return False
+            os.truncate(self._path, _NOTE_BYTES)
+        except OSError:
+            return False
+        return True
+
+    def note(self, numbered: Mapping[str, int]) -> bool:
+        """Write down the last number given for each lane; return whether it was possible. Needs no room on the disk."""
+        text = json.dumps(numbered).encode()
+        if len(text) > _NOTE_BYTES:
+            return False
+        try:
+            descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(descriptor, text.ljust(_NOTE_BYTES, b"\0"), 0)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return False
+        return True
+
+    def noted(self) -> dict[str, int]:
+        """Return the note, empty if there is none."""
+        try:
+            with open(self._path, "rb") as file:
+                text = file.read(_NOTE_BYTES).rstrip(b"\0")
+            found = json.loads(text) if text else {}
+        except (OSError, ValueError):
+            return {}
+        return {str(lane): number for lane, number in found.items() if isinstance(number, int)}
+
+
+def unusable(path: str) -> str:
+    """Return why this process could not open the store at ``path``, "" if nothing is known against it. A daemon may
+    have it open: this only looks."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return f"{folder} is mounted read-only"
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            return f"uid {os.geteuid()} may not write in {folder}, where SQLite has to make files"
+        if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            return f"uid {os.geteuid()} may not write it"
+        version = _version_in(path)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    if version is None:
+        return "it is not an SQLite database; move the file away to begin with an empty store"
+    return "" if version in (0, VERSION) else _of_version(version)
+
+
+def _version_in(path: str) -> int | None:
+    """Return the version in the head of the file, 0 for an empty or missing one, None if it is not of SQLite. Raises
+    OSError."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_VERSION_OFFSET + 4)
+    except FileNotFoundError:
+        return 0
+    if head and not head.startswith(_HEADER):
+        return None
+    return int.from_bytes(head[_VERSION_OFFSET:])
+
+
+def _of_version(version: int) -> str:
+    return (
+        f"has version {version}, this rtmpd knows {VERSION}; "
+        "use the rtmpd that wrote it, or let [store] path name another file"
+    )
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    for statement in TABLES.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _empty() -> sqlite3.Connection:
+    """A store in memory, to answer questions until there is a file."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _create_tables(connection)
+    return connection
 
 
 class _Reported:

@@ -6,13 +6,17 @@
 
 The next batch is what has come while the last one was written, so there is no timer between an event and the disk,
 and the more come the cheaper each is. What lanes have settled rides along, or is written a moment later when
-nothing comes. ``append`` never waits; only the log's own two greenlets do.
+nothing comes. ``append`` never waits; only the log's own greenlets do.
+
+While the file cannot be written events are staged in memory up to the bounds of the settings, and what comes on top is
+given up and counted at once. ``fault`` says what is wrong. Every retry notes in the ``Reserve`` which numbers would be
+lost if the process ended now; the next start reports those as a gap.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import gevent
@@ -24,16 +28,20 @@ from ...errors import StartError, StoreFault, StoreFull
 from ...event.event import Event
 from ...event.pairing import begins, ends
 from ...log import logger
+from ...metrics.fault import STORE_FULL, STORE_NOT_READABLE, STORE_NOT_WRITABLE, Fault
+from ...metrics.registry import Reading
 from ...settings import STORE_DROP_NEWEST, StoreSettings
 from .database import Database
 from .feed import Feed
-from .room import Room
+from .retention import Retention
 from .schema import Batch, DeadRow, GapRow, LaneRow, Row, SessionRow
 
 _BATCH_EVENTS = 512
 _BATCH_BYTES = 1 << 20
 _SETTLE_S = 0.1
 _RETRY_S = 1.0
+_CLOSE_S = 1.0  # for each step of an end that is not in order
+_REMIND_S = 60.0  # between two log lines about one trouble
 _HANDED_AT_ONCE = 100
 _NOTHING = Batch()
 
@@ -97,16 +105,23 @@ class _Staged:
 
 
 class EventLog:
-    """The log in the file of ``settings``. Raises StartError if the file can not be used.
+    """The log in the file of ``settings``. Raises StartError if the file cannot be used.
 
-    ``left`` are the beginnings whose ends a crash has kept from being told, the latest first, ``alive_at`` the last
-    sign of life before it. ``fault`` is what is wrong with the file now, "" if nothing is.
+    A full disk is no reason to raise: the log begins with ``fault`` set, stages what comes, and hands out nothing until
+    the file can be written.
+
+    ``left`` are the beginnings whose ends a crash has kept from being emitted, the latest first, ``alive_at`` the last
+    sign of life before it. ``fault`` is why the file cannot be written now, ``read_fault`` why it cannot be read, each
+    "" if it can.
     """
 
     def __init__(self, settings: StoreSettings, clock: Clock, tell: TellDropped) -> None:
         self._settings = settings
         self._clock = clock
         self._tell = tell
+        self.fault = self.read_fault = ""
+        self._is_stuck = False  # the writer tries to write something, in vain
+        self._remind_at = 0.0
         self.database = Database(settings.path, settings.durability, settings.pages)
         try:
             loaded = self.database.load()
@@ -115,27 +130,53 @@ class EventLog:
             raise StartError(f"event store {settings.path}: {error}") from error
         self.left: list[SessionRow] = loaded.sessions
         self.alive_at = loaded.alive_at
+        self._was_clean = loaded.is_clean
         self._rows = {row.id: row for row in loaded.lanes}
+        self._noted = self.database.reserve.noted()  # numbers that the last process could not write
+        self._noted_gaps: list[tuple[Feed, int, int, int]] = []
+        self._has_note = bool(self._noted)
         self._seq = loaded.last_seq
         self._accepted = loaded.last_seq  # the last seq that is on the disk
         self.feeds: dict[str, Feed] = {}
         self._staged: deque[_Staged] = deque()
         self._staged_bytes = 0
+        self._staged_for: Counter[str] = Counter()  # by lane: how many of these have no number yet
+        self._writing: list[_Staged] = []  # those of the transaction that is under way
         self._batch = Batch()  # what the next transaction writes besides events and lanes
         self._dirty: dict[str, Feed] = {}
         self._sessions = {row.key for row in loaded.sessions}  # begun, and not ended
-        self._shed: dict[str, int] = {}  # by lane: how many could not even be staged
+        self._shed: Counter[str] = Counter()  # by lane: how many could not even be staged, and have no number yet
+        self._given_up: Counter[str] = Counter()  # by lane: how many are in gaps since the start
         self._signal = Signal()  # there is something to write
         self._urgent = Signal()  # and it is not only what was settled
+        self._running = Signal()  # a crash would be noticed from now on, so that events may be handed out
         self._closing = False
-        self.fault = ""
         self.committed = self.commits = 0
         self.pool = ThreadPool(1)
-        self.room = Room(settings, self, self.database, clock)
+        self.retention = Retention(settings, self, self.database, clock)
         self._pages: deque[Feed] = deque()
         self._page_signal = Signal()
+        self._begin()
         self._greenlets = [self._spawn("log-writer", self._write), self._spawn("log-reader", self._read)]
-        self._greenlets.append(self._spawn("log-room", self.room.keep))
+        self._greenlets.append(self._spawn("log-retention", self.retention.run))
+
+    def _begin(self) -> None:
+        """Write that the log is in use. A full disk only delays that. Raises StartError."""
+        try:
+            try:
+                self.database.mark_running(self._was_clean)
+            except StoreFull:
+                if not self.database.reserve.release():
+                    raise
+                self.database.mark_running(self._was_clean)
+        except StoreFull as error:
+            self.in_trouble(error)
+            return
+        except StoreFault as error:
+            self.database.close(False)
+            raise StartError(f"event store {self._settings.path}: {error}") from error
+        self._running.set()
+        self.database.reserve.fill()
 
     @staticmethod
     def _spawn(name: str, run: Callable[[], None]) -> gevent.Greenlet[[], None]:
@@ -146,12 +187,15 @@ class EventLog:
     # --- what others call ---------------------------------------------------------------------------
 
     def feed(self, lane: str, window: int) -> Feed:
-        """The feed of that lane, as it was left; a new one begins with the next event."""
+        """Return the feed of that lane, as it was left; a new one begins with the next event."""
         feed = self.feeds.get(lane)
         if feed is None:
             row = self._rows.get(lane) or LaneRow(lane, self._seq, 0, 0, "{}", 0, "[]")
             feed = self.feeds[lane] = Feed(row, window, self, self._accepted)
             self.has_settled(feed)
+            lost = self._noted.pop(lane, 0) - row.numbered
+            if lost > 0:  # staged when the last process ended; reported when there are hooks to report it to
+                self._noted_gaps.append((feed, feed.shed(lost), feed.numbered, lost))
         feed.window = window
         return feed
 
@@ -162,25 +206,63 @@ class EventLog:
 
     @property
     def staged(self) -> int:
+        """How many events wait for the disk, those that are being written not counted."""
         return len(self._staged)
 
+    def staged_for(self, lane: str) -> int:
+        """How many of these are for the lane; its feed does not know them yet."""
+        return self._staged_for[lane]
+
+    def dropped(self, lane: str) -> int:
+        """How many events of the lane were given up since the start, whether or not the gap is reported yet."""
+        return self._given_up[lane] + self._shed[lane]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the store can be written and read."""
+        return all(fault.kind == STORE_FULL for fault in self.faults())
+
+    def faults(self) -> Iterator[Fault]:
+        """Yield what is wrong with the store now."""
+        path = self._settings.path
+        if self._greenlets[0].dead and not self._closing:
+            yield Fault(STORE_NOT_WRITABLE, path, "its writer ended by an error of rtmpd; the log has the traceback")
+        elif self.fault:
+            waiting = self.staged + len(self._writing)
+            yield Fault(STORE_NOT_WRITABLE, path, f"{self.fault}; {waiting} events wait in memory")
+        if self.read_fault:
+            yield Fault(STORE_NOT_READABLE, path, self.read_fault)
+        if self.database.is_capped:
+            yield Fault(STORE_FULL, path, "its disk is full, so that the file does not grow")
+        elif self.retention.is_full:
+            used, size = self.retention.used_bytes, self._settings.size_bytes
+            yield Fault(STORE_FULL, path, f"{used} bytes are used, [store] size is {size}")
+
+    def read(self) -> Iterator[Reading]:
+        """Yield the metrics of the store."""
+        yield Reading("rtmp_store_up", int(self.is_up))
+        yield Reading("rtmp_store_staged_events", self.staged + len(self._writing))
+        yield Reading("rtmp_store_used_bytes", self.retention.used_bytes)
+        yield Reading("rtmp_store_limit_bytes", self._settings.size_bytes)
+        yield Reading("rtmp_store_commits_total", self.commits)
+
     def append(self, event: Event, feeds: Sequence[Feed], doubt: str = "", risen: int = 0) -> None:
-        """Accept the event for these lanes as soon as it is on the disk. Never switches, never raises.
+        """Accept the event for these lanes as soon as it is on the disk. Never raises.
 
         ``risen`` is the number of the dead letter that it was. When nothing can be written and as much waits as
-        may, the event is shed, and a gap of the lanes' numbers tells so.
+        may, the event is given up, and a gap of the lanes' numbers reports that.
         """
         size = len(event.json())
         settings = self._settings
-        refused = self.room.is_full and settings.full == STORE_DROP_NEWEST
+        refused = self.retention.is_full and settings.full == STORE_DROP_NEWEST
         if refused or len(self._staged) >= settings.staged_events or self._staged_bytes >= settings.staged_bytes:
-            for feed in feeds:
-                self._shed[feed.id] = self._shed.get(feed.id, 0) + 1
+            self._shed.update([feed.id for feed in feeds])
             self._signal.set()
             return
         self._seq += 1
         self._staged_bytes += size
         self._staged.append(_Staged(self._seq, event, feeds, doubt, risen))
+        self._staged_for.update([feed.id for feed in feeds])
         self._signal.set()
         self._urgent.set()
 
@@ -222,7 +304,8 @@ class EventLog:
         return answer
 
     def gap(self, feed: Feed, from_seq: int, to_seq: int, count: int, reason: str) -> None:
-        """Have it written and told that the feed will not get these numbers."""
+        """Write and report that the feed will not get these numbers."""
+        self._given_up[feed.id] += count
         self._batch.gaps.append(GapRow(feed.id, self._clock.wall(), from_seq, to_seq, count, reason))
         _log.error("events given up", hook_id=feed.id, count=count, reason=reason, from_seq=from_seq, to_seq=to_seq)
         facts = {"hook_id": feed.id, "count": count, "reason": reason, "from_seq": from_seq, "to_seq": to_seq}
@@ -242,28 +325,64 @@ class EventLog:
         """Use these bounds from now on; false if they ask for another file or durability, which takes a restart."""
         same = settings.path == self._settings.path and settings.durability == self._settings.durability
         if same:
-            self._settings = self.room.settings = settings
+            self._settings = self.retention.settings = settings
         return same
 
+    def sign_of_life(self) -> None:
+        """Write that the process is alive, if a crash would leave ends to be emitted, or to see whether the file can be
+        written again. May switch."""
+        if self._is_stuck or not (self._sessions or self.fault) or not self._running.is_set():
+            return
+        try:
+            self.ask(self.database.mark_alive, self._clock.wall())
+        except StoreFault as error:
+            self.in_trouble(error)
+        else:
+            self._out_of_trouble()
+
+    def in_trouble(self, error: StoreFault) -> None:
+        """Note that the file cannot be written, and log it now and then. Events wait in memory, as many as may."""
+        now = self._clock.monotonic()
+        if not self.fault or now >= self._remind_at:
+            self._remind_at = now + _REMIND_S
+            staged, lost = self.staged + len(self._writing), sum(self._shed.values())
+            path = self._settings.path
+            _log.error("event store cannot be written", store=path, error=error, staged=staged, given_up=lost)
+        self.fault = str(error)
+
+    def _out_of_trouble(self) -> None:
+        if self.fault:
+            self.fault = ""
+            _log.warning("event store works again", store=self._settings.path)
+
     def close(self, wait_s: float) -> int:
-        """Write what is staged, for at most that long; the number of events that could not be. Switches."""
+        """Write what is staged, for at most that long; return the number of events that could not be written. May
+        switch."""
         self._closing = True
         self._signal.set()
         self._urgent.set()
         gevent.joinall(self._greenlets[:1], timeout=wait_s)
         is_clean = self._greenlets[0].successful()
-        gevent.killall(self._greenlets, block=True, timeout=_RETRY_S)
+        gevent.killall(self._greenlets, block=True, timeout=_CLOSE_S)
         try:
-            gevent.with_timeout(_RETRY_S, self.pool.apply, self.database.close, (is_clean,))
+            if not is_clean:
+                gevent.with_timeout(_CLOSE_S, self._note_loss)
+            gevent.with_timeout(_CLOSE_S, self.pool.apply, self.database.close, (is_clean,))
         except (gevent.Timeout, StoreFault) as error:
             _log.error("event store not closed in order", error=error)
-        return len(self._staged)
+        return len(self._writing) + len(self._staged) + sum(self._shed.values())
+
+    def _note_loss(self) -> None:
+        """Write down, where that takes no room, the numbers that would be lost if the process ended now. May switch."""
+        feeds = self.feeds.values()
+        numbered = {feed.id: feed.numbered + self._staged_for[feed.id] + self._shed[feed.id] for feed in feeds}
+        self._has_note = self.pool.apply(self.database.reserve.note, (numbered,))
 
     # --- the writer ---------------------------------------------------------------------------------
 
     def _write(self) -> None:
         while True:
-            if not (self._staged or self._dirty or self._shed or self._batch != _NOTHING):
+            if not (self._staged or self._dirty or self._shed or self._noted_gaps or self._batch != _NOTHING):
                 if self._closing:
                     return
                 self._signal.clear()
@@ -275,8 +394,9 @@ class EventLog:
             self._commit()
 
     def _commit(self) -> None:
-        batch, staged, unsaved = self._cut()
+        batch, self._writing, unsaved = self._cut()
         self._until_written(batch)
+        staged, self._writing = self._writing, []
         self.commits += 1
         self.committed += len(staged)
         for feed, count in unsaved:
@@ -288,7 +408,7 @@ class EventLog:
                 gevent.sleep(0)  # others have media to move
 
     def _cut(self) -> tuple[Batch, list[_Staged], list[tuple[Feed, int]]]:
-        """The next transaction, what it makes accepted, and what it says of the feeds."""
+        """Return the next transaction, what it makes accepted, and what it says of the feeds."""
         staged: list[_Staged] = []
         room = _BATCH_BYTES
         while self._staged and len(staged) < _BATCH_EVENTS and room > 0:
@@ -298,6 +418,8 @@ class EventLog:
         batch, self._batch = self._batch, Batch()
         for each in staged:
             batch.events.append(each.row())
+            for feed in each.feeds:
+                self._staged_for[feed.id] -= 1
             each.note_session(batch.sessions, self._sessions)
             if each.risen:
                 batch.risen.append(each.risen)
@@ -310,44 +432,49 @@ class EventLog:
         return batch, staged, [(feed, feed.unsaved) for feed in dirty.values()]
 
     def _number_the_shed(self, batch: Batch, dirty: dict[str, Feed]) -> None:
-        shed, self._shed = self._shed, {}
+        noted, self._noted_gaps = self._noted_gaps, []
+        for feed, first, last, count in noted:
+            self.gap(feed, first, last, count, STORE_NOT_WRITABLE)
+        shed, self._shed = self._shed, Counter()
         for id, count in shed.items():
             feed = dirty[id] = self.feeds[id]
             first = feed.shed(count)
-            self.gap(feed, first, feed.numbered, count, "store_not_writable" if self.fault else "store_full")
-        if shed:  # they are told in the same transaction
+            self.gap(feed, first, feed.numbered, count, STORE_FULL if self.retention.is_full else STORE_NOT_WRITABLE)
+        if shed or noted:  # they are told in the same transaction
             batch.gaps += self._batch.gaps
             self._batch.gaps = []
 
     def _until_written(self, batch: Batch) -> None:
-        """Try until it is on the disk: nobody is told of it before."""
+        """Try until it is on the disk: no lane gets any of it before. May switch."""
         while True:
             try:
+                if not self._running.is_set():
+                    self.ask(self.database.mark_running, self._was_clean)
+                    self._running.set()
                 self.ask(self.database.commit, batch)
-            except StoreFull as error:
-                self._in_trouble(error)
-                if not self.room.relieve():
-                    gevent.sleep(_RETRY_S)
-                batch.lanes = [self.feeds[row.id].row() for row in batch.lanes]
             except StoreFault as error:
-                self._in_trouble(error)
-                batch.may_be_written = True
-                gevent.sleep(_RETRY_S)
+                self._is_stuck = True
+                if isinstance(error, StoreFull):
+                    can_go_on = self.retention.relieve()
+                    batch.lanes = [self.feeds[row.id].row() for row in batch.lanes]
+                else:
+                    can_go_on, batch.may_be_written = False, True
+                if not can_go_on:
+                    self.in_trouble(error)
+                    self._note_loss()
+                    gevent.sleep(_RETRY_S)
             else:
-                if self.fault:
-                    self.fault = ""
-                    _log.warning("event store works again", store=self._settings.path)
+                self._is_stuck = False
+                self._out_of_trouble()
+                if self._has_note:
+                    self._has_note = not self.pool.apply(self.database.reserve.note, ({},))
                 return
-
-    def _in_trouble(self, error: StoreFault) -> None:
-        """Events wait in memory now, as many as may."""
-        if self.fault != str(error):
-            self.fault = str(error)
-            _log.error("event store can not be written", store=self._settings.path, error=error, staged=self.staged)
 
     # --- the reader ---------------------------------------------------------------------------------
 
     def _read(self) -> None:
+        self._running.wait()
+        remind_at = 0.0
         while True:
             if not self._pages:
                 self._page_signal.clear()
@@ -357,8 +484,13 @@ class EventLog:
             page = None
             try:
                 page = self.ask(self.database.page, feed.id, after, limit, self._accepted)
+                self.read_fault = ""
             except StoreFault as error:
-                _log.error("event store can not be read", store=self._settings.path, error=error)
+                self.read_fault = str(error)
+                now = self._clock.monotonic()
+                if now >= remind_at:
+                    remind_at = now + _REMIND_S
+                    _log.error("event store cannot be read", store=self._settings.path, error=error)
                 gevent.sleep(_RETRY_S)
             feed.paged(page, after)
 

@@ -145,12 +145,13 @@ class Batch:
 
 
 class Loaded(NamedTuple):
-    """What a start finds."""
+    """What a start finds. ``is_clean`` is whether the last end was in order."""
 
     last_seq: int
     lanes: list[LaneRow]
     sessions: list[SessionRow]
     alive_at: float
+    is_clean: bool
 
 
 class Page(NamedTuple):

@@ -90,7 +90,7 @@ def test_of_dead_letters_the_newest_are_kept(managed):
     publish(manager, *[f"live/{n}" for n in range(10)])
     settled(manager)
     until(lambda: len(control.dead_letters("taker", 0, 100)) == 10)
-    manager.events.room.look()
+    manager.events.retention.tidy()
     until(lambda: len(control.dead_letters("taker", 0, 100)) == 3)
     assert [letter["stream_key"] for letter in control.dead_letters("taker", 0, 100)] == ["live/7", "live/8", "live/9"]
 

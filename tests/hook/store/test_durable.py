@@ -241,10 +241,10 @@ def test_a_full_store_gives_up_the_oldest_and_says_so(managed):
         if number % 200 == 0:
             gevent.sleep(0)
     until(lambda: manager.events.committed == 6000)
-    manager.events.room.look()
+    manager.events.retention.tidy()
     until(lambda: teller.events)
-    manager.events.room.look()
-    assert manager.events.room.used_bytes <= 1 << 20
+    manager.events.retention.tidy()
+    assert manager.events.retention.used_bytes <= 1 << 20
     held.go.set()
     settled(manager)
     lost = sum(event.data["count"] for event in teller.events)
@@ -281,7 +281,7 @@ def test_what_expired_while_a_hook_was_away_is_told(managed):
     publish(between, "live/x")
     settled(between)
     gevent.sleep(0.01)
-    between.events.room.look()
+    between.events.retention.tidy()
     between.close(1)
     again = managed()
     teller = Taker("teller")
@@ -303,7 +303,7 @@ def test_a_hook_that_seldom_gets_anything_keeps_nothing_from_being_tidied(manage
     publish(manager, *[f"live/{n}" for n in range(50)])
     settled(manager)
     gevent.sleep(0.01)
-    manager.events.room.look()
+    manager.events.retention.tidy()
     assert manager.events.ask(manager.events.database.bounds) == (0, 0)
     manager.emit("server_stop")
     settled(manager)
@@ -336,7 +336,7 @@ def test_what_waits_for_a_hook_that_was_removed_goes_when_retention_ends(managed
 
 def tidied(manager):
     """Whether nothing is left in the log when it has been looked at."""
-    manager.events.room.look()
+    manager.events.retention.tidy()
     return manager.events.ask(manager.events.database.bounds) == (0, 0)
 
 
