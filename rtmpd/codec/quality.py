@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .quality_meter import ABSENT_MS, Reading, Sample
-from .quality_window import CLEARED, Alert, Drop, Level, Window
+from .quality_window import CLEARED, Alert, Level, Shift, Window
 
 WARNING: Final = "warning"
 CRITICAL: Final = "critical"
@@ -31,9 +31,10 @@ class Thresholds:
     """What is asked of a publish: seconds, percent, bit/s and frames/s as the names say; 0 asks nothing."""
 
     window_s: float = 10.0
-    warm_up_s: float = 30.0
+    warm_up_s: float = 10.0
     cool_down_s: float = 30.0
     bitrate_drop: int = 20
+    bitrate_rise: int = 20
     framerate_drop: int = 10
     max_keyframe_interval_s: float = 20.0
     min_bitrate: int = 0
@@ -191,13 +192,16 @@ class Monitor:
         if state.still_ms:
             self._bitrate.hold()  # a still picture needs few bits
         elif state.bitrate is not None:
-            drop = self._bitrate.judge(clock_ms, state.bitrate, asked.bitrate_drop, learn_ms, window_ms)
-            if drop:
-                found.append(_change("bitrate", drop, asked.bitrate_drop, 0))
+            shift = self._bitrate.judge(
+                clock_ms, state.bitrate, asked.bitrate_drop, learn_ms, window_ms, asked.bitrate_rise
+            )
+            if shift:
+                threshold = asked.bitrate_drop if shift.percent < 0 else asked.bitrate_rise
+                found.append(_change("bitrate", shift, threshold, 0))
         if state.framerate is not None:
-            drop = self._framerate.judge(clock_ms, state.framerate, asked.framerate_drop, learn_ms, window_ms)
-            if drop:
-                found.append(_change("framerate", drop, asked.framerate_drop, 2))
+            shift = self._framerate.judge(clock_ms, state.framerate, asked.framerate_drop, learn_ms, window_ms)
+            if shift:
+                found.append(_change("framerate", shift, asked.framerate_drop, 2))
         return found
 
 
@@ -348,14 +352,14 @@ def _rates(window: Window, track: Reading | None, is_present: bool, window_ms: i
     return window.rates(track.at_ms, track.frames, track.bytes, window_ms)
 
 
-def _change(metric: str, drop: Drop, threshold: int, digits: int) -> Finding:
+def _change(metric: str, shift: Shift, threshold: int, digits: int) -> Finding:
     return Finding(
         f"{metric}_change",
         {
             "metric": metric,
-            "previous": _number(drop.previous, digits),
-            "current": _number(drop.current, digits),
-            "change_percent": round(drop.percent, 1),
+            "previous": _number(shift.previous, digits),
+            "current": _number(shift.current, digits),
+            "change_percent": round(shift.percent, 1),
             "threshold_percent": threshold,
         },
     )

@@ -14,6 +14,7 @@ CLEARED: Final = "cleared"
 
 _FULL: Final = 0.9  # of the window, from which on its rate counts
 _MEMORY_WINDOWS: Final = 12
+_WINDOWS_OF_A_RISE: Final = 2
 
 
 class Window:
@@ -46,72 +47,86 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """A level that was left downward."""
+class Shift:
+    """A level that was left."""
 
     previous: float
     current: float
 
     @property
     def percent(self) -> float:
-        """The change relative to the level, negative."""
+        """The change relative to the level, negative for a drop."""
         return (self.current - self.previous) * 100 / self.previous
 
 
 class Level:
-    """What is usual: the lowest rate of twelve windows, up to the one before the latest.
+    """What is usual: between the lowest and the highest rate of twelve windows, up to the one before the latest.
 
-    The lowest and not the mean, as rates of real encoders go up and down with what is in the picture; and not the
-    latest, as a window that slides over a drop shows it little by little. A rate that stays below the level by the
-    allowed share for a whole window, so that the window holds nothing older than the drop, is a change; then the new
-    level is learned from there.
+    These two and not the mean, as rates of real encoders go up and down with what is in the picture; and not the
+    latest, as a window that slides over a change shows it little by little. A rate that stays outside by the allowed
+    share for a whole window, so that the window holds nothing older than the change, is one; then the new level is
+    learned from there. A rise has to stay for two, as a burst of a second or two lifts the whole window that holds it.
     """
 
-    __slots__ = ("_below_ms", "_latest", "_lowest", "_since_ms")
+    __slots__ = ("_highest", "_latest", "_left_ms", "_lowest", "_rises", "_since_ms")
 
     def __init__(self) -> None:
         self._latest: deque[tuple[int, float]] = deque()
-        self._lowest: deque[tuple[int, float]] = deque()  # each with no lower one behind it: the first is the level
+        self._lowest: deque[tuple[int, float]] = deque()  # each with no lower one after it: the first is the lowest
+        self._highest: deque[tuple[int, float]] = deque()  # likewise
         self._since_ms = -1
-        self._below_ms = -1
+        self._left_ms = -1  # since when the rate is outside
+        self._rises = False
 
     def restart(self) -> None:
         """Learn anew."""
         self._latest.clear()
         self._lowest.clear()
-        self._since_ms = self._below_ms = -1
+        self._highest.clear()
+        self._since_ms = self._left_ms = -1
 
     def hold(self) -> None:
         """What is measured now says nothing: it neither changes the level nor leaves it."""
-        self._below_ms = -1
+        self._left_ms = -1
 
-    def judge(self, at_ms: int, rate: float, drop: float, learn_ms: int, window_ms: int) -> Drop | None:
-        """One more rate; the change, if it completes one. ``drop`` is percent, 0 for never."""
+    def judge(
+        self, at_ms: int, rate: float, drop: float, learn_ms: int, window_ms: int, rise: float = 0
+    ) -> Shift | None:
+        """One more rate; the change, if it completes one. ``drop`` and ``rise`` are percent, 0 for never."""
         if self._since_ms < 0:
             self._since_ms = at_ms
-        if self._below_ms < 0:
+        if self._left_ms < 0:
             self._age(at_ms, window_ms)
-        usual = self._lowest[0][1] if self._lowest else 0.0
-        if rate < usual * (1 - drop / 100) and drop and at_ms - self._since_ms >= learn_ms:
-            if self._below_ms < 0:
-                self._below_ms = at_ms
-            if at_ms - self._below_ms < window_ms:
+        lowest = self._lowest[0][1] if self._lowest else 0.0
+        highest = self._highest[0][1] if self._highest else 0.0
+        rises = rate > highest
+        usual = highest if rises else lowest
+        by, limit = (rate - usual, rise) if rises else (usual - rate, drop)
+        if usual and limit and by * 100 > usual * limit and at_ms - self._since_ms >= learn_ms:
+            if self._left_ms < 0 or rises != self._rises:
+                self._left_ms, self._rises = at_ms, rises
+            if at_ms - self._left_ms < window_ms * (_WINDOWS_OF_A_RISE if rises else 1):
                 return None
             self.restart()
-            return Drop(usual, rate)
-        self._below_ms = -1
+            return Shift(usual, rate)
+        self._left_ms = -1
         self._latest.append((at_ms, rate))
         return None
 
     def _age(self, at_ms: int, window_ms: int) -> None:
-        latest, lowest = self._latest, self._lowest
+        latest = self._latest
         while latest and latest[0][0] <= at_ms - window_ms:
             known = latest.popleft()
-            while lowest and lowest[-1][1] >= known[1]:
-                lowest.pop()
-            lowest.append(known)
-        while lowest and lowest[0][0] < at_ms - (_MEMORY_WINDOWS + 1) * window_ms:
-            lowest.popleft()
+            while self._lowest and self._lowest[-1][1] >= known[1]:
+                self._lowest.pop()
+            while self._highest and self._highest[-1][1] <= known[1]:
+                self._highest.pop()
+            self._lowest.append(known)
+            self._highest.append(known)
+        oldest_ms = at_ms - (_MEMORY_WINDOWS + 1) * window_ms
+        for extremes in (self._lowest, self._highest):
+            while extremes and extremes[0][0] < oldest_ms:
+                extremes.popleft()
 
 
 class Alert:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QualitySettings:
-    """What is asked of every publish. Drops are percent, ``min_bitrate`` is bit/s, ``min_framerate`` frames/s;
+    """What is asked of every publish. Drops and rises are percent, ``min_bitrate`` is bit/s, ``min_framerate`` frames/s;
     0 asks nothing. All times are times of the media."""
 
     enabled: bool = True
     window_s: float = 10.0
-    warm_up_s: float = 30.0
+    warm_up_s: float = 10.0
     cool_down_s: float = 30.0
     bitrate_drop: int = 20
+    bitrate_rise: int = 20
     framerate_drop: int = 10
     max_keyframe_interval_s: float = 20.0
     min_bitrate: int = 0
