@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QualitySettings:
-    """What is asked of every publish. Drops and rises are percent, ``min_bitrate`` is bit/s, ``min_framerate`` frames/s;
-    0 asks nothing. All times are times of the media."""
+    """What is asked of every publish. Drops and rises are percent, ``min_bitrate`` is bit/s, ``min_framerate``
+    frames/s; 0 asks nothing. All times are times of the media."""
 
     enabled: bool = True
     window_s: float = 10.0
