@@ -234,7 +234,7 @@ _MEDIA = Group(
             "extra object? other numbers, texts and truths: at most 32, names of 64 and texts of 256 characters",
         )),
         EventType(
-            "bitrate_change", WARNING, "The bitrate of the last 10 s left the baseline, up or down (20 %).", _WINDOW_CHANGE
+            "bitrate_change", WARNING, "The bitrate of the last 10 s left the baseline by 20 %.", _WINDOW_CHANGE
         ),
         EventType(
             "framerate_change",
