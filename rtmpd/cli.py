@@ -39,7 +39,7 @@ from .daemon.debug import Debug
 from .daemon.filewatch import FileWatch
 from .daemon.service import Service
 from .daemon.signals import SignalWords, StopAsked
-from .errors import ConfigError, StartError
+from .errors import ConfigError, Problem, StartError
 from .event import schema
 from .event.catalogue import EVENT_TYPES
 from .hook.filter import condition
@@ -119,7 +119,15 @@ def _audit(words: list[str]) -> int:
 def _migrate(words: list[str]) -> int:
     from .config.migrate import command
 
-    return command.main(words)
+    return command.main(words, _problems_of)
+
+
+def _problems_of(path: str, text: str) -> list[Problem]:
+    try:
+        _load(flags.parse(["-c", path]), text)
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 _TOOLS: dict[str, Callable[[list[str]], int]] = {
@@ -152,21 +160,8 @@ def _with_default_file(command_line: CommandLine) -> CommandLine:
 
 
 def _with_settings(command_line: CommandLine) -> int:
-    from .hook.build import check_auth, check_template  # with requests and its kin, which help and version do without
-    from .hook.plugins import check_plugin
-    from .server.access.webtoken import check_key
-
     def read() -> Loaded:
-        return load(
-            command_line,
-            EVENT_TYPES,
-            environment(command_line.environment_file, os.environ),
-            check_condition=condition.check,
-            check_auth=check_auth,
-            check_jwt_key=check_key,
-            check_template=check_template,
-            check_plugin=check_plugin,
-        )
+        return _load(command_line)
 
     tests_only = command_line.test or command_line.dump
     name = command_line.config or "built-in defaults"
@@ -213,6 +208,24 @@ def read_as_user(read: Callable[[], Loaded], settings: DaemonSettings) -> Loaded
         who = settings.user or settings.group
         problems = [f"{problem} (as {who})" for problem in error.problems]
         raise StartError("\n".join([*problems, CANNOT_READ]), os.EX_CONFIG) from None
+
+
+def _load(command_line: CommandLine, text: str | None = None) -> Loaded:
+    from .hook.build import check_auth, check_template  # with requests and its kin, which help and version do without
+    from .hook.plugins import check_plugin
+    from .server.access.webtoken import check_key
+
+    return load(
+        command_line,
+        EVENT_TYPES,
+        environment(command_line.environment_file, os.environ),
+        check_condition=condition.check,
+        check_auth=check_auth,
+        check_jwt_key=check_key,
+        check_template=check_template,
+        check_plugin=check_plugin,
+        text=text,
+    )
 
 
 def _complain(lines: Iterable[str]) -> None:

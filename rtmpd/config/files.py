@@ -25,6 +25,11 @@ def read(main: str, tree: Tree, problems: list[Problem]) -> None:
         _FileReader(name, tree, problems).read()
 
 
+def read_text(name: str, text: str, tree: Tree, problems: list[Problem]) -> None:
+    """Read ``text`` into ``tree`` as if it were in the file ``name``, alone."""
+    _FileReader(name, tree, problems).take(text)
+
+
 def _drop_ins(main: str, problems: list[Problem]) -> list[str]:
     directory = os.path.join(os.path.dirname(main), CONF_D)
     try:
@@ -52,8 +57,11 @@ class _FileReader:
 
     def read(self) -> None:
         text = self._text()
-        if text is None:
-            return
+        if text is not None:
+            self.take(text)
+
+    def take(self, text: str) -> None:
+        """Read a text that is in the file."""
         # Not splitlines(): that also splits at form feeds and Unicode separators, configobj does not.
         rows = [row.removesuffix("\r") for row in text.split("\n")]
         if not self._drop_long_lines(rows):

@@ -62,18 +62,21 @@ def load(
     check_jwt_key: CheckKey = _any_key,
     check_template: CheckTemplate = _any_template,
     check_plugin: CheckPlugin = _any_plugin,
+    text: str | None = None,
 ) -> Loaded:
     """Read the configuration file of ``command_line``, if it names one, then its flags, which win.
 
     ``event_types`` are the names a hook can be bound to; without them names are not checked.
     ``check_condition`` raises FilterError for the text of a condition that can not be used, ``check_auth``
     and ``check_jwt_key`` CredentialError for a way of authentication and for a key that can not be, ``check_template``
-    TemplateError for a template. Raises ``ConfigError`` with all problems of the flags and of all files. Never switches
-    greenlets.
+    TemplateError for a template. With ``text`` the configuration file is not read: that is what it would say. Raises
+    ``ConfigError`` with all problems of the flags and of all files. Waits for the disk.
     """
     problems = list(command_line.problems)
     tree = Tree()
-    if command_line.config:
+    if command_line.config and text is not None:
+        files.read_text(command_line.config, text, tree, problems)
+    elif command_line.config:
         files.read(command_line.config, tree, problems)
     for override in command_line.overrides:
         tree.put((override.section,), override.key, override.entry)

@@ -21,7 +21,13 @@ _TOKEN = re.compile(
       | (?P<wrong>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE = re.compile(r"""\\(["'\\])""")  # nginx keeps every other backslash
+_LUA_BLOCK = re.compile(r"\w+_by_lua_block")
+_LUA = re.compile(
+    r"""--\[(?P<c>=*)\[.*?\](?P=c)\] | --[^\n]* | \[(?P<s>=*)\[.*?\](?P=s)\] | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'
+      | (?P<brace>[{}])""",
+    re.VERBOSE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +84,30 @@ def included(directive: Directive, base: str, depth: int = 0) -> Iterator[Direct
 
 def _tokens(text: str, path: str) -> Iterator[tuple[int, str, bool]]:
     """Line, text, and whether it is a sign."""
-    line = 1
-    for match in _TOKEN.finditer(text):
-        kind, token = match.lastgroup, match[0]
+    line, at, lua = 1, 0, False
+    while match := _TOKEN.match(text, at):
+        kind, token, at = match.lastgroup, match[0], match.end()
         if kind == "wrong":
             raise _error(path, line, "has a quote that is not closed" if token in "'\"" else "ends in a backslash")
         if kind == "quoted":
             yield line, _ESCAPE.sub(r"\1", token[1:-1]), False
         elif kind in ("sign", "word"):
             yield line, token if kind == "sign" else _ESCAPE.sub(r"\1", token), kind == "sign"
-        line += token.count("\n")
+            if lua and token == "{":
+                at = _end_of_lua(text, at, path, line)
+            lua = bool(_LUA_BLOCK.fullmatch(token)) or (lua and kind == "word")
+        line += text.count("\n", match.start(), at)
+
+
+def _end_of_lua(text: str, at: int, path: str, line: int) -> int:
+    """Where the brace is that closes a block of Lua: not one in its strings and comments."""
+    depth = 1
+    for match in _LUA.finditer(text, at):
+        if match["brace"]:
+            depth += 1 if match["brace"] == "{" else -1
+            if not depth:
+                return match.start()
+    raise _error(path, line, "has a { that nothing closes")
 
 
 def _block(tokens: list[tuple[int, str, bool]], at: int, path: str, depth: int) -> tuple[tuple[Directive, ...], int]:

@@ -1,10 +1,12 @@
-"""``rtmpd migrate``: reads what another server is configured with, writes a file of ours, tells what differs.
+"""``rtmpd migrate``: reads what another server is configured with, writes a file of ours, notes what differs.
+
+The result goes through the check of ``rtmpd -t``; what that refuses is noted at the line of the source.
 
 ===========  ================================================
 exit status
 ===========  ================================================
 0            everything has an equivalent
-1            something has none; each is told with its line
+1            something has none; each is noted with its line
 2            the command line is wrong
 73           the file can not be created
 78           what is to be migrated can not be read
@@ -18,11 +20,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from ...errors import ConfigError
+from ...errors import ConfigError, Problem
 from . import flags, hooks_yaml, mediamtx, nginx, srs
 from .draft import ABSENT, Draft
 
 EXIT_NOT_WHOLE = 1
+DEFAULT_NAME = "rtmpd.ini"
+
+#: What ``rtmpd -t`` has against a configuration file, given its path and its text.
+Check = Callable[[str, str], list[Problem]]
 
 _READERS: dict[str, tuple[Callable[[str], Draft], str]] = {
     "hooks-yaml": (hooks_yaml.migrate, "the specification's hooks.yaml"),
@@ -32,26 +38,28 @@ _READERS: dict[str, tuple[Callable[[str], Draft], str]] = {
 }
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], check: Check) -> int:
     """Run the tool; the result is its exit status. Waits for the disk."""
     asked = parser().parse_args(argv)
     try:
         draft = flags.migrate(_words(asked.words)) if asked.source == "flags" else _READERS[asked.source][0](asked.file)
     except ConfigError as error:
         return _complain((str(problem) for problem in error.problems), os.EX_CONFIG)
+    name = asked.output or DEFAULT_NAME
+    draft.judge(check(name, draft.settings()), name)
     try:
         _write(draft, asked.output)
     except OSError as error:
         return _complain([f"{error.filename}: {error.strerror}"], os.EX_CANTCREAT)
-    told = [str(note) for note in draft.notes]
+    said = [str(note) for note in draft.notes]
     absent = sum(note.verdict == ABSENT for note in draft.notes)
-    told.append(f"{draft.carried} settings; {len(draft.notes) - absent} differ, {absent} have no equivalent")
-    return _complain(told, os.EX_OK if draft.is_whole else EXIT_NOT_WHOLE)
+    said.append(f"{draft.carried} settings; {len(draft.notes) - absent} differ, {absent} have no equivalent")
+    return _complain(said, os.EX_OK if draft.is_whole else EXIT_NOT_WHOLE)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of the tool."""
-    text = "Write what another server is configured with as a configuration file of rtmpd; tell what differs."
+    text = "Write what another server is configured with as a configuration file of rtmpd; note what differs."
     made = argparse.ArgumentParser(prog="rtmpd migrate", description=text)
     sources = made.add_subparsers(dest="source", metavar="SOURCE", required=True)
     for name, (_, help) in _READERS.items():

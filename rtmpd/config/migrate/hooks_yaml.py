@@ -46,6 +46,9 @@ def migrate(path: str) -> Draft:
 def _hook(draft: Draft, group: str, number: int, node: Node, defaults: Mapping[str, Node]) -> None:
     type, target, key = _LISTS[group]
     given = dict(node)
+    if given.pop("enabled", Node("")).text.lower() in ("false", "no", "off"):
+        draft.carried += 1
+        return
     own = next((given.pop(name).text for name in ("name", "id") if name in given), f"{type}_{number}")
     path = draft.hook(own)
     draft.put(path, "type", type, node.where)

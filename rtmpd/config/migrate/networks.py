@@ -66,4 +66,24 @@ def _cut(network: Network, hole: Network) -> list[Network]:
 def _texts(networks: Iterable[Network]) -> list[str]:
     v4 = collapse_addresses(network for network in networks if isinstance(network, IPv4Network))
     v6 = collapse_addresses(network for network in networks if isinstance(network, IPv6Network))
-    return [str(network).removesuffix("/32").removesuffix("/128") for network in (*v4, *v6)]
+    return [*map(shown, v4), *map(shown, v6)]
+
+
+def shown(network: Network) -> str:
+    """A network as text: one address without its length."""
+    alone = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if alone else network)
+
+
+def listeners(addresses: Iterable[str]) -> list[str]:
+    """Addresses to listen on as rtmpd writes them, each once: a port alone is every address, of IPv6 too, so another
+    address with its port is left out. ``*`` and a missing host are every address, a missing port is 1935."""
+    found: dict[str, None] = {}
+    for given in addresses:
+        address = given.removeprefix("*")
+        if address.isdigit() or (address.startswith("${") and ":" not in address):
+            address = f":{address}"
+        elif ":" not in address.rpartition("]")[2]:
+            address = f"{address}:1935"
+        found[address] = None
+    return [one for one in found if one.startswith(":") or f":{one.rpartition(':')[2]}" not in found]

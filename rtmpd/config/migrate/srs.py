@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
 
+from . import networks
 from .blocks import Directive, included, read
-from .draft import Draft, literal, written
+from .draft import EVERYWHERE, Draft, literal
 
 _Take = Callable[[Draft, Directive], None]
 
 _APPS = ("apps",)
+_ACTIONS = ("publish", "play")
 _ASKED = (
-    "the question has action, app, stream_name, stream_key, token and remote_addr; status 200 admits, a body of 0 or "
-    '{"code":0} is not looked for'
+    "the question has action, app, stream_name, stream_key, token and remote_addr; as with SRS, status 200 and a body "
+    'of 0 or {"code": 0} admit'
 )
 _DVR_FIELD = re.compile(r"\[(\w+)\]")
 _DVR_FIELDS = {
@@ -35,11 +39,144 @@ _PASSED_ON = "media is passed on as it came"
 _SERVICE = "how rtmpd runs is for the service manager"
 
 
+@dataclass(slots=True)
+class _Policy:
+    """Who may publish and play in one virtual host, as SRS decides it."""
+
+    where: str
+    security: Directive | None = None
+    asks: dict[str, Directive] = field(default_factory=dict)  # by publish, play and connect
+    others: list[Directive] = field(default_factory=list)  # rules that rtmpd has not
+
+    def of(self, action: str) -> tuple[object, ...]:
+        """What decides on one action, to be compared."""
+        rules = [(one.name, one.words) for one in self.security.body] if self.security else None
+        asked = [self.asks[key].words if key in self.asks else () for key in (action, "connect")]
+        return (rules, asked, [(one.name, one.words, one.body) for one in self.others])
+
+
 def migrate(path: str) -> Draft:
     """What the file says of RTMP. Raises ConfigError. Waits for the disk."""
     draft = Draft(path)
-    _all(draft, _expanded(read(path)), _TOP)
+    directives = list(_expanded(read(path)))
+    _all(draft, (one for one in directives if one.name not in _LISTENS), _TOP)
+    _listen_on(draft, directives)
+    policies = [_policy(one) for one in directives if one.name == "vhost" and not _is_disabled(one)]
+    if not policies:
+        draft.refuse(_APPS, _ACTIONS, path, "vhost", "SRS serves nobody without a virtual host")
+    for action in _ACTIONS:
+        other = next((one for one in policies if one.of(action) != policies[0].of(action)), None)
+        if other:
+            text = f"virtual hosts have other rules for {action} each, and rtmpd has no virtual hosts"
+            draft.refuse(_APPS, [action], other.where, "vhost", text)
+        elif policies:
+            _decide(draft, policies[0], action)
     return draft
+
+
+def _policy(vhost: Directive) -> _Policy:
+    policy = _Policy(vhost.where)
+    for one in _expanded(vhost.body):
+        if one.name == "security" and not _is_off(one):
+            policy.security = Directive(one.where, one.name, one.words, tuple(_expanded(one.body)))
+        elif one.name == "http_hooks" and not _is_off(one):
+            asked = {"on_publish": "publish", "on_play": "play", "on_connect": "connect"}
+            policy.asks |= {asked[hook.name]: hook for hook in _expanded(one.body) if hook.name in asked and hook.words}
+        elif (one.name == "refer" and _refers(one)) or (one.name == "cluster" and _traverses(one)):
+            policy.others.append(one)
+    return policy
+
+
+def _refers(one: Directive) -> bool:
+    return one.first not in ("", "off") or (bool(one.body) and not _is_off(one))
+
+
+def _traverses(one: Directive) -> bool:
+    return any(inner.name == "token_traverse" and inner.first == "on" for inner in one.body)
+
+
+def _is_disabled(vhost: Directive) -> bool:
+    return any(one.name == "enabled" and one.first == "off" for one in vhost.body)
+
+
+def _decide(draft: Draft, policy: _Policy, action: str) -> None:
+    """Write who may publish or play."""
+    for one in policy.others:
+        what = "the origin decides" if one.name == "cluster" else "the page that a client names decides"
+        draft.refuse(_APPS, [action], one.where, one.name, f"{what}, and rtmpd does not ask for that")
+    if policy.security:
+        _secure(draft, policy.security, action)
+    asked, connect = policy.asks.get(action), policy.asks.get("connect")
+    urls = dict.fromkeys([*(asked.words if asked else ()), *(connect.words if connect else ())])
+    if not urls:
+        return
+    first = asked or connect
+    assert first is not None
+    draft.put(_APPS, f"{action}_access", "callback", first.where)
+    url = literal(next(iter(urls)))
+    key = "callback_url" if draft.get(_APPS, "callback_url") in (None, url) else "play_callback_url"
+    draft.put(_APPS, key, url, first.where)
+    draft.put(_APPS, "callback_answer", "code", first.where)
+    draft.differs(first.where, first.name, f"{action}_access = callback, at {next(iter(urls))}: {_ASKED}")
+    for more in list(urls)[1:]:
+        where = asked.where if asked and more in asked.words else first.where
+        text = f"rtmpd asks one endpoint about a {action}, and here all have to admit"
+        draft.refuse(_APPS, [action], where, more, text)
+
+
+def _secure(draft: Draft, block: Directive, action: str) -> None:
+    """Whoever is denied is refused. If there is a rule that allows anybody anything, or no rule at all, so is whoever
+    is not allowed."""
+    rules = [rule for rule in block.body if rule.name in ("allow", "deny")]
+    admits = {verb: _addresses(draft, rules, verb, action) for verb in ("allow", "deny")}
+    if not rules or (not admits["allow"] and any(rule.name == "allow" for rule in rules)):
+        draft.put(_APPS, f"{action}_deny", EVERYWHERE, block.where)
+        return
+    for verb, addresses in admits.items():
+        where = next((rule.where for rule in rules if rule.name == verb and rule.first == action), block.where)
+        if "all" in addresses:
+            addresses = [] if verb == "allow" else list(EVERYWHERE)
+        if addresses:
+            draft.put(_APPS, f"{action}_{verb}", addresses, where)
+
+
+def _addresses(draft: Draft, rules: Iterable[Directive], verb: str, action: str) -> list[str]:
+    found = []
+    for rule in rules:
+        if rule.name != verb or rule.first != action:
+            continue
+        for address in rule.words[1:2]:
+            try:
+                found.append(address if address == "all" else networks.shown(ip_network(address, strict=False)))
+            except ValueError:
+                draft.absent(rule.where, f"{verb} {action}", f"{address} is not an address, so nobody has it")
+    return found
+
+
+def _listen_on(draft: Draft, directives: Iterable[Directive]) -> None:
+    """``listen`` of earlier versions, and the blocks of later ones: rtmp is on unless it says otherwise, rtmps off."""
+    plain: list[tuple[str, str]] = []
+    for one in directives:
+        if one.name == "listen":
+            plain += [(word, one.where) for word in one.words]
+        elif one.name == "rtmp" and not _is_disabled(one):
+            plain += [(word, inner.where) for inner in one.body if inner.name == "listen" for word in inner.words]
+            _all(draft, (inner for inner in one.body if inner.name not in ("listen", "enabled")), _RTMP)
+        elif one.name == "rtmps" and not _is_off(one):
+            for inner in one.body:
+                if inner.name == "listen":
+                    draft.add(("server",), "tls_listen", networks.listeners(inner.words), inner.where)
+                elif inner.name in ("cert", "key"):
+                    draft.put(("server",), f"tls_{inner.name}", literal(inner.first), inner.where)
+                elif inner.name != "enabled":
+                    draft.absent(inner.where, inner.name, "rtmpd migrate does not know this directive")
+    places = dict(reversed(plain))
+    for address in networks.listeners(word for word, _ in plain):
+        where = next((at for word, at in places.items() if networks.listeners([word]) == [address]), "")
+        draft.add(("server",), "listen", [literal(address)], where)
+    off = next((one for one in directives if one.name == "rtmp" and _is_disabled(one)), None)
+    if off and not plain:
+        draft.put(("server",), "listen", [], off.where)
 
 
 def _expanded(directives: Iterable[Directive]) -> Iterator[Directive]:
@@ -100,10 +237,6 @@ def _block(table: dict[str, _Take], switched: bool = True) -> _Take:
     return take
 
 
-def _listen(draft: Draft, one: Directive) -> None:
-    draft.add(("server",), "listen", [f":{word}" if word.isdigit() else word for word in one.words], one.where)
-
-
 def _log_level(draft: Draft, one: Directive) -> None:
     levels = {"verbose": "debug", "info": "debug", "debug": "debug", "trace": "info", "warn": "warning"}
     draft.put(("log",), "level", levels.get(one.first, "error"), one.where)
@@ -114,23 +247,12 @@ def _log_file(draft: Draft, one: Directive) -> None:
 
 
 def _vhost(draft: Draft, one: Directive) -> None:
+    if _is_disabled(one):
+        draft.carried += 1
+        return
     if one.first != "__defaultVhost__":
         draft.differs(one.where, f"vhost {one.first}", "rtmpd has no virtual hosts; what it says is for all")
     _all(draft, _expanded(one.body), _VHOST)
-
-
-def _asks(action: str) -> _Take:
-    def take(draft: Draft, one: Directive) -> None:
-        draft.put(_APPS, f"{action}_access", "callback", one.where)
-        before = draft.get(_APPS, "callback_url")
-        for url in one.words if before is None else ():
-            if url == one.first:
-                draft.put(_APPS, "callback_url", literal(url), one.where)
-            else:
-                draft.absent(one.where, url, "rtmpd asks one endpoint")
-        draft.differs(one.where, one.name, f"{action}_access = callback, at {written(before or one.first)}: {_ASKED}")
-
-    return take
 
 
 def _tells(type: str, text: str = _TOLD) -> _Take:
@@ -145,25 +267,6 @@ def _tells(type: str, text: str = _TOLD) -> _Take:
         draft.differs(one.where, one.name, text)
 
     return take
-
-
-def _security(draft: Draft, one: Directive) -> None:
-    """Whoever is not allowed is refused, and whoever is denied is refused although allowed."""
-    if _is_off(one):
-        return
-    rules = [rule for rule in one.body if rule.name in ("allow", "deny")]
-    for action in ("publish", "play"):
-        mine = [rule for rule in rules if rule.first == action]
-        for verb in ("allow", "deny"):
-            addresses = [word for rule in mine if rule.name == verb for word in rule.words[1:]]
-            everyone = ["0.0.0.0/0", "::/0"]
-            if verb == "deny" and not any(rule.name == "allow" for rule in mine):
-                addresses = everyone
-            elif verb == "allow" and "all" in addresses:
-                addresses = []
-            if addresses:
-                value = everyone if "all" in addresses else addresses
-                draft.put(_APPS, f"{action}_{verb}", value, one.where)
 
 
 def _forward(draft: Draft, one: Directive) -> None:
@@ -199,9 +302,8 @@ def _dvr(draft: Draft, one: Directive) -> None:
 
 
 _HOOKS: dict[str, _Take] = {
-    "on_publish": _asks("publish"),
-    "on_play": _asks("play"),
-    "on_connect": _tells("connection_accept", f"it is told, not asked: {_TOLD}"),
+    **dict.fromkeys(("on_publish", "on_play"), _nothing),  # see _policy, which has what decides
+    "on_connect": _tells("connection_accept", f"it is reported, and asked about each publish and play: {_TOLD}"),
     "on_close": _tells("connection_close"),
     "on_unpublish": _tells("publish_stop"),
     "on_stop": _tells("play_stop"),
@@ -239,11 +341,11 @@ _VHOST: dict[str, _Take] = {
     "min_latency": _absent("see flush"),
     "tcp_nodelay": _nothing,
     "http_hooks": _block(_HOOKS),
-    "security": _security,
+    "security": _nothing,  # see _policy
     "play": _block(_PLAY, switched=False),
     "publish": _block(_PUBLISH, switched=False),
     **{name: _PLAY[name] for name in ("gop_cache", "queue_length")},
-    "refer": _unless_off("pages of web sites do not play RTMP any more; use play_access"),
+    "refer": _nothing,  # see _policy
     "forward": _forward,
     "cluster": _absent(_RELAY),
     "dvr": _dvr,
@@ -253,15 +355,16 @@ _VHOST: dict[str, _Take] = {
     ),
 }
 
+_LISTENS = ("listen", "rtmp", "rtmps")
+_RTMP: dict[str, _Take] = {"chunk_size": _sets("server", "chunk_size")}
+
 _TOP: dict[str, _Take] = {
-    "listen": _listen,
     "max_connections": _sets("limits", "connections"),
     "srs_log_level": _log_level,
     "srs_log_level_v2": _log_level,
     "srs_log_file": _log_file,
     "srs_log_tank": _nothing,
     "vhost": _vhost,
-    "rtmp": _block({"listen": _listen, "chunk_size": _sets("server", "chunk_size")}),
     "heartbeat": _unless_off("server_start and /healthz say as much; see docs/control.md"),
     "stats": _nothing,
     "http_api": _unless_off("another API: [http], docs/control.md"),

@@ -54,6 +54,26 @@ def test_a_file_that_is_wrong_is_an_error_of_configuration(conf: Path, capsys: p
     assert capsys.readouterr().err == f"rtmpd migrate: {conf}:1: has a {{ that nothing closes\n"
 
 
+def test_what_the_check_refuses_is_noted_at_the_line_of_the_source(
+    conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf.write_text("rtmp { server {\n  application a { live on; record all;\n    record_path /none; }\n} }\n")
+    out = tmp_path / "rtmpd.ini"
+    assert cli.main(["migrate", "nginx", str(conf), "-o", str(out)]) == os.EX_OK
+    said = capsys.readouterr().err.splitlines()
+    assert f"{conf}:3: apps.a.record_dir: differs: rtmpd -t refuses the file: /none is not a directory" in said[0]
+    assert "rtmpd -t refuses the file: /none is not a directory" in out.read_text()
+    assert cli.main(["-t", "-c", str(out)]) == os.EX_CONFIG
+
+
+def test_a_variable_of_a_template_is_a_reference(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf.write_text("rtmp { server { listen ${RTMP_TEST_PORT}; application live { live on; } } }\n")
+    assert cli.main(["migrate", "nginx", str(conf)]) == os.EX_OK
+    said = capsys.readouterr()
+    assert "listen = :${RTMP_TEST_PORT}  #" in said.out
+    assert f"{conf}:1: listen: differs: takes RTMP_TEST_PORT from the environment of rtmpd" in said.err
+
+
 @pytest.mark.parametrize("words", [["migrate"], ["migrate", "apache", "x"], ["migrate", "nginx"]])
 def test_a_wrong_command_line_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

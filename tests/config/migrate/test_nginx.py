@@ -25,7 +25,7 @@ rtmp {
         chunk_size 8192;
         max_connections 500;
         ping 30s;
-        on_connect http://127.0.0.1:8080/connect;
+        on_disconnect http://127.0.0.1:8080/gone;
         notify_method get;
 
         application live {  # the one
@@ -76,13 +76,14 @@ def test_the_file_can_be_used_and_says_what_it_said(tmp_path: Path, usable: Read
     live = dict(settings.apps.named)["live"]
     assert (live.publish_access, live.play_access) == (("callback",), ("callback",))
     assert live.callback_url == "http://127.0.0.1:8080/on_publish"
+    assert live.play_callback_url == "http://127.0.0.1:8080/on_play"
     assert not live.play_waits
     assert live.publish_allow == ("10.0.0.0/8",) and live.publish_deny == () and live.play_allow == ()
     assert live.update_interval_s == 10.0
     assert live.push == ("rtmp://cdn.example.com/{app}/b",)
     hooks = {hook.id: hook for hook in settings.hooks.hooks}
     assert {id: hook.event_types for id, hook in hooks.items()} == {
-        "on_connect": ("connection_accept",),
+        "on_disconnect": ("connection_close",),
         "live-on_publish_done": ("publish_stop",),
         "live-on_update": ("session_update",),
         "live-exec_publish": ("publish_start",),
@@ -94,12 +95,13 @@ def test_the_file_can_be_used_and_says_what_it_said(tmp_path: Path, usable: Read
 def test_each_line_that_differs_or_has_no_equivalent_is_told(tmp_path: Path) -> None:
     notes = told(migrated(tmp_path, SAMPLE))
     assert sorted(notes, key=lambda note: (int(note.split()[0]), note)) == [
-        "11 on_connect",
+        "11 on_disconnect",
         "12 notify_method!",
         "17 on_publish",
         "18 on_publish_done",
         "19 on_play",
         "20 on_update",
+        "20 on_update!",
         "22 exec_publish",
         "23 exec_push!",
         "24 pull!",
@@ -145,6 +147,7 @@ def test_a_recording_is_where_it_was(tmp_path: Path, usable: Read) -> None:
         ("allow publish 10.0.0.0/9; deny publish 10.0.0.0/8;", (), ("10.128.0.0/9",)),
         ("deny publish 10.0.0.1; allow publish 10.0.0.0/30; deny publish all;", ("10.0.0.0", "10.0.0.2/31"), ()),
         ("allow publish ::1; deny publish all;", ("::1",), ()),
+        ("deny publish 2001:db8::/32;", (), ("2001:db8::/32",)),
         ("allow 10.0.0.1; deny all;", ("10.0.0.1",), ()),
     ],
 )

@@ -20,8 +20,8 @@ vhost __defaultVhost__ {
     chunk_size 60000;
     http_hooks {
         enabled on;
-        on_connect http://127.0.0.1:8085/clients;
-        on_publish http://127.0.0.1:8085/streams http://localhost/b;
+        on_close http://127.0.0.1:8085/clients;
+        on_publish http://127.0.0.1:8085/streams;
         on_unpublish http://127.0.0.1:8085/streams http://localhost/b;
         on_play http://127.0.0.1:8085/sessions;
         on_dvr http://127.0.0.1:8085/dvrs;
@@ -85,7 +85,8 @@ def test_srs_conf_can_be_used_and_says_what_it_said(tmp_path: Path, usable: Read
     assert settings.limits.first_media_timeout_s == 20.0
     default = settings.apps.default
     assert (default.publish_access, default.play_access) == (("callback",), ("callback",))
-    assert default.callback_url == "http://127.0.0.1:8085/streams"
+    assert (default.callback_url, default.callback_answer) == ("http://127.0.0.1:8085/streams", "code")
+    assert default.play_callback_url == "http://127.0.0.1:8085/sessions"
     assert (default.publish_allow, default.play_allow, default.play_deny) == (("127.0.0.1",), (), ("10.0.0.1",))
     assert (default.gop_cache, default.backlog_ms) == (False, 10_000)
     assert default.push == ("rtmp://192.0.2.1:1935/{app}",)
@@ -93,7 +94,7 @@ def test_srs_conf_can_be_used_and_says_what_it_said(tmp_path: Path, usable: Read
     assert (default.record, default.segment_duration_s) == ("all", 60.0)
     targets = {hook.id: hook.target for hook in settings.hooks.hooks}
     assert targets == {
-        "on_connect": "http://127.0.0.1:8085/clients",
+        "on_close": "http://127.0.0.1:8085/clients",
         "on_unpublish": "http://127.0.0.1:8085/streams",
         "on_unpublish_2": "http://localhost/b",
         "on_dvr": "http://127.0.0.1:8085/dvrs",
@@ -103,13 +104,12 @@ def test_srs_conf_can_be_used_and_says_what_it_said(tmp_path: Path, usable: Read
 def test_what_srs_has_and_rtmpd_has_not_is_told(tmp_path: Path) -> None:
     assert told(migrated_srs(tmp_path, SRS)) == [
         "3 daemon!",
-        "9 on_connect",
-        "10 http://localhost/b!",
-        "10 on_publish",
+        "9 on_close",
         "11 on_unpublish",
-        "12 on_play",
         "13 on_dvr",
         "22 firstpkt_timeout",
+        "10 on_publish",
+        "12 on_play",
     ]
 
 
@@ -141,7 +141,7 @@ def test_what_mediamtx_has_and_rtmpd_has_not_is_told(tmp_path: Path) -> None:
     assert told(migrated_mtx(tmp_path, MEDIAMTX)) == [
         "3 authHTTPAddress",
         "8 hls!",
-        "13 $G1",
+        "13 $G1!",
         "13 runOnReady",
         "18 runOnNotReady",
         "20 runOnRead",
