@@ -21,6 +21,7 @@ from rtmpd.config.loader import load
 from rtmpd.config.migrate import flags as command_line
 from rtmpd.config.migrate import mediamtx, nginx, srs
 from rtmpd.config.migrate.draft import ABSENT, Draft
+from rtmpd.identity import Applications, segments
 from rtmpd.server.access.access import Access
 from rtmpd.server.access.question import Question
 from tests.server.access.asking import StandingClock
@@ -44,10 +45,10 @@ class Migrated:
         self._rules = Access(self._settings.access, self._settings.apps, ask_for, StandingClock())
 
     def admits(self, action: str, key: str, address: str, token: str = "") -> bool:
-        app, _, name = key.partition("/")
-        if not self._settings.apps.serves(app):
+        stream = Applications(self._settings.apps).identify(segments(key))
+        if not self._settings.apps.serves(stream.app):
             return False
-        return self._rules.rule(app, action).judge(Question(action, app, name, token, address, 1)).allowed
+        return self._rules.rule(stream.app, action).judge(Question(action, stream, token, address, 1)).allowed
 
 
 def within(address: str, network: str) -> bool:
