@@ -64,7 +64,7 @@ class House:
         self.hooks = HookManager(settings.hooks, clock, witness=counts)
         self.hook_metrics.read_from(self.hooks, lambda: self.hooks.filters.refused_in_all)
         self.registry = Registry(settings.apps, self.hooks.emit, clock)
-        self._questioner = Questioner(settings.access)
+        self._questioner = Questioner(settings.access, clock)
         self.context = Context(
             settings.server, settings.limits, settings.apps, self.registry, self.hooks.emit, clock, settings.quality,
             access=Access(settings.access, settings.apps, self._questioner.ask_for, clock),
@@ -275,7 +275,7 @@ class House:
 
     def _prepare_access(self, access: AccessSettings, apps: AppsSettings) -> Change:
         """Whoever waits for a verdict gets it by the old rules, and sessions go on."""
-        old, questioner = self._questioner, Questioner(access)
+        old, questioner = self._questioner, Questioner(access, self._clock)
         rules = Access(access, apps, questioner.ask_for, self._clock)
 
         def commit() -> None:

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stream": {"protocol", "codec", "event", "metrics", "errors", "clock", "settings", "change", "identity", "log"},
     "server": {"net", "stream", "protocol", "codec", "event", "metrics", "log", "identity"} | STONES,
     "output": {"net", "stream", "protocol", "codec", "event", "metrics", "log"} | STONES,
-    "hook": {"event", "metrics", "log"} | STONES,
+    "hook": {"net", "event", "metrics", "log"} | STONES,
     "monitor": {"event", "metrics", "clock", "settings", "change", "log"},
     "http": {"metrics", "settings", "event", "stream", "change", "log"},
     "tool": {"net", "protocol", "codec", "log"} | STONES,

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import gevent
-from gevent import socket
 
 from ..clock import Clock
 from ..errors import ConnectionLost, PeerTimeout
 from ..protocol.chunk import ChunkLimits
 from ..protocol.url import RtmpUrl
+from .outgoing import Outgoing
 from .peer import Peer
 from .tls import TlsTransport, client_context
-from .transport import RawSocket, Transport, errno_name
+from .transport import Transport, errno_name
 
 
 def dial(
     url: RtmpUrl,
+    way: Outgoing,
     clock: Clock,
     limits: ChunkLimits,
     on_failure: Callable[[str, str], None],
@@ -26,33 +27,43 @@ def dial(
 ) -> Peer:
     """A peer that is ready for connect. The caller closes its writer and then its transport.
 
-    ``timeout_s`` is for everything here together; ``verify`` checks the certificate of rtmps.
+    ``way`` resolves the name and races its addresses. ``timeout_s`` is for everything here together; ``verify`` checks
+    the certificate of rtmps.
     May switch greenlets. Raises ConnectionLost, HandshakeError, PeerTimeout.
     """
-    late = PeerTimeout(f"{url.host} port {url.port} did not answer within {timeout_s:g} s", "dial_timeout")
-    with gevent.Timeout(timeout_s, late):
-        transport = _open(url, verify)
-        try:
-            transport.set_nodelay()
-            if isinstance(transport, TlsTransport):
-                transport.handshake()
-            peer = Peer(transport, clock, limits, on_failure)
+    limit = gevent.Timeout(timeout_s)
+    try:
+        with limit:
+            transport = _open(url, way, verify)
             try:
-                peer.offer_handshake(int(clock.monotonic() * 1000))
+                transport.set_nodelay()
+                if isinstance(transport, TlsTransport):
+                    transport.handshake()
+                peer = Peer(transport, clock, limits, on_failure)
+                try:
+                    peer.offer_handshake(int(clock.monotonic() * 1000))
+                except BaseException:
+                    peer.writer.close()
+                    raise
             except BaseException:
-                peer.writer.close()
+                transport.close()
                 raise
-        except BaseException:
-            transport.close()
+    except gevent.Timeout as late:
+        if late is not limit:
             raise
+        where = "".join(f": {note}" for note in getattr(late, "__notes__", ()))
+        text = f"{url.host} port {url.port} did not answer within {timeout_s:g} s{where}"
+        raise PeerTimeout(text, "dial_timeout") from None
     return peer
 
 
-def _open(url: RtmpUrl, verify: bool) -> Transport:
+def _open(url: RtmpUrl, way: Outgoing, verify: bool) -> Transport:
+    host = url.host.replace("%25", "%") if ":" in url.host else url.host  # a zone, as URLs have it (RFC 6874)
     try:
-        connected = socket.create_connection((url.host, url.port))
+        sock, _ = way.connect(host, url.port)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConnectionLost(f"{url.host} port {url.port} can not be reached: {reason}", errno_name(error)) from None
-    sock = RawSocket(fileno=connected.detach())
-    return TlsTransport(sock, client_context(verify), url.host) if url.tls else Transport(sock)
+        raise ConnectionLost(f"{url.host} port {url.port} cannot be reached: {reason}", errno_name(error)) from None
+    if not url.tls:
+        return Transport(sock)
+    return TlsTransport(sock, client_context(verify), host.rstrip(".").partition("%")[0])

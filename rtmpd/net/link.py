@@ -19,6 +19,7 @@ from ..protocol.message import Message
 from ..protocol.notice import Reply
 from ..protocol.url import RtmpUrl
 from .dial import dial
+from .outgoing import Outgoing
 
 CHUNK_SIZE_BYTES: Final = 65536  # the most that every server takes
 _SETUP_TIMEOUT_S: Final = 10.0
@@ -34,14 +35,14 @@ class Link:
     ``close`` may switch greenlets; only one greenlet may read. Raises PeerError.
     """
 
-    def __init__(self, url: RtmpUrl, clock: Clock, verify: bool) -> None:
+    def __init__(self, url: RtmpUrl, way: Outgoing, clock: Clock, verify: bool) -> None:
         self._url = url
         self._failure: ConnectionLost | None = None
         self._drained = Event()
         self._media: list[Message] = []
         self._dialled = False
         self.session = ClientSession()
-        self.peer = dial(url, clock, _LIMITS, self._on_failure, _SETUP_TIMEOUT_S, verify)
+        self.peer = dial(url, way, clock, _LIMITS, self._on_failure, _SETUP_TIMEOUT_S, verify)
         self._dialled = True
         self.peer.on_user_control = self._on_user_control
         self.peer.writer.listen(self)

@@ -85,7 +85,7 @@ class TlsTransport(Transport):
                 self._cipher_in.write(data)
             except (ssl.SSLError, OSError) as error:
                 self._answer()
-                raise HandshakeError(f"TLS handshake failed: {error}", "tls_failure") from None
+                raise HandshakeError(f"TLS handshake failed: {error}", "tls_failure") from error
             else:
                 self._answer()
                 break
@@ -103,6 +103,22 @@ class TlsTransport(Transport):
                 data = super().recv()
                 if not data:
                     return b""
+                self._cipher_in.write(data)
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLError as error:
+                raise ConnectionLost(f"TLS failed: {error.reason}", "tls_failure") from None
+
+    def recv_now(self) -> bytes | None:
+        """Decrypted bytes that are there already, None if there are none, ``b""`` at the end. Raises ConnectionLost."""
+        while True:
+            try:
+                return self._tls.read(RECV_BYTES)
+            except ssl.SSLWantReadError:
+                self._answer()
+                data = super().recv_now()
+                if not data:
+                    return data
                 self._cipher_in.write(data)
             except ssl.SSLZeroReturnError:
                 return b""

@@ -107,6 +107,15 @@ class Transport:
                 self.give_way()
             return data
 
+    def recv_now(self) -> bytes | None:
+        """Bytes that are there already, None if there are none, ``b""`` at the end. Raises ConnectionLost."""
+        try:
+            return self._sock_recv(RECV_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ConnectionLost(f"reading failed: {error}", errno_name(error)) from None
+
     def give_way(self) -> None:
         """Let others run when this peer's bytes have kept us busy for a whole turn. May switch."""
         now = time.monotonic()
@@ -151,6 +160,12 @@ class Transport:
             self._sock.shutdown(how)
         except OSError:
             pass  # already gone, which is what was wanted
+
+    def detach(self) -> Any:
+        """Give the socket up, for another transport, and free the watcher. Call instead of ``close``."""
+        self._watcher.stop()
+        self._watcher.close()
+        return self._sock
 
     def close(self) -> None:
         """Free the descriptor and the watcher. Call once, from the greenlet that owns the connection."""

@@ -17,6 +17,7 @@ from ..event.event import Emit
 from ..log import logger
 from ..metrics.fault import RECORDING_FAILED, RELAY_FAILING, Fault
 from ..metrics.registry import Reading
+from ..net.outgoing import Outgoing
 from ..settings import AppsSettings
 from ..settings.output import RECORD_OFF
 from ..stream.registry import Registry
@@ -25,6 +26,7 @@ from .recorder import Recorder
 from .relay import CONNECTED, Relay
 
 _THREADS: Final = 4  # for the files of all recordings; one stuck disk must not take them all
+_MAX_LOOKUPS: Final = 32  # of names of destinations, at the same time
 _WATCH_PERIOD_S: Final = 1.0
 _CLOSING_S: Final = 3.0
 
@@ -57,6 +59,7 @@ class Outputs:
         self._clock = clock
         self._next_session_id = next_session_id
         self._threads = ThreadPool(_THREADS)
+        self._way = Outgoing(clock, _MAX_LOOKUPS)
         self._recorders: dict[str, Recorder] = {}
         self._relays: dict[tuple[str, str], Relay] = {}
         self._closing: set[Recorder | Relay] = set()
@@ -88,7 +91,9 @@ class Outputs:
     def _push(self, stream: Stream, template: str) -> None:
         settings = self._apps.of(stream.app)
         try:
-            relay = Relay(stream, template, settings, self._emit, self._clock, self._next_session_id, self)
+            relay = Relay(
+                stream, template, settings, self._emit, self._clock, self._next_session_id, self, self._way
+            )
         except UrlError as error:
             _log.error("no relay for this stream", stream_key=stream.key, error=error)
             return

@@ -21,6 +21,7 @@ from ..errors import ConnectionLost, EndedByServer, PeerError, PeerTimeout, Refu
 from ..event.event import Emit
 from ..log import logger
 from ..net.link import Link
+from ..net.outgoing import Outgoing
 from ..protocol.amf0 import encode
 from ..settings import AppSettings
 from ..stream.fanout import Group
@@ -67,6 +68,7 @@ class Relay:
         clock: Clock,
         next_session_id: Callable[[], str],
         owner: Owner[Relay],
+        way: Outgoing,
     ) -> None:
         self.stream = stream
         self.template = template
@@ -78,6 +80,7 @@ class Relay:
         self._clock = clock
         self._next_session_id = next_session_id
         self._owner = owner
+        self._way = way
         self._session_id = next_session_id()
         self._backoff = Backoff(initial_s=settings.push_retry_s, max_s=settings.push_retry_max_s, random=random)
         self._attempts = 0
@@ -192,7 +195,7 @@ class Relay:
         """One connection from the first to the last byte; what went wrong, None at the end of the relay."""
         error: PeerError | None = None
         try:
-            self._link = Link(self._destination.url, self._clock, self.settings.push_verify)
+            self._link = Link(self._destination.url, self._way, self._clock, self.settings.push_verify)
             self._link.publish(CHUNK_SIZE_BYTES)
             self._start(self._link)
             while True:

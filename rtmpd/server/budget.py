@@ -25,4 +25,7 @@ class Budget:
         self._left = min(_AT_ONCE, self._left + (now - self._at) * _PER_S) - 1
         self._at = now
         if self._left < 0:
-            raise CommandError("connect, publish and play over and over", "too_many_requests")
+            raise CommandError(
+                f"over {_AT_ONCE:.0f} connect, publish and play requests at once and {_PER_S:.0f} a second",
+                "too_many_requests",
+            )

@@ -17,6 +17,7 @@ from ..codec.frame import AUDIO, HEADER, NOT_CACHED, VIDEO, classify, codec_name
 from ..codec.metadata import strip_set_data_frame
 from ..errors import EndedByServer, UrlError
 from ..net.link import Link
+from ..net.outgoing import Outgoing
 from ..protocol.command import amf0_body
 from ..protocol.constants import AUDIO as AUDIO_MESSAGE
 from ..protocol.constants import DATA_AMF0, DATA_AMF3
@@ -57,7 +58,7 @@ def play(options: argparse.Namespace, url: RtmpUrl, clock: Clock) -> None:
     """
     sink = FlvSink(options.file) if options.file else None
     try:
-        link = Link(url, clock, verify=not options.insecure)
+        link = Link(url, Outgoing(clock, 1), clock, verify=not options.insecure)
         try:
             tally = Tally(clock)
             link.play()

@@ -21,6 +21,7 @@ from ..codec.frame import AUDIO, HEADER, NOT_CACHED, VIDEO, classify
 from ..codec.metadata import ON_METADATA, SET_DATA_FRAME, data_name
 from ..errors import MediaError, RtmpdError, UrlError
 from ..net.link import Link
+from ..net.outgoing import Outgoing
 from ..protocol.amf0 import encode
 from ..protocol.chunk import append_chunks
 from ..protocol.constants import AUDIO as AUDIO_MESSAGE
@@ -71,7 +72,7 @@ def publish(options: argparse.Namespace, url: RtmpUrl, clock: Clock) -> None:
     clip = Clip(options.file)
     try:
         clip.begin()
-        link = Link(url, clock, verify=not options.insecure)
+        link = Link(url, Outgoing(clock, 1), clock, verify=not options.insecure)
         try:
             link.publish()
             sender = Sender(link)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket as plain_socket
+import ssl
 import struct
 
 import gevent
@@ -11,9 +13,10 @@ import pytest
 
 from rtmpd.clock import Clock
 from rtmpd.hook.manager import HookManager
-from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
+from rtmpd.settings import AuthSettings, DeliverySettings, HookSettings, HooksSettings, HttpSettings, RetrySettings
 from tests.support.proof import proves
 
+from .certificates import Authority
 from .receiver import NO_CONTENT, hangs, receiving, says, status
 from .waiting import until
 
@@ -216,6 +219,46 @@ def test_a_dead_letter_is_posted_with_what_led_to_it(delivering):
     assert letter["original_time"].endswith(".000Z") and letter["dead_letter_time"] >= letter["original_time"]
     assert "authorization" in receiver.requests[0].headers and "authorization" not in sent.headers
     assert sent.headers["x-rtmp-event-id"] == receiver.requests[0].headers["x-rtmp-event-id"]
+
+
+def test_what_proves_who_a_hook_is_does_not_go_to_its_dead_letter_url(delivering, tmp_path):
+    """Neither its headers nor its certificate, although both ends ask for one; the authority of the file is shared."""
+    authority = Authority(tmp_path)
+    certificate, key = map(os.fspath, authority.issue("client"))
+    shown = []
+
+    def notes(answer):
+        def note(sock, request):
+            shown.append((sock.getpeercert(binary_form=True), request))
+            return status(answer)(sock, request)
+
+        return note
+
+    def asks_for_certificates():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*authority.issue("server"))
+        context.load_verify_locations(authority.file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    http = HttpSettings(
+        headers=(("X-Tenant", "acme"), ("Authorization", "Bearer hidden")),
+        client_cert=certificate,
+        client_key=key,
+        ca_file=os.fspath(authority.file),
+    )
+    with (
+        receiving(notes("400 Bad"), asks_for_certificates()) as receiver,
+        receiving(notes("204 No"), asks_for_certificates()) as graveyard,
+    ):
+        auth = (AuthSettings("api_key", key="hidden"),)
+        delivery = DeliverySettings(dead_letter_url=graveyard.url)
+        manager = delivering(receiver.url, delivery=delivery, http=http, auth=auth)
+        manager.emit("publish_start")
+        until(lambda: len(shown) == 2)
+    (own, event), (others, letter) = shown
+    assert own and event.headers["x-tenant"] == "acme" and event.headers["x-api-key"] == "hidden"
+    assert not others and not {"x-tenant", "authorization", "x-api-key"} & set(letter.headers)
 
 
 def test_dead_letters_that_nobody_takes_hold_up_nothing_and_are_bounded(delivering):

@@ -98,7 +98,7 @@ def test_an_endpoint_that_says_nothing_is_cut_at_the_deadline():
         post(receiver.url, seconds=0.1)
 
 
-@pytest.mark.parametrize("start", [b"H", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n"])
+@pytest.mark.parametrize("start", [b"H", b"HTTP/1.1 200 OK\r\nX: "])
 def test_an_answer_drop_by_drop_is_cut_at_the_deadline(start):
     gone = []
 

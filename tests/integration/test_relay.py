@@ -119,7 +119,7 @@ def test_a_destination_that_is_not_there_is_tried_again_ever_later(start: Start)
     errors = wait_until(lambda: house.of("relay_error")[2:] and house.of("relay_error"), "three attempts")
     assert [event.data["attempt"] for event in errors[:3]] == [1, 2, 3]
     assert all(50 <= int(str(event.data["retry_in_ms"])) <= 200 for event in errors)
-    assert len({event.data["session_id"] for event in errors}) == 1 and "can not be reached" in str(errors[0].data)
+    assert len({event.data["session_id"] for event in errors}) == 1 and "cannot be reached" in str(errors[0].data)
     assert not house.of("relay_start") and relay(house)["last_error"]
 
 

@@ -53,7 +53,7 @@ def test_a_port_without_a_server_is_named(
     url = url_of(listening)
     listening.close()
     assert run(tool, words, url, tmp_path) == 1
-    assert f"port {parse_url(url).port} can not be reached: Connection refused" in capsys.readouterr().err
+    assert f"port {parse_url(url).port} cannot be reached: Connection refused" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("tool", "words"), TOOLS)

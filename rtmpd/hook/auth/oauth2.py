@@ -7,24 +7,23 @@ renewed once. Tokens are in memory only, and the token endpoint is held to the s
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 from weakref import WeakValueDictionary
 
 import gevent
-import requests
-import urllib3
 from gevent import Greenlet
 
+from ... import __version__
 from ...clock import Clock
 from ...errors import AuthDeliveryError, CredentialError
 from ...event.event import Event
 from ...settings import AuthSettings, HttpSettings
-from ..egress import EgressAdapter, root_of
+from ..exchange import Wanted
+from ..http import HttpClient, Target, basic, target_of, trouble
 
 FETCH_S = 10.0
 ANSWER_BYTES = 64 * 1024
@@ -48,8 +47,8 @@ class TokenSource:
 
     def __init__(self, auth: AuthSettings, http: HttpSettings, clock: Clock) -> None:
         self._clock = clock
-        self._request = _token_request(auth)
-        self._adapter = EgressAdapter(http, 1)
+        self._target, self._headers, self._form = _token_request(auth)
+        self._client = HttpClient(http, 1, clock)
         self._token = ""
         self._ends = self._renew_at = 0.0
         self._failure = AuthDeliveryError("token endpoint: no token", "oauth2:no_token")
@@ -92,33 +91,29 @@ class TokenSource:
                 self._take(self._exchange())
         except AuthDeliveryError as error:
             self._fail(error)
-        except gevent.Timeout:
-            self._fail(AuthDeliveryError("token endpoint: timed out", "oauth2:timeout"))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            root = root_of(error)
-            reason = getattr(root, "strerror", None) or type(root).__name__
-            self._fail(AuthDeliveryError(f"token endpoint: {reason}", "oauth2:network"))
+        except gevent.Timeout as late:
+            where = getattr(late, "__notes__", ["no answer came"])[0]
+            self._fail(AuthDeliveryError(f"token endpoint: timed out: {where}", "oauth2:timeout"))
+        except OSError as error:
+            self._fail(AuthDeliveryError(f"token endpoint: {trouble(error)[0]}", "oauth2:network"))
         finally:
             self._flight = None
-            self._adapter.close()  # the next one is far off
+            self._client.close()  # the next one is far off
 
     def _exchange(self) -> dict[str, Any]:
         """The fields of the answer. Switches greenlets."""
-        response = self._adapter.exchange(self._request)
+        wanted = Wanted(ANSWER_BYTES, of_errors=True)
+        answer = self._client.exchange(self._target, "POST", self._headers, self._form, wanted)
         try:
-            body = response.raw.read(ANSWER_BYTES, decode_content=False)
-        finally:
-            response.close()
-        try:
-            fields = json.loads(body)
+            fields = json.loads(answer.body)
         except (ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
             fields = {}
-        if response.status_code != 200:
+        if answer.status != 200:
             word = fields.get("error")
             # Only the word: the description is free text, which may repeat what we have sent.
-            known = word if isinstance(word, str) and _WORD.fullmatch(word) else f"status {response.status_code}"
+            known = word if isinstance(word, str) and _WORD.fullmatch(word) else f"status {answer.status}"
             raise AuthDeliveryError(f"token endpoint: {known}", f"oauth2:{known.replace(' ', ':')}")
         return fields
 
@@ -174,23 +169,27 @@ def check_credentials(auth: AuthSettings) -> None:
         raise CredentialError("has credentials", "token_url", "write them as client_id and client_secret")
 
 
-def _token_request(auth: AuthSettings) -> requests.PreparedRequest:
+def _token_request(auth: AuthSettings) -> tuple[Target, dict[str, str], bytes]:
+    """Where a token is asked for, with which headers and form. Raises CredentialError."""
     check_credentials(auth)
     form = {"grant_type": "client_credentials"}
     if auth.scopes:
         form["scope"] = " ".join(auth.scopes)
-    headers = {"Accept": "application/json"}
+    headers = {
+        "User-Agent": f"rtmpd/{__version__}",
+        "Accept": "application/json",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
     if auth.client_auth == CLIENT_BODY:
         form |= {"client_id": auth.client_id, "client_secret": auth.client_secret}
-    else:
-        pair = f"{quote_plus(auth.client_id)}:{quote_plus(auth.client_secret)}"  # RFC 6749, 2.3.1
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    request = requests.PreparedRequest()
+    else:  # RFC 6749, 2.3.1
+        headers["Authorization"] = basic(quote_plus(auth.client_id), quote_plus(auth.client_secret))
+    content = urlencode(form).encode()
     try:
-        request.prepare(method="POST", url=auth.token_url, headers=headers, data=form)
-    except (requests.RequestException, ValueError) as error:
-        raise CredentialError("is not a usable URL", "token_url", "write https://HOST/PATH") from error
-    return request
+        target = target_of(auth.token_url)
+    except ValueError as error:
+        raise CredentialError(f"is not a usable URL: {error}", "token_url", "write https://HOST/PATH") from error
+    return target, {**headers, "Content-Length": str(len(content))}, content
 
 
 def _seconds(value: object) -> float:

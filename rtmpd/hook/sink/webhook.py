@@ -14,25 +14,17 @@ those that it does not name are delivered. An answer with status 207 must be of 
 
 Which of the failures the lane holds against the event, the endpoint or the credentials is told by ``fault``.
 
-requests' adapter is used without its session: the session costs twice as much, follows redirects
-(a POST becomes a GET, private headers go to strangers), and takes proxies, credentials and
-certificate bundles from its surroundings. ``signing`` proves who sends it, ``egress`` rules where it may go.
+The head of an answer decides; its body is read for a batch only. ``http`` sends the request, ``auth`` proves who sends
+it.
 """
 
 from __future__ import annotations
 
-import errno
-import ssl
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import RemoteDisconnected
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 import gevent
-import requests
-import urllib3
-from requests.structures import CaseInsensitiveDict
 
 from ... import __version__
 from ...clock import Clock
@@ -52,19 +44,20 @@ from ..body import batch_body
 from ..body.batch_body import Item
 from ..body.format import BatchEncoder, Form, Terms, terms_of
 from ..body.negotiation import Ask, FixedTerms
-from ..egress import AddressRefused, EgressAdapter, Route, head_of, root_of
+from ..exchange import NOTHING, Answer, Wanted
 from ..fault import EVENT, fault_of, retry_after_s
+from ..http import HttpClient, Target, target_of, trouble
 from ..redelivery import ERROR
 from .message import Message, headers_of
 
-ANSWER_BYTES = 4096
-_PREVIEW_S = 5.0
 BATCH_ANSWER_BYTES = 256 * 1024
+_RESULTS = Wanted(BATCH_ANSWER_BYTES)
+_PREVIEW_S = 5.0
 
 _PLAIN = HttpSettings()
 _TRANSIENT_STATUS = frozenset({408, 425, 429})
 _FORMAT_STATUS = 415
-_STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+_AGAIN = {"X-RTMP-Redelivered": ERROR}
 
 
 class Wire(Protocol):
@@ -84,16 +77,6 @@ class _Request(NamedTuple):
     """What goes out, to the hook's URL."""
 
     method: str
-    headers: MutableMapping[str, str]
-    content: bytes | None
-
-
-class _Answer(NamedTuple):
-    """What became of one request. ``wait_s`` is the wish of a Retry-After header, None without one; ``content`` the
-    head of the body."""
-
-    status: int
-    wait_s: float | None
     headers: Mapping[str, str]
     content: bytes
 
@@ -102,7 +85,7 @@ class WebhookHook:
     """Posts to ``url``, over at most ``concurrency`` kept connections, in the way of ``http``, with the headers of
     ``signers``, under the terms of ``wire``. Batches have at most ``batch_bytes`` of events, if that is not 0.
 
-    Raises ConfigError if the URL can not be used, ValueError if a network of ``http`` is none.
+    Raises ConfigError if the URL cannot be used, ValueError if a network of ``http`` is not valid.
     """
 
     type = "webhook"
@@ -123,12 +106,13 @@ class WebhookHook:
         self._signers = signers
         self._wire = wire or FixedTerms(terms_of(Form(), ""))
         self._batch_bytes = batch_bytes
-        self._template = _template(id, url)
+        self._target = _target(id, url)
         self._own_headers = dict(http.headers)
-        self._template.headers.update(self._own_headers)
-        self._base_headers = dict(self._template.headers)
-        self._adapter = EgressAdapter(http, concurrency)
-        self._route: Route | None = None
+        self._base_headers = {"User-Agent": f"rtmpd/{__version__}", "Accept": "*/*"}
+        if self._target.authorization:
+            self._base_headers["Authorization"] = self._target.authorization
+        self._base_headers = _merged(self._base_headers, self._own_headers)
+        self._client = HttpClient(http, concurrency, clock)
 
     @property
     def allowed_rate(self) -> float | None:
@@ -170,10 +154,10 @@ class WebhookHook:
         content_type, headers, content = terms.single.encode(event)
         shown = {"Content-Type": content_type, **headers, **headers_of(event, self.id), **terms.headers}
         shown.update(dict.fromkeys(self._own_headers, "***"))
-        url = urlsplit(self._template.url or "")
+        target = self._target
         return {
             "method": "POST",
-            "url": f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}",
+            "url": f"{target.scheme}://{target.authority}{target.path.partition('?')[0]}",
             "headers": shown,
             "signed_by": [type(signer).__name__ for signer in self._signers],
             "body": content.decode("utf-8", "replace"),
@@ -181,7 +165,7 @@ class WebhookHook:
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._adapter.close()
+        self._client.close()
 
     # --- one request or several -----------------------------------------------------------------------
 
@@ -230,8 +214,8 @@ class WebhookHook:
 
     def _send_one(self, terms: Terms, event: Event) -> None:
         message = Message(terms.single.encode(event), headers_of(event, self.id), event)
-        answer = self._deliver(terms, message, ANSWER_BYTES)
-        if error := _error_of(answer.status, answer.wait_s):
+        answer = self._deliver(terms, message, NOTHING)
+        if error := self._error_of(answer):
             raise error
 
     def _send_batch(self, terms: Terms, encoder: BatchEncoder, items: list[Item]) -> Sequence[DeliveryError | None]:
@@ -239,13 +223,15 @@ class WebhookHook:
         about = batch_body.batch_event(events)
         headers = {batch_body.ID_HEADER: about.id, batch_body.SIZE_HEADER: str(len(events))}
         body = encoder.batch(about.id, [item for _, item in items])
-        answer = self._deliver(terms, Message(body, headers, about), BATCH_ANSWER_BYTES)
-        if error := _error_of(answer.status, answer.wait_s):
+        answer = self._deliver(terms, Message(body, headers, about), _RESULTS)
+        if error := self._error_of(answer):
             raise error
-        told = batch_body.results(answer.content) if answer.content else None
-        if told is None and answer.status == batch_body.MULTI_STATUS:
-            raise TransientDeliveryError("server returned status 207 without results", "results_unreadable")
-        return [_error_of((told or {}).get(event.id, answer.status), answer.wait_s) for event in events]
+        results = batch_body.results(answer.body) if answer.is_whole else None
+        if results is None and (answer.status == batch_body.MULTI_STATUS or _has_lost_results(answer)):
+            text = f"status {answer.status}, but the results cannot be read"
+            raise TransientDeliveryError(text, "results_unreadable")
+        wait_s = self._wait_s(answer)
+        return [_error_of((results or {}).get(event.id, answer.status), wait_s) for event in events]
 
     @contextmanager
     def _until(self, deadline: float) -> Iterator[None]:
@@ -257,9 +243,12 @@ class WebhookHook:
         except gevent.Timeout as expired:
             if expired is not limit:
                 raise
-            raise TransientDeliveryError("timed out", "timeout") from expired
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _network_error(error) from error
+            where = getattr(expired, "__notes__", ["no answer came"])[0]
+            raise TransientDeliveryError(f"timed out: {where}", "timeout") from None
+        except OSError as error:
+            text, code = trouble(error)
+            refused = code == "address_refused"
+            raise TransientDeliveryError(text if refused else f"network error: {text}", code) from error
 
     def _left_s(self, deadline: float) -> float:
         return max(deadline - self._clock.monotonic(), 0.001)
@@ -269,27 +258,24 @@ class WebhookHook:
         to one that never answers; without an answer the result is None."""
 
         def ask(headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]] | None:
-            template = self._template.headers.copy()
-            template.pop("Content-Type", None)
-            template.update(headers)
-            request = _Request("OPTIONS", template, None)
+            request = _Request("OPTIONS", _merged(self._base_headers, headers), b"")
             try:
                 answer = gevent.with_timeout(
-                    self._left_s(deadline) / 2, self._post, request, ANSWER_BYTES, timeout_value=None
+                    self._left_s(deadline) / 2, self._send, request, NOTHING, timeout_value=None
                 )
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+            except OSError:
                 return None  # what is wrong with the endpoint the event itself will meet
             return (answer.status, answer.headers) if answer else None
 
         return ask
 
-    def _deliver(self, terms: Terms, message: Message, most_bytes: int) -> _Answer:
-        """The answer; to a new token if the receiver does not take the one it got."""
+    def _deliver(self, terms: Terms, message: Message, wanted: Wanted) -> Answer:
+        """The answer; that to a new token if the receiver does not take the one it got."""
         self._wire.spend()
         request = self._request(terms, message)
-        answer = self._post(request, most_bytes)
+        answer = self._send(request, wanted)
         if answer.status == 401 and self._has_new_token(request):
-            answer = self._post(self._request(terms, message), most_bytes)
+            answer = self._send(self._request(terms, message), wanted)
         if answer.status == _FORMAT_STATUS:
             self._wire.refused()
         return answer
@@ -304,39 +290,37 @@ class WebhookHook:
         plain = {**self._base_headers, **length, **headers, **message.headers, **terms.headers}
         if not (self._own_headers or self._signers):
             return _Request("POST", plain, content)
-        ours: MutableMapping[str, str] = CaseInsensitiveDict(plain)  # the operator may write a name in another way
-        ours.update(self._own_headers)
-        for signer in self._signers:
-            ours.update(signer.headers(content, message.about, self._clock.wall()))
-        return _Request("POST", ours, content)
+        now = self._clock.wall()
+        proofs = [signer.headers(content, message.about, now) for signer in self._signers]
+        return _Request("POST", _merged(plain, self._own_headers, *proofs), content)
 
-    def _post(self, request: _Request, most_bytes: int) -> _Answer:
-        """The answer. Sent once more, at once, when a kept connection turned out to be closed by the
-        receiver without a byte of an answer: that is no failure of theirs, but it may have read the request."""
-        route = self._route
-        if route is None:
-            route = self._route = self._adapter.route_of(self._template)
-        opened = route.pool.num_connections
-        try:
-            return self._exchange(route, request, most_bytes)
-        except urllib3.exceptions.HTTPError as error:
-            reused = route.pool.num_connections == opened
-            if not (reused and isinstance(root_of(error), _STALE)):
-                raise
-        request.headers.setdefault("X-RTMP-Redelivered", ERROR)
-        return self._exchange(route, request, most_bytes)
+    def _send(self, request: _Request, wanted: Wanted) -> Answer:
+        """The answer. The receiver may have read a request that is sent once more, so the second says so."""
+        return self._client.exchange(self._target, *request, wanted, _AGAIN)
 
-    def _exchange(self, route: Route, request: _Request, most_bytes: int) -> _Answer:
-        response = route.exchange(*request)
-        try:
-            content = head_of(response, most_bytes)
-        finally:
-            response.close()
-            response.release_conn()
-        headers = response.headers
-        wish = headers.get("Retry-After")
-        wait_s = retry_after_s(wish, headers.get("Date", ""), self._clock.wall()) if wish else None
-        return _Answer(response.status, wait_s, headers, content)
+    def _error_of(self, answer: Answer) -> DeliveryError | None:
+        return _error_of(answer.status, None if answer.status < 300 else self._wait_s(answer))
+
+    def _wait_s(self, answer: Answer) -> float | None:
+        """What a Retry-After header asks for, None without one."""
+        value = answer.headers.get("retry-after")
+        return retry_after_s(value, answer.headers.get("date", ""), self._clock.wall()) if value else None
+
+
+def _has_lost_results(answer: Answer) -> bool:
+    """Whether an answer to a batch meant to give results, and was cut off."""
+    if answer.is_whole:
+        return False
+    return answer.body.lstrip().startswith(b"{") or "json" in answer.headers.get("content-type", "")
+
+
+def _merged(*headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers together; a later one replaces an earlier one, however the name is written."""
+    by_name: dict[str, tuple[str, str]] = {}
+    for some in headers:
+        for name, value in some.items():
+            by_name[name.lower()] = name, value
+    return dict(by_name.values())
 
 
 def _error_of(status: int, wait_s: float | None) -> DeliveryError | None:
@@ -349,38 +333,14 @@ def _error_of(status: int, wait_s: float | None) -> DeliveryError | None:
     return PermanentDeliveryError(text, code)
 
 
-def _template(id: str, url: str) -> requests.PreparedRequest:
-    """The request as it is for every event. Credentials inside the URL become basic authentication."""
-    request = requests.PreparedRequest()
+def _target(id: str, url: str) -> Target:
+    """Where the events go. Raises ConfigError."""
     try:
-        request.prepare(method="POST", url=url)
-        scheme = urlsplit(request.url or "").scheme
-    except (requests.RequestException, ValueError) as error:
-        raise ConfigError([Problem("", f"hooks.{id}", "not a usable URL", redact(url))]) from error
-    if scheme not in ("http", "https"):
-        raise ConfigError([Problem("", f"hooks.{id}", "only http and https URLs", redact(url))])
-    request.headers.update({
-        "User-Agent": f"rtmpd/{__version__}",
-        "Accept": "*/*",
-    })
-    return request
+        return target_of(url)
+    except ValueError as error:
+        raise ConfigError([Problem("", f"hooks.{id}", f"not a usable URL: {error}", redact(url))]) from error
 
 
 def path_of(url: str) -> str:
-    """The path as it stands in the request line, without the query. ``url`` is one that can be used."""
-    request = requests.PreparedRequest()
-    request.prepare(method="POST", url=url)
-    return urlsplit(request.url or "").path or "/"
-
-
-def _network_error(error: Exception) -> TransientDeliveryError:
-    """In words that hold no URL: the library's own would carry the query, and so its secrets."""
-    root = root_of(error)
-    name = type(root).__name__
-    if isinstance(root, AddressRefused):
-        return TransientDeliveryError(str(root), "address_refused")
-    if not isinstance(root, OSError):
-        return TransientDeliveryError(f"network error: {name}", name)
-    # The numbers of TLS errors are not those of the system.
-    code = name if isinstance(root, ssl.SSLError) else errno.errorcode.get(root.errno or 0, name)
-    return TransientDeliveryError(f"network error: {root.strerror or name}", code)
+    """Return the path as it stands in the request line, without the query. Raises ValueError."""
+    return target_of(url).path.partition("?")[0]

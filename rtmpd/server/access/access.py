@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...clock import Clock
+from ...net.networks import NetworkRules
 from ...settings import (
     ACTIONS,
     MODE_CALLBACK,
@@ -20,7 +21,6 @@ from ...settings import (
     AppsSettings,
 )
 from . import signed
-from .address import AddressRules
 from .callback import Ask, Callback
 from .fixed import FixedTokens
 from .question import ADMITTED, Mode, Question, Verdict, any_of, refused
@@ -46,7 +46,7 @@ class Rule:
     """One action in one application: the address lists first, then the modes, of which one has to admit. ``asks`` is
     whether a verdict may take the time of an HTTP request, ``is_open`` whether everybody is admitted at once."""
 
-    def __init__(self, addresses: AddressRules, modes: list[tuple[str, Mode]]) -> None:
+    def __init__(self, addresses: NetworkRules, modes: list[tuple[str, Mode]]) -> None:
         self._addresses = addresses
         self._modes = modes
         self.asks = any(name == MODE_CALLBACK for name, _ in modes)
@@ -54,7 +54,7 @@ class Rule:
 
     def judge(self, question: Question) -> Verdict:
         """The verdict. Never raises. May switch greenlets if it ``asks``."""
-        if reason := self._addresses.refusal(question.address):
+        if reason := self._address_refusal(question.address):
             return refused(reason)
         reasons = []
         for name, mode in self._modes:
@@ -64,11 +64,18 @@ class Rule:
             reasons.append((name, verdict.reason))
         return refused(any_of(reasons))
 
+    def _address_refusal(self, address: str) -> str:
+        try:
+            reason = self._addresses.refusal(address)
+        except ValueError:
+            return "the client has no address to look up"
+        return f"the address is {reason}" if reason else ""
+
 
 class Access:
     """``ask_for`` gives, for the URL of a callback, what asks there. ``tarpit`` counts the refusals.
 
-    Raises CredentialError for a key that can not be used, ValueError for a network that is none.
+    Raises CredentialError for a key that can not be used, ValueError for a network that is not valid.
     """
 
     def __init__(
@@ -93,7 +100,7 @@ class Access:
         publishes = action == PUBLISH
         allow, deny = (app.publish_allow, app.publish_deny) if publishes else (app.play_allow, app.play_deny)
         names = app.publish_access if publishes else app.play_access
-        return Rule(AddressRules(allow, deny), [(name, self._mode(name, app, action)) for name in names])
+        return Rule(NetworkRules(allow, deny), [(name, self._mode(name, app, action)) for name in names])
 
     def _mode(self, name: str, app: AppSettings, action: str) -> Mode:
         """Token lists are of one application and action; the others are shared by all that use them."""

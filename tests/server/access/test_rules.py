@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from rtmpd.errors import DeliveryError, LimitReached
+from rtmpd.net.networks import DENIED, NEVER_CALLED, NOT_ALLOWED, NetworkRules
 from rtmpd.server.access import tarpit
 from rtmpd.server.access.access import Access
-from rtmpd.server.access.address import AddressRules
 from rtmpd.server.access.lease import Lease, lease_of
 from rtmpd.server.access.question import ADMITTED, Question, Verdict, token_of
 from rtmpd.server.access.quota import Quota
@@ -168,11 +168,25 @@ def test_address_lists_come_first_whatever_the_modes_say() -> None:
         (("private",), (), "fe80::1%eth0", True),
         ((), ("public",), "8.8.8.8", False),
         ((), ("public",), "192.168.0.1", True),
-        (("10.0.0.0/8",), (), "nonsense", False),
+        (("2002::/16",), (), "2002:808:808::1", False),
     ],
 )
 def test_networks(allow: tuple[str, ...], deny: tuple[str, ...], address: str, allowed: bool) -> None:
-    assert (AddressRules(allow, deny).refusal(address) == "") is allowed
+    assert (NetworkRules(allow, deny).refusal(address) == "") is allowed
+
+
+@pytest.mark.parametrize("address", ["192.88.99.1", "2002:a00:1::1", "64:ff9b:1::1", "fec0::1", "5f00::1", "3fff::1"])
+def test_private_means_the_same_for_clients_as_for_webhooks(address: str) -> None:
+    assert not judge(access({"publish_allow": ("public",)}), ask(address=address)).allowed
+    assert judge(access({"publish_allow": ("private",)}), ask(address=address)).allowed
+    assert NetworkRules(["public"], never=NEVER_CALLED).refusal(address) == NOT_ALLOWED
+    assert NetworkRules(deny=["private"], never=NEVER_CALLED).refusal(address) == DENIED
+
+
+def test_a_client_without_an_address_is_not_admitted_by_networks() -> None:
+    rules = access({"publish_allow": ("10.0.0.0/8",)})
+    assert judge(rules, ask(address="nonsense")).reason == "the client has no address to look up"
+    assert judge(access({}), ask(address="nonsense")).allowed
 
 
 # --- tokens in queries ----------------------------------------------------------------------------
