@@ -133,7 +133,7 @@ def deliver(job: Job) -> Figures:
 def accept(job: Job) -> Figures:
     """Events as fast as they are on the disk; the hook is stopped."""
     daemon = Daemon(job)
-    daemon.lane.stop()
+    daemon.lane.pause("bench")
     daemon.emit(WARM_UP_EVENTS, no_moment, lambda: daemon.accepted)
     used, commits = meter(), daemon.manager.events.commits if daemon.manager.events else 0
     daemon.emit(job.events, no_moment, lambda: daemon.accepted)

@@ -15,6 +15,7 @@ from .errors import ConfigError, CredentialError, OperatorRefused, Problem, Star
 from .hook.control import HookControl
 from .hook.manager import HookManager
 from .hook.question import Questioner
+from .hook.record.metrics import HookMetrics
 from .http.api import Api, ConfigControl, LogControl, Page, Refused
 from .http.front import Front
 from .http.guard import is_loopback
@@ -22,7 +23,6 @@ from .http.health import health, unready
 from .http.tail import Offer, Tail, TailHook
 from .identity import joined
 from .metrics.fault import RELOAD_REJECTED, Fault
-from .metrics.hooks import HookMetrics
 from .monitor.disks import nearest
 from .monitor.instruments import Instruments
 from .monitor.monitor import Sources
@@ -61,7 +61,7 @@ class House:
         self._reloads = self.instruments.registry.counter("rtmp_config_reloads_total")
         self.hook_metrics = HookMetrics(self.instruments.registry, clock)
         counts = self.hook_metrics
-        self.hooks = HookManager(settings.hooks, clock, witness=counts)
+        self.hooks = HookManager(settings.hooks, clock, observer=counts)
         self.hook_metrics.read_from(self.hooks, lambda: self.hooks.filters.refused_in_all)
         self.registry = Registry(settings.apps, self.hooks.emit, clock)
         self._questioner = Questioner(settings.access, clock)

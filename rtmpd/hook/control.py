@@ -85,7 +85,7 @@ class HookControl:
 
     def pause(self, hook_id: str) -> None:
         """Have the hook get nothing until ``resume``."""
-        self._lane(hook_id).stop()
+        self._lane(hook_id).pause("operator")
         self._hooks.records.act("pause", hook_id=hook_id)
 
     def resume(self, hook_id: str) -> None:
@@ -162,7 +162,7 @@ class HookControl:
             if lane.feed is None:
                 found += [
                     _letter_facts(0, lane.hook.id, each.at, each.reason, each.attempts, each.last_error, each.event)
-                    for each in lane.letters.kept
+                    for each in lane.dead_letters.kept
                 ]
         if self._hooks.events:
             found += [_row_facts(row) for row in self._dead_page(hook_id, after, limit)]
@@ -186,15 +186,15 @@ class HookControl:
         self._hooks.records.act("purge_dead", hook_id=hook_id, numbers=numbers or "all")
         if numbers is None:
             for lane in [self._lane(hook_id)] if hook_id else self._hooks.lanes.values():
-                lane.letters.kept.clear()
+                lane.dead_letters.kept.clear()
         if self._hooks.events:
             yield from self._each_dead(hook_id, numbers, self._purge, "purged")
 
     def _replay_memory(self, hook_id: str) -> Iterator[Facts]:
         for lane in [self._lane(hook_id)] if hook_id else list(self._hooks.lanes.values()):
-            if lane.feed is None and lane.letters.kept:
-                letters = list(lane.letters.kept)
-                lane.letters.kept.clear()
+            if lane.feed is None and lane.dead_letters.kept:
+                letters = list(lane.dead_letters.kept)
+                lane.dead_letters.kept.clear()
                 for letter in letters:
                     lane.offer(again(letter.event, 1, REPLAY))
                 yield {"hook_id": lane.hook.id, "replayed": len(letters)}

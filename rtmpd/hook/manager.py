@@ -39,9 +39,8 @@ from .build import build_hook
 from .filter.engine import Filter, FilterEngine
 from .lane.builder import LaneBuilder
 from .lane.deadletter import DeadLetter
-from .lane.lane import ACTIVE, DISABLED, OPEN, Lane
-from .record.records import Records
-from .record.witness import NoWitness, Witness
+from .lane.lane import DISABLED, TRIPPED, Lane
+from .record.records import NoObserver, Observer, Records
 from .sink.base import Hook
 from .sink.worker import join_ending
 from .store.feed import Feed
@@ -61,7 +60,7 @@ class HookManager:
     """Takes events and has them delivered by the hooks of ``settings`` and those registered by hand.
 
     Raises ConfigError if a hook of ``settings`` can not be built. Never switches. ``filters`` are asked by ``emit`` for
-    each hook that is bound to the event's type; ``witness`` sees what becomes of each try. ``generated`` counts events
+    each hook that is bound to the event's type; ``observer`` sees what becomes of each try. ``generated`` counts events
     by type, whether anybody wants them or not; ``last_event_at`` is Unix time.
 
     The first hook that may count on its events opens the log (``events``): StartError if its file can not be used.
@@ -73,15 +72,15 @@ class HookManager:
         clock: Clock,
         random_bytes: Callable[[int], bytes] = os.urandom,
         build: Callable[[HookSettings, Clock], Hook] = build_hook,
-        witness: Witness | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.generated: Counter[str] = Counter()
         self.last_event_at: float | None = None
         self._clock = clock
         self._build = build
         self._births = Births(clock.wall, random_bytes)
-        self.records = Records(settings, clock, witness or NoWitness())
-        self._lane_builder = LaneBuilder(clock, build, self._tell, self.records)
+        self.records = Records(settings, clock, observer or NoObserver())
+        self._lane_builder = LaneBuilder(clock, build, self._emit_about, self.records)
         self.events: EventLog | None = None
         self._concurrency = settings.concurrency
         self.filters = FilterEngine(clock)
@@ -177,8 +176,12 @@ class HookManager:
             self._bound_log(settings.store)
             lanes = {id: lane for id, lane in self._lanes.items() if not lane.configured}
             for wanted in settings.hooks:
-                lanes[wanted.id] = fresh.get(wanted.id) or self._lanes[wanted.id]
-                lanes[wanted.id].settings = wanted
+                before = self._lanes.get(wanted.id)
+                lane = fresh.get(wanted.id) or self._lanes[wanted.id]
+                lane.settings = wanted
+                if before is not None and before.paused_by:  # a hook that is changed stays as its operator left it
+                    lane.pause(before.paused_by)
+                lanes[wanted.id] = lane
             self._concurrency = settings.concurrency
             for lane in lanes.values():
                 lane.concurrency = self._cap(lane.settings)
@@ -229,9 +232,9 @@ class HookManager:
         if self.events is not None:
             yield from self.events.faults()
         for id, lane in self._lanes.items():
-            if lane.state in (OPEN, DISABLED):
+            if lane.state in (TRIPPED, DISABLED):
                 yield Fault(HOOK_HELD_UP, id, f"its lane is {lane.state}")
-            elif lane.oldest_s >= _BEHIND_S and not lane.is_stopped:
+            elif lane.oldest_s >= _BEHIND_S and not lane.paused_by:
                 yield Fault(HOOK_BEHIND, id, f"the oldest event has waited for {lane.oldest_s:.0f} s")
         yield from self.records.faults()
 
@@ -249,13 +252,16 @@ class HookManager:
             "executed": lane.executed,
             "failed": lane.failed,
             "dropped": lane.dropped + lost,
-            "queued": max(lane.queued, 0) + staged,
+            "queued": lane.queued + staged,
             "active": lane.active,
             "limit": lane.limit,
             "state": lane.state,
+            "paused_by": lane.paused_by,
+            "held": lane.held,
+            "retry_in_sec": lane.retry_in_s,
             "oldest_sec": lane.oldest_s,
             "retried": lane.retried,
-            "dead": dict(lane.letters.counts),
+            "dead": dict(lane.dead_letters.counts),
             "filtered": self.filters.refusals(lane.hook.id),
         }
 
@@ -266,7 +272,7 @@ class HookManager:
     def dead_letters(self, hook_id: str) -> list[DeadLetter]:
         """The latest events that the hook did not get, oldest first; none if there is no such hook."""
         lane = self._lanes.get(hook_id)
-        return list(lane.letters.kept) if lane else []
+        return list(lane.dead_letters.kept) if lane else []
 
     def close(self, drain_s: float) -> None:
         """Take no more events, wait up to ``drain_s`` for those queued and running, then end what is
@@ -295,7 +301,7 @@ class HookManager:
         """Wait until the lanes of the log have delivered what they can deliver now."""
         lanes = [lane for lane in self._lanes.values() if lane.feed]
         while self.events is not None and self._clock.monotonic() < deadline:
-            if not self.events.staged and all(lane.queued + lane.active <= 0 or lane.state != ACTIVE for lane in lanes):
+            if not self.events.staged and all(lane.is_idle for lane in lanes):
                 return
             gevent.sleep(_POLL_S)
 
@@ -304,7 +310,9 @@ class HookManager:
         if self.events is not None or all(hook.delivery.guarantee_level == GUARANTEE_NONE for hook in hooks):
             return
         try:
-            self.events = EventLog(store, self._clock, self._tell_dropped)
+            self.events = EventLog(store, self._clock, self._emit_dropped)
+            numbers = self._lane_builder.dead_numbers
+            numbers.last = max(numbers.last, self.events.database.last_dead())
         except StartError as error:
             if self._lanes:
                 raise ConfigError([Problem("", "store.path", str(error))]) from error
@@ -328,11 +336,11 @@ class HookManager:
         _log.warning("the last run was cut short, its ends are told now", events=len(missing))
         return len(missing)
 
-    def _tell_dropped(self, hook_id: str, data: dict[str, object]) -> None:
+    def _emit_dropped(self, hook_id: str, data: dict[str, object]) -> None:
         self.records.gap(hook_id, data)
-        self._tell(hook_id, "events_dropped", data)
+        self._emit_about(hook_id, "events_dropped", data)
 
-    def _tell(self, hook_id: str, type: str, data: dict[str, object]) -> None:
+    def _emit_about(self, hook_id: str, type: str, data: dict[str, object]) -> None:
         """Emit an event about a hook, to all but that hook itself. Never switches, never raises."""
         try:
             self.generated[type] += 1
@@ -357,7 +365,7 @@ class HookManager:
             elif self.events and self.events.fault and _is_about_store(event):
                 lane.offer(copied(event, Event, 0))  # it must not wait for what it is about, so it has no number
             elif self.events and self.events.retention.is_tight and event.type in VOLATILE_TYPES:
-                lane.shed(event)
+                lane.drop(event)
             else:
                 feeds.append(lane.feed)
         if self.events is None:

@@ -1,4 +1,4 @@
-"""An event that its receiver may have got before, and why we do not know."""
+"""An event that its receiver may have got before, and the reason."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ RECOVERY = "recovery"
 REPLAY = "replay"
 
 #: Why an event is sent again: no answer in time; an answer that was no success, or none as the connection broke; a
-#: restart that could not know what had been answered; the wish of an operator.
-DOUBTS = (TIMEOUT, ERROR, RECOVERY, REPLAY)
+#: crash after which nobody knows what had been answered; the request of an operator.
+REASONS = (TIMEOUT, ERROR, RECOVERY, REPLAY)
 
 
 @dataclass(frozen=True, slots=True)
 class Redelivery(Event):
-    """The event as it is given to a hook once more. ``attempt`` counts from 1, ``redelivered`` is one of ``DOUBTS``."""
+    """The event as it is given to a hook once more. ``attempt`` counts from 1, ``redelivered`` is one of ``REASONS``,
+    or "" if the event cannot have been received."""
 
     attempt: int = 1
     redelivered: str = ""
@@ -29,9 +30,9 @@ class Redelivery(Event):
         return env | {"RTMP_REDELIVERED": self.redelivered} if self.redelivered else env
 
 
-def again(event: Event, attempt: int, doubt: str) -> Redelivery:
-    """The same event, saying that it is not the first of its kind. Never switches."""
+def again(event: Event, attempt: int, reason: str) -> Redelivery:
+    """The same event, marked as a further try."""
     redelivery = copied(event, Redelivery)
     object.__setattr__(redelivery, "attempt", attempt)
-    object.__setattr__(redelivery, "redelivered", doubt)
+    object.__setattr__(redelivery, "redelivered", reason)
     return redelivery

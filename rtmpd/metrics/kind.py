@@ -24,12 +24,12 @@ LABELS: Mapping[str, str] = MappingProxyType({
     "hook_id": "name of the hook",
     "hook_type": "`script`, `webhook`, `stdio` or the type of a registered hook",
     "metric": "what an alert is about",
-    "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status that is not 0), `signal`, "
+    "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status that is not 0), `signal`, `not_sent`, "
     "`error` (of the network and all others) or `bug`",
     "reason": "`event_type`, `severity`, `stream_pattern`, `condition`, `missing_field` or `rate_limit`; for dead "
     "letters `refused`, `attempts`, `expired`, `disabled` or `bug`; for recordings `disk_full`, `disk_slow` or `error`",
     "result": "`ok` or `failed`",
-    "state": "`active`, `paused`, `open` or `disabled`",
+    "state": "`active`, `retrying`, `tripped`, `paused` or `disabled`",
     "status": "`success` or `failure`",
     "stream_key": "application and stream name; the oldest streams, up to `max_streams`",
     "version": "version of rtmpd",

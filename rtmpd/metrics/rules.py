@@ -88,7 +88,7 @@ RULES = (
          "frames are dropped for players that are too slow"),
     Rule("RtmpdDescriptorsShort", f"process_open_fds / process_max_fds > 0.9 {_OURS}", "5m", "critical",
          "more than 90 % of the descriptors are open"),
-    Rule("RtmpdHookDown", "max by (instance, hook_id) (rtmp_hook_state{state=~\"open|disabled\"}) == 1", "5m",
+    Rule("RtmpdHookDown", "max by (instance, hook_id) (rtmp_hook_state{state=~\"tripped|disabled\"}) == 1", "5m",
          "warning", "hook {{ $labels.hook_id }} does not get through to its endpoint"),
     Rule("RtmpdHookBehind", "rtmp_hook_oldest_age_seconds > 300", "5m", "warning",
          "an event has waited for hook {{ $labels.hook_id }} for more than five minutes"),

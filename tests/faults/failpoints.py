@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from rtmpd.hook.lane.outcome import Outcomes
+from rtmpd.hook.lane.lane import Lane
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.store.database import Database, _Transaction
 from rtmpd.hook.store.log import EventLog
@@ -76,7 +76,7 @@ def half_sent(die: Countdown) -> None:
 
 def before_settle(die: Countdown) -> None:
     """The endpoint has said 2xx, and nobody knows."""
-    _around(Outcomes, "of", lambda outcomes, delivery, error, *rest, **named: die() if error is None else None, None)
+    _around(Lane, "_settle", lambda lane, delivery, outcome, error: None if outcome.dead else die(), None)
 
 
 def inside_collect(die: Countdown) -> None:

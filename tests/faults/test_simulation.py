@@ -25,11 +25,13 @@ class Process(RuleBasedStateMachine):
         self.rows: list[Row] = []
         self.saved = LaneRow(LANE, 0, 0, 0, "{}", 0, "[]")
         self.accepted = 0
-        self.sent: list[tuple[int, int, str]] = []  # seq, number, doubt
+        self.sent: list[tuple[int, int, str]] = []  # seq, number, reason
         self.delivered: set[int] = set()
         self.dead: set[int] = set()
         self.gaps: list[tuple[int, int, int]] = []
         self.saved_gaps = 0
+        self.crashes = 0
+        self.failed: set[int] = set()
         self.start()
 
     # --- the keeper ---
@@ -47,15 +49,20 @@ class Process(RuleBasedStateMachine):
 
     def start(self):
         self.asked = False
+        self.is_gone = False
+        self.now = 0.0
         self.under_way = []
         self.feed = Feed(self.saved, 4, self, self.accepted)
         self.schedule = Schedule("key")
-        self.feed.attach(self.take)
+        self.attach()
 
-    def take(self, event, seq, born_at, tries, doubt):
+    def attach(self):
+        self.feed.attach(self.take, lambda: self.schedule.blocked)
+
+    def take(self, event, seq, born_at, attempts, reason):
         delivery = self.schedule.add(event, 0.0, seq)
-        delivery.doubt = doubt
-        delivery.attempts = tries
+        delivery.reason = reason
+        delivery.attempts = attempts
 
     def save(self):
         unsaved = self.feed.unsaved
@@ -88,8 +95,9 @@ class Process(RuleBasedStateMachine):
     @rule(count=st.integers(1, 3))
     def send(self, count):
         for _ in range(count):
-            if delivery := self.schedule.take():
-                self.sent.append((delivery.seq, delivery.event.seq, delivery.doubt))
+            if delivery := self.schedule.take_due(self.now) or self.schedule.take():
+                assert delivery.seq not in [other.seq for other in self.under_way], "nothing is sent twice at once"
+                self.sent.append((delivery.seq, delivery.event.seq, delivery.reason))
                 self.under_way.append(delivery)
 
     @rule(index=st.integers(0, 9), how=st.sampled_from(["taken", "taken", "fails", "dead"]))
@@ -98,10 +106,15 @@ class Process(RuleBasedStateMachine):
             return
         delivery = self.under_way.pop(index % len(self.under_way))
         if how == "fails":
-            delivery.doubt = "error"
+            delivery.reason = "error"
+            self.failed.add(delivery.seq)
             delivery.attempts += 1
-            self.feed.tried(delivery.seq, delivery.attempts)
-            self.schedule.hold(delivery)
+            if self.is_gone:
+                self.feed.leave(delivery.seq, delivery.attempts, delivery.reason)
+                self.schedule.done(delivery)
+                return
+            self.schedule.hold(delivery, self.now + delivery.attempts)
+            self.feed.tried(delivery.seq, delivery.attempts, delivery.reason)
             return
         (self.delivered if how == "taken" else self.dead).add(delivery.event.seq)
         self.feed.settled_one(delivery.seq)
@@ -127,27 +140,51 @@ class Process(RuleBasedStateMachine):
             pinned = set(self.feed.pinned)
             self.rows = [row for row in self.rows if row.seq > upto or row.seq in pinned]
 
+    @rule(seconds=st.integers(1, 3))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @rule()
+    def gone(self):
+        """The endpoint is gone; what is under way is not waited for."""
+        if not self.is_gone:
+            self.is_gone = True
+            for _ in self.schedule.clear():
+                pass
+            self.feed.detach([delivery.seq for delivery in self.under_way])
+
+    @rule()
+    def resume(self):
+        """An operator has it deliver again, with the same schedule."""
+        if self.is_gone:
+            self.is_gone = False
+            self.attach()
+
     @rule()
     def reload(self):
         """What is under way is waited for; the rest is left to the next lane."""
         for _ in self.schedule.clear():
             pass
-        self.feed.detach()
+        self.feed.detach([delivery.seq for delivery in self.under_way])
         for delivery in self.under_way:
             self.delivered.add(delivery.event.seq)
             self.feed.settled_one(delivery.seq)
         self.under_way = []
+        self.is_gone = False
         self.schedule = Schedule("key")
-        self.feed.attach(self.take)
+        self.attach()
 
     @rule()
     def crash(self):
+        self.crashes += 1
         self.saved = self.saved._replace(suspects=2048)
         del self.gaps[self.saved_gaps :]
         self.start()
 
     def teardown(self):
+        self.resume()
         for _ in range(4 * len(self.rows) + 20):
+            self.wait(100)
             self.read()
             self.send(3)
             while self.under_way:
@@ -159,8 +196,11 @@ class Process(RuleBasedStateMachine):
 
     @invariant()
     def copies_say_so_and_keys_are_in_order(self):
-        silent = [seq for seq, _, doubt in self.sent if doubt == SILENT]
+        silent = [seq for seq, _, reason in self.sent if reason == SILENT]
         assert len(silent) == len(set(silent))
+        for seq, _, reason in self.sent:
+            assert reason != "recovery" or self.crashes, "what is merely kept has not been received"
+            assert reason != "error" or seq in self.failed
         keys = {row.seq: row.stream_key for row in self.rows}
         last: dict[str, int] = {}
         seen = set()

@@ -41,27 +41,27 @@ def page(*numbers):
 def test_a_page_that_comes_when_nobody_takes_is_read_again():
     keeper, taken = Keeper(), []
     feed = Feed(LaneRow("ops", 0, 3, 0, "{}", 0, "[]"), 8, keeper, 3)
-    feed.attach(lambda event, seq, *rest: taken.append(seq))
+    feed.attach(lambda event, seq, *rest: taken.append(seq), lambda: 0)
     feed.detach()
     feed.paged(page(1, 2, 3), 0)
-    feed.attach(lambda event, seq, *rest: taken.append(seq))
+    feed.attach(lambda event, seq, *rest: taken.append(seq), lambda: 0)
     feed.paged(page(1, 2, 3), 0)
     assert (taken, keeper.gaps) == ([1, 2, 3], [])
 
 
 def test_what_was_handed_out_before_takes_nothing_from_what_may_have_been():
     """After a crash the first ``suspects`` above ``read`` may be known, those that were pending besides."""
-    keeper, doubts = Keeper(), []
+    keeper, reasons = Keeper(), []
     feed = Feed(LaneRow("ops", 2, 5, 0, '{"1":1,"2":0}', 2, "[]"), 8, keeper, 5)
-    feed.attach(lambda event, seq, born, tries, doubt: doubts.append(doubt))
+    feed.attach(lambda event, seq, born, tries, reason: reasons.append(reason), lambda: 0)
     feed.paged(page(1, 2, 3, 4, 5), 0)
-    assert doubts == ["recovery"] * 4 + [""]
+    assert reasons == ["recovery"] * 4 + [""]
 
 
 def test_shed_numbers_are_counted_once_wherever_the_lane_is():
     keeper = Keeper()
     feed = Feed(LaneRow("ops", 0, 2, 0, "{}", 0, "[]"), 8, keeper, 2)
-    feed.attach(lambda *event: None)
+    feed.attach(lambda *event: None, lambda: 0)
     assert feed.shed(3) == 3
     feed.numbered += 2
     again = Feed(feed.row(), 8, keeper, 4)

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from rtmpd.hook.record import attempts
-from rtmpd.hook.record.attempts import AttemptLog
+from rtmpd.hook.record.attempts import Attempt, AttemptLog
 
 from .waiting import until
 
@@ -27,7 +27,7 @@ def opened(tmp_path):
 
 def add(log, event_id, attempt=1, outcome="delivered", hook_id="ops", error="", at=1634567890.5):
     code = "status:503" if error else ""
-    log.add(hook_id, event_id, "publish_start", attempt, outcome, code, error, 12, "", at)
+    log.add(Attempt(hook_id, event_id, "publish_start", attempt, outcome, code, error, 12, "", at))
 
 
 @pytest.mark.parametrize("name", ["attempts.db", ""])

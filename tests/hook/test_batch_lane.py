@@ -162,6 +162,6 @@ def test_the_lane_pays_once_for_a_batch(manager):
     hook = register(manager, Gatherer(answer=lambda names: [TransientDeliveryError("down", "status:503")] * len(names)))
     emit(manager, "a0", "b0", "c0", "d0")
     until(lambda: len(hook.batches) == 2)
-    assert manager._lanes["gatherer"]._health.faults <= 3
+    assert manager._lanes["gatherer"]._health.failures <= 3
     hook.answer = None
     until(lambda: manager.stats()["hooks"]["gatherer"]["executed"] == 4)

@@ -1,4 +1,4 @@
-"""Dead letters: counted, kept, told."""
+"""Dead letters: counted, kept, posted."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ import pytest
 
 from rtmpd.clock import FakeClock
 from rtmpd.event.event import Event
-from rtmpd.hook.lane.deadletter import ATTEMPTS, EXPIRED, DeadLetters
+from rtmpd.hook.lane.deadletter import ATTEMPTS, EXPIRED, DeadLetters, Numbers
 
 EVENT = Event("publish_start", 1_700_000_000, "c000001", "live/ä", {"app": "live"}, "evt_1", 7, "warning")
 
 
 def test_they_are_counted_by_reason_and_only_the_latest_are_kept() -> None:
-    letters = DeadLetters("ops", FakeClock())
+    letters = DeadLetters("ops", FakeClock(), Numbers())
     for number in range(150):
         letters.bury(Event("publish_start", number), ATTEMPTS if number % 3 else EXPIRED, 3, "no")
     assert letters.counts == {ATTEMPTS: 100, EXPIRED: 50}
     assert [letter.event.timestamp for letter in letters.kept] == list(range(50, 150))
 
 
+def test_their_numbers_are_of_one_series_for_all_hooks() -> None:
+    numbers = Numbers()
+    one, other = DeadLetters("ops", FakeClock(), numbers), DeadLetters("office", FakeClock(), numbers)
+    for letters in (one, other, one):
+        letters.bury(EVENT, ATTEMPTS, 1, "")
+    assert [letter.number for letter in one.kept] == [1, 3]
+    assert [letter.number for letter in other.kept] == [2]
+
+
 def test_what_is_forwarded_is_the_event_with_what_led_to_its_death() -> None:
     sent: list[Event] = []
     clock = FakeClock(wall=1_700_000_600.25)
-    DeadLetters("ops", clock, sent.append).bury(EVENT, ATTEMPTS, 3, 'said "no" ü')
+    DeadLetters("ops", clock, Numbers(), sent.append).bury(EVENT, ATTEMPTS, 3, 'said "no" ü')
     (letter,) = sent
     assert json.loads(letter.json()) == {
         "event": json.loads(EVENT.json()),
@@ -41,5 +50,5 @@ def test_what_is_forwarded_is_the_event_with_what_led_to_its_death() -> None:
 @pytest.mark.parametrize("timestamp", [-(10**18), 10**18])
 def test_an_event_of_an_impossible_time_can_be_buried(timestamp: int) -> None:
     sent: list[Event] = []
-    DeadLetters("ops", FakeClock(), sent.append).bury(Event("made_up", timestamp), ATTEMPTS, 1, "")
+    DeadLetters("ops", FakeClock(), Numbers(), sent.append).bury(Event("made_up", timestamp), ATTEMPTS, 1, "")
     assert json.loads(sent[0].json())["original_time"].endswith("Z")

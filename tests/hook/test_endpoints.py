@@ -146,10 +146,10 @@ def test_a_far_retry_after_holds_the_whole_lane(delivering, lines):
     with receiving(headers(*lines)) as receiver:
         manager = delivering(receiver.url)
         manager.emit("publish_start", stream_key="a")
-        until(lambda: about(manager)["state"] == "paused")
+        until(lambda: about(manager)["state"] == "retrying")
         manager.emit("publish_start", stream_key="b")
         lane = manager._lanes["ops"]
-        assert 3500 < lane._health._pause.until - manager._clock.monotonic() <= 86400
+        assert 3500 < lane._health.paused_until - manager._clock.monotonic() <= 86400
         gevent.sleep(0)
         assert len(receiver.requests) == 1
 

@@ -200,7 +200,9 @@ def test_a_full_queue_sheds_its_oldest_and_counts(managed):
         manager.emit("publish_start", stream_key=str(number))
     stats = manager.stats()["hooks"]["held"]
     counts = {"executed": 0, "failed": 0, "retried": 0, "dropped": 4, "queued": 3, "active": 1}
-    assert stats == {**counts, "limit": 1, "oldest_sec": 0.0, "state": "active", "filtered": {}, "dead": {}}
+    assert stats == {**counts, "limit": 1, "oldest_sec": 0.0, "state": "active", "filtered": {}, "dead": {}} | {
+        "paused_by": "", "held": 0, "retry_in_sec": 0.0,
+    }
     hook.go.set()
     until(lambda: len(hook.done) == 4)
     assert hook.done == [f"publish_start:{number}" for number in (0, 5, 6, 7)]
@@ -445,6 +447,7 @@ def test_a_failure_is_logged_with_who_what_and_how_long(managed, caplog, tmp_pat
         "stream_key": "live/a",
         "error": "exit status 4: no space",
         "code": "exit:4",
+        "reason": "refused",
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 from rtmpd.clock import Clock, FakeClock
 from rtmpd.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
+from rtmpd.hook.lane import lane as lane_module
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.redelivery import again
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
@@ -190,17 +191,98 @@ def test_a_pattern_makes_a_refusal_worth_another_try(managed):
 # --- pauses ---------------------------------------------------------------------------------------
 
 
-def test_a_failing_endpoint_makes_the_whole_lane_pause(managed):
+SLOW = RetrySettings(5, initial_delay_s=3600, max_delay_s=3600)
+
+
+@pytest.mark.parametrize(("order", "waiting"), [("none", {"a"}), ("key", {"a", "a2"}), ("strict", {"a", "b", "a2"})])
+def test_a_single_failure_holds_up_its_own_event_and_what_has_to_come_after_it(managed, order, waiting):
     manager, hook = managed(), ScriptedHook(answer=Answers(down()))
-    manager.register(hook, retry=RetrySettings(5, initial_delay_s=3600, max_delay_s=3600))
+    manager.register(hook, concurrency=1, retry=SLOW, delivery=DeliverySettings(order=order))
     manager.emit("publish_start", stream_key="a")
-    until(lambda: about(manager)["state"] == "paused")
-    for number in range(5):
-        manager.emit("publish_start", stream_key=str(number))
+    until(lambda: about(manager)["state"] == "retrying")
+    manager.emit("publish_start", stream_key="b")
+    manager.emit("play_start", stream_key="a")
+    expected = {"b": "publish_start:b", "a2": "play_start:a"}
+    done = [name for key, name in expected.items() if key not in waiting]
+    until(lambda: hook.done == done)
     for _ in range(20):
         gevent.sleep(0)
-    assert hook.tried == ["publish_start:a"]
-    assert about(manager)["queued"] == 6
+    assert hook.done == done and about(manager)["queued"] == len(waiting)
+    assert about(manager)["held"] == 1 and about(manager)["state"] == ("active" if done else "retrying")
+
+
+def test_a_failed_event_is_tried_after_its_own_backoff(managed):
+    clock = FakeClock()
+    manager, hook = managed(clock), ScriptedHook(answer=Answers(down(), None, down()))
+    manager.register(hook, retry=RetrySettings(5, initial_delay_s=2.0, max_delay_s=60.0))
+    lane = manager.lanes["flaky"]
+    manager.emit("publish_start", stream_key="a")
+    until(lambda: lane.held)
+    manager.emit("publish_start", stream_key="b")
+    until(lambda: hook.done == ["publish_start:b"])
+    clock.advance(1.9)
+    lane._timer.check()
+    for _ in range(20):
+        gevent.sleep(0)
+    assert len(hook.tried) == 2
+    clock.advance(0.1)
+    lane._timer.check()
+    until(lambda: len(hook.tried) == 3 and lane.held)
+    assert lane.retry_in_s == 4.0
+    clock.advance(4.0)
+    lane._timer.check()
+    until(lambda: hook.done == ["publish_start:b", "publish_start:a"])
+
+
+def test_retries_take_no_more_than_half_of_the_executions_and_new_events_wait_for_none_of_them(managed):
+    manager, go = managed(), gevent.event.Event()
+    seen = set()
+
+    def answer(event):
+        if event.stream_key in seen:
+            go.wait()
+            return None
+        seen.add(event.stream_key)
+        return down() if event.stream_key.startswith("bad") else None
+
+    hook = ScriptedHook(answer=answer)
+    manager.register(hook, concurrency=4, retry=RetrySettings(50, 0.001, 0.001, breaker_failures=10**6))
+    for number in range(10):
+        manager.emit("publish_start", stream_key=f"bad{number}")
+    until(lambda: len(hook.tried) == 12)  # two of them hang
+    for number in range(20):
+        manager.emit("publish_start", stream_key=f"new{number}")
+    until(lambda: len(hook.done) == 20)
+    assert (about(manager)["active"], about(manager)["held"]) == (2, 8)
+    go.set()
+    until(lambda: len(hook.done) == 30)
+
+
+def test_where_there_is_one_execution_at_a_time_retries_and_new_events_take_turns(managed):
+    manager, hook = managed(), ScriptedHook(answer=lambda event: down() if event.stream_key == "bad" else None)
+    retry = RetrySettings(10**6, 0.000001, 0.000001, breaker_failures=10**6)
+    manager.register(hook, concurrency=1, retry=retry)
+    manager.emit("publish_start", stream_key="bad")
+    for number in range(10):
+        manager.emit("publish_start", stream_key=str(number))
+    until(lambda: len(hook.done) == 10)
+    retries = [index for index, name in enumerate(hook.tried) if name == "publish_start:bad"]
+    assert len(retries) >= 5
+
+
+def test_as_many_held_events_as_may_be_are_evidence_about_the_endpoint(managed, monkeypatch):
+    monkeypatch.setattr(lane_module, "MAX_HELD", 5)
+    manager, bad = managed(), [True]
+    hook = ScriptedHook(answer=lambda event: down() if bad[0] and event.stream_key.startswith("bad") else None)
+    retry = RetrySettings(1000, 0.2, 0.2, breaker_failures=10**6)
+    manager.register(hook, concurrency=2, retry=retry)
+    for number in range(20):
+        manager.emit("publish_start", stream_key=f"bad{number}")
+        manager.emit("publish_start", stream_key=f"fine{number}")
+    until(lambda: about(manager)["state"] == "tripped")
+    assert about(manager)["held"] <= 5 + 1
+    bad[0] = False
+    until(lambda: len(hook.done) == 40)
 
 
 def test_retry_after_holds_the_lane_longer_than_the_backoff_would(managed):
@@ -208,13 +290,13 @@ def test_retry_after_holds_the_lane_longer_than_the_backoff_would(managed):
     manager, hook = managed(clock), ScriptedHook(answer=Answers(down(retry_after_s=600.0)))
     manager.register(hook, retry=QUICK)
     manager.emit("publish_start", stream_key="a")
-    until(lambda: about(manager)["state"] == "paused")
+    until(lambda: about(manager)["state"] == "retrying")
     clock.advance(599)
     lane = manager._lanes["flaky"]
-    lane._health._pause.look()
-    assert lane.state == "paused"
+    lane._timer.check()
+    assert lane.state == "retrying" and len(hook.tried) == 1
     clock.advance(1)
-    lane._health._pause.look()
+    lane._timer.check()
     until(lambda: hook.done)
 
 
@@ -228,11 +310,21 @@ def test_after_a_pause_as_many_are_delivered_at_once_as_before(managed):
     go.set()
 
 
-def test_a_shorter_wish_does_not_end_a_pause(managed):
-    manager, hook = managed(), ScriptedHook(answer=Answers(down(0.0)))
-    manager.register(hook, retry=RetrySettings(5, initial_delay_s=3600, max_delay_s=3600))
-    manager.emit("publish_start")
-    until(lambda: about(manager)["state"] == "paused")
+def test_a_shorter_retry_after_cuts_neither_the_backoff_nor_a_longer_pause(managed):
+    manager, answers = managed(FakeClock()), Answers(down(3600.0), down(0.0))
+
+    def answer(event):
+        until(lambda: len(hook.tried) == 2)
+        return answers(event)
+
+    hook = ScriptedHook(answer=answer)
+    manager.register(hook, concurrency=2, retry=RetrySettings(5, initial_delay_s=7200, max_delay_s=7200))
+    manager.emit("publish_start", stream_key="a")
+    manager.emit("publish_start", stream_key="b")
+    until(lambda: about(manager)["held"] == 2)
+    lane = manager.lanes["flaky"]
+    assert lane._health.paused_until - manager._clock.monotonic() == 3600
+    assert lane._schedule.next_at - manager._clock.monotonic() == 7200
 
 
 def test_who_says_when_to_come_again_does_not_open_the_breaker(managed):
@@ -251,12 +343,12 @@ def test_events_over_their_age_are_dead_whether_tried_or_not(managed):
     manager, hook = managed(clock), ScriptedHook(answer=Answers(down(60.0)))
     manager.register(hook, concurrency=1, retry=QUICK, delivery=DeliverySettings(max_age_s=30.0))
     manager.emit("publish_start", stream_key="a")
-    until(lambda: about(manager)["state"] == "paused")
+    until(lambda: about(manager)["state"] == "retrying")
     manager.emit("publish_stop", stream_key="a")
     clock.advance(59)
     manager.emit("publish_start", stream_key="young")
     clock.advance(1)
-    manager._lanes["flaky"]._health._pause.look()
+    manager._lanes["flaky"]._timer.check()
     until(lambda: hook.done)
     assert hook.done == ["publish_start:young"]
     assert sorted(kept(manager)) == [("publish_start:a", "expired", 1), ("publish_stop:a", "expired", 0)]
@@ -284,7 +376,7 @@ def test_the_breaker_opens_probes_and_closes_with_every_event_in_its_order(manag
     manager.register(hook, concurrency=4, retry=RetrySettings(1000, 0.002, 0.005, breaker_failures=3))
     for number in range(60):
         manager.emit("publish_start", stream_key=f"{number % 3}", number=number)
-    until(lambda: about(manager)["state"] == "open")
+    until(lambda: about(manager)["state"] == "tripped")
     until(lambda: len(hook.tried) > 12)
     broken[0] = False
     until(lambda: len(hook.done) == 60)
@@ -327,7 +419,7 @@ def test_only_one_execution_probes_an_open_breaker(managed):
     hook.execute = probe
     manager.register(hook, concurrency=8, retry=RetrySettings(1000, 0.001, 0.001, breaker_failures=1))
     manager.emit("publish_start", stream_key="first")
-    until(lambda: about(manager)["state"] == "open")
+    until(lambda: about(manager)["state"] == "tripped")
     for number in range(30):
         manager.emit("publish_start", stream_key=str(number))
     until(lambda: len(hook.tried) > 10)
@@ -351,9 +443,9 @@ def test_the_probe_waits_for_what_was_under_way_when_the_breaker_opened(managed)
     manager.register(hook, concurrency=3, retry=RetrySettings(50, 0.001, 0.001, breaker_failures=1))
     for number in range(6):
         manager.emit("publish_start", stream_key=str(number))
-    until(lambda: about(manager)["state"] == "open" and about(manager)["active"] == 2)
+    until(lambda: about(manager)["state"] == "tripped" and about(manager)["active"] == 2)
     lane = manager._lanes["flaky"]
-    until(lambda: not lane._health._pause.is_on)
+    until(lambda: lane.retry_in_s == 0)
     fail.set()
     until(lambda: about(manager)["active"] == 1)
     for _ in range(20):
@@ -380,7 +472,7 @@ def test_failures_that_were_under_way_do_not_lengthen_the_pause(managed):
     together.set()
     until(lambda: about(manager)["retried"] == 10)
     lane = manager._lanes["flaky"]
-    assert lane._health._pause.until - manager._clock.monotonic() == 1.0
+    assert lane._health.paused_until - manager._clock.monotonic() == 1.0
 
 
 def test_an_event_about_a_hook_is_not_sent_to_that_hook(managed):
@@ -396,9 +488,10 @@ def test_a_probe_of_a_poisoned_event_ends_with_its_attempts(managed):
     hook = ScriptedHook(answer=lambda event: down() if event.stream_key == "poison" else None)
     manager.register(hook, concurrency=1, retry=RetrySettings(8, 0.001, 0.001, breaker_failures=3))
     manager.emit("publish_start", stream_key="poison")
+    until(lambda: about(manager)["state"] == "tripped")
     manager.emit("publish_start", stream_key="fine")
     until(lambda: hook.done == ["publish_start:fine"])
-    assert kept(manager) == [("publish_start:poison", "attempts", 8)]
+    until(lambda: kept(manager) == [("publish_start:poison", "attempts", 8)])
 
 
 def test_a_dead_hook_costs_the_others_nothing(managed):
@@ -491,7 +584,7 @@ def test_shed_events_are_told_to_the_others_with_their_numbers(managed):
     manager.register(watcher, ["events_dropped"])
     manager.register(hook, concurrency=1, queue_events=3, retry=QUICK)
     manager.emit("publish_start", stream_key="a")
-    until(lambda: about(manager)["state"] == "paused")
+    until(lambda: about(manager)["state"] == "retrying")
     for _ in range(9):
         manager.emit("publish_start", stream_key="a")
     until(lambda: told)
@@ -533,10 +626,10 @@ def test_a_reload_keeps_the_pause_and_the_held_event_of_an_unchanged_hook(manage
     wanted = HookSettings("a", "webhook", "http://a/", retry=QUICK)
     manager.replace(HooksSettings((wanted,)))
     manager.emit("publish_start")
-    until(lambda: about(manager, "a")["state"] == "paused")
+    until(lambda: about(manager, "a")["state"] == "retrying")
     manager.replace(HooksSettings((wanted, HookSettings("b", "webhook", "http://b/"))))
     manager.emit("publish_stop")
-    assert (about(manager, "a")["state"], about(manager, "a")["queued"]) == ("paused", 2)
+    assert (about(manager, "a")["state"], about(manager, "a")["queued"]) == ("retrying", 2)
     assert hooks[0].tried == ["publish_start"]
 
 
@@ -546,7 +639,7 @@ def test_a_hook_that_is_removed_gets_each_of_its_events_once_more_and_ends(manag
     manager.replace(HooksSettings((HookSettings("a", "webhook", "http://a/", concurrency=1, retry=QUICK),)))
     for number in range(3):
         manager.emit("publish_start", stream_key=str(number))
-    until(lambda: about(manager, "a")["state"] == "paused")
+    until(lambda: about(manager, "a")["state"] == "retrying")
     hooks[0].answer = lambda event: down() if event.stream_key == "1" else None
     manager.replace(HooksSettings())
     until(lambda: hooks[0].closed)
@@ -559,7 +652,7 @@ def test_close_does_not_wait_for_a_pause_but_tries_everything_once_more(managed,
     manager.register(hook, retry=QUICK)
     for number in range(20):
         manager.emit("publish_start", stream_key=str(number % 4))
-    until(lambda: about(manager)["state"] == "paused")
+    until(lambda: about(manager)["state"] == "retrying")
     hook.answer = lambda event: None if works_again else down(3600.0)
     hook.tried.clear()
     with gevent.Timeout(20):

@@ -34,10 +34,10 @@ def names_of(deliveries: Iterable[Delivery]) -> str:
     return " ".join(name_of(delivery) for delivery in deliveries)
 
 
-def all_of(schedule: Schedule) -> list[Delivery]:
-    """Take until there is nothing more to be had."""
+def all_of(schedule: Schedule, now: float = 0.0) -> list[Delivery]:
+    """Take until there is nothing more to be had: first what is tried again."""
     taken = []
-    while delivery := schedule.take():
+    while delivery := schedule.take_due(now) or schedule.take():
         taken.append(delivery)
     return taken
 
@@ -67,28 +67,54 @@ def test_the_next_of_a_key_comes_when_the_one_before_has_ended() -> None:
     assert names_of(all_of(schedule)) == "a2 b2"
 
 
-def test_what_is_held_comes_again_before_the_others_of_its_key_and_before_all_that_came_later() -> None:
+def test_what_is_held_comes_again_at_its_moment_and_before_the_others_of_its_key() -> None:
     schedule = scheduled("a1 b1 a2 c1")
     a1, b1, c1 = all_of(schedule)
     schedule.done(c1)
-    schedule.hold(b1)
-    schedule.hold(a1)
-    assert (len(schedule), schedule.runnable, schedule.waiting) == (3, 2, 1)
+    schedule.hold(b1, 5.0)
+    schedule.hold(a1, 7.0)
+    assert (len(schedule), schedule.runnable, schedule.waiting, schedule.held) == (3, 0, 1, 2)
+    assert schedule.next_at == 5.0 and schedule.blocked == 3
+    assert names_of(all_of(schedule, 4.9)) == ""
+    assert names_of(all_of(schedule, 5.0)) == "b1"
+    assert names_of(all_of(schedule, 9.0)) == "a1"
+    schedule.done(a1)
+    assert names_of(all_of(schedule)) == "a2" and schedule.blocked == 0
+
+
+def test_what_is_held_is_in_the_way_of_its_own_key_only() -> None:
+    schedule = scheduled("a1 b1")
+    a1, b1 = all_of(schedule)
+    schedule.hold(a1, 60.0)
+    schedule.done(b1)
+    for name in ("a2", "b2", "a3", "c1"):
+        schedule.add(event(name), 9.0)
+    assert schedule.blocked == 3
+    assert names_of(all_of(schedule)) == "b2 c1"
+
+
+def test_what_is_hastened_is_due_at_once() -> None:
+    schedule = scheduled("a1 b1")
+    a1, b1 = all_of(schedule)
+    schedule.hold(b1, 60.0)
+    schedule.hold(a1, 90.0)
+    schedule.hasten()
     assert names_of(all_of(schedule)) == "a1 b1"
 
 
 def test_those_that_were_held_together_come_again_one_by_one_in_front_of_their_key() -> None:
     schedule = scheduled("a1 a2 b1 a3 a4")
     a1, b1 = all_of(schedule)
-    a2, a3 = schedule.follow(a1), schedule.follow(a1)
+    a2, a3 = schedule.take_next(a1), schedule.take_next(a1)
     assert a2 and a3
-    schedule.hold(a1, [a2, a3])
-    assert (len(schedule), schedule.runnable, schedule.waiting) == (4, 1, 1)
-    assert schedule.take() is a1 and schedule.follow(a1) is a2
-    schedule.hold(a1, [a2])
+    schedule.hold(a1, 0.0, [a2, a3])
+    assert (len(schedule), schedule.runnable, schedule.waiting) == (4, 0, 1)
+    assert schedule.blocked == 4
+    assert schedule.take_due(0.0) is a1 and schedule.take_next(a1) is a2
+    schedule.hold(a1, 0.0, [a2])
     schedule.done(b1)
     order = []
-    while delivery := schedule.take():
+    while delivery := schedule.take_due(0.0) or schedule.take():
         order.append(delivery)
         schedule.done(delivery)
     assert names_of(order) == "a1 a2 a3 a4"
@@ -97,9 +123,9 @@ def test_those_that_were_held_together_come_again_one_by_one_in_front_of_their_k
 def test_clearing_takes_what_was_held_together_too() -> None:
     schedule = scheduled("a1 b1 a2 b2 b3")
     a1, b1 = all_of(schedule)
-    b2 = schedule.follow(b1)
+    b2 = schedule.take_next(b1)
     assert b2
-    schedule.hold(b1, [b2])  # a2 is older than b2, and nobody has tried it
+    schedule.hold(b1, 0.0, [b2])  # a2 is older than b2, and nobody has tried it
     assert sorted(names_of(schedule.clear()).split()) == ["a2", "b1", "b2", "b3"]
     schedule.done(a1)
     assert not len(schedule) and not schedule.runnable
@@ -108,23 +134,14 @@ def test_clearing_takes_what_was_held_together_too() -> None:
 def test_clearing_takes_what_was_held_with_one_that_is_under_way() -> None:
     schedule = scheduled("a1 a2 a3")
     (a1,) = all_of(schedule)
-    a2 = schedule.follow(a1)
+    a2 = schedule.take_next(a1)
     assert a2
-    schedule.hold(a1, [a2])
-    assert schedule.take() is a1
+    schedule.hold(a1, 0.0, [a2])
+    assert schedule.take_due(0.0) is a1
     assert schedule.oldest_since() == 1.0
     assert names_of(schedule.clear()) == "a2 a3"
     schedule.done(a1)
     assert not len(schedule) and not schedule.runnable
-
-
-def test_an_old_one_that_waits_comes_before_a_younger_one_that_is_held() -> None:
-    schedule = scheduled("a1 b1", ORDER_NONE)
-    a1, b1 = all_of(schedule)
-    schedule.add(event("c1"), 2.0)
-    schedule.hold(b1)
-    schedule.hold(a1)
-    assert names_of(all_of(schedule)) == "a1 b1 c1"
 
 
 def test_the_oldest_is_shed_wherever_it_waits() -> None:
@@ -142,15 +159,25 @@ def test_what_waited_behind_something_shed_moves_up() -> None:
 
 def test_what_is_too_old_is_taken_out_and_nothing_else() -> None:
     schedule = scheduled("a1 a2 b1 a3 b2")
-    assert names_of(schedule.expired(3.0)) == "a1 a2 b1"
+    assert names_of(schedule.shed_born_before(3.0)) == "a1 a2 b1"
     assert names_of(all_of(schedule)) == "a3 b2"
     assert schedule.oldest_since() is None
+
+
+def test_what_is_held_and_too_old_is_taken_out_when_it_is_due() -> None:
+    schedule = scheduled("a1 a2 b1")
+    a1, b1 = all_of(schedule)
+    schedule.hold(b1, 5.0)
+    schedule.hold(a1, 7.0)
+    assert names_of(schedule.due_born_before(2.0, now=4.0)) == ""
+    assert names_of(schedule.due_born_before(2.0, now=8.0)) == "b1 a1"
+    assert names_of(all_of(schedule)) == "a2"
 
 
 def test_clearing_leaves_only_what_is_under_way() -> None:
     schedule = scheduled("a1 a2 b1 b2 c1")
     a1, b1, c1 = all_of(schedule)
-    schedule.hold(b1)
+    schedule.hold(b1, 0.0)
     assert schedule.oldest_since() == 1.0
     assert names_of(schedule.clear()) == "b1 a2 b2"
     schedule.done(a1)
@@ -183,6 +210,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.added: list[Delivery] = []
         self.ended: set[int] = set()
         self.under_way: list[list[Delivery]] = []
+        self.now = 0.0
 
     @rule(key=st.sampled_from("abcd-"))
     def add(self, key: str) -> None:
@@ -191,13 +219,13 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 4))
     def take(self, most: int) -> None:
-        delivery = self.schedule.take()
+        delivery = self.schedule.take_due(self.now) or self.schedule.take()
         if delivery is None:
-            assert not self.schedule.runnable
+            assert not self.schedule.runnable and not self.schedule.is_due(self.now)
             return
         run = [delivery]
         assert delivery.key not in [other[0].key for other in self.under_way if other[0].key]
-        while len(run) < most and (follower := self.schedule.follow(delivery)):
+        while len(run) < most and (follower := self.schedule.take_next(delivery)):
             run.append(follower)
         if delivery.key:
             left = [each for each in self.added if each.key == delivery.key and each.number not in self.ended]
@@ -213,7 +241,7 @@ class AnyHistory(RuleBasedStateMachine):
         for delivery in over:
             self._end(delivery)
         if again := [delivery for delivery in run if delivery not in over]:
-            self.schedule.hold(again[0], again[1:])
+            self.schedule.hold(again[0], self.now + data.draw(st.integers(0, 3)), again[1:])
         else:
             self.schedule.done(run[0])
 
@@ -224,14 +252,24 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule(age=st.integers(0, 10))
     def expire(self, age: int) -> None:
-        for late in self.schedule.expired(len(self.added) - age):
+        for late in self.schedule.shed_born_before(len(self.added) - age):
             self._end(late)
+        for late in self.schedule.due_born_before(len(self.added) - age, self.now):
+            self._end(late)
+
+    @rule(seconds=st.integers(1, 3))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def hasten(self) -> None:
+        self.schedule.hasten()
 
     @rule()
     def clear(self) -> None:
         for delivery in self.schedule.clear():
             self._end(delivery)
-        assert not len(self.schedule) and not self.schedule.runnable
+        assert not len(self.schedule) and not self.schedule.runnable and not self.schedule.held
 
     def _end(self, delivery: Delivery) -> None:
         assert delivery.number not in self.ended
@@ -244,8 +282,16 @@ class AnyHistory(RuleBasedStateMachine):
 
     @invariant()
     def what_can_run_does_run(self) -> None:
-        free = self.schedule.waiting and not self.under_way and not self.schedule._held
+        free = self.schedule.waiting and not self.under_way and not self.schedule.held
         assert not free or self.schedule.runnable
+
+    @invariant()
+    def what_is_blocked_is_what_is_held_and_what_comes_after_it(self) -> None:
+        keys = {delivery.key for _, _, delivery in self.schedule._held if delivery.key}
+        under_way = {delivery.number for run in self.under_way for delivery in run}
+        left = [each for each in self.added if each.number not in self.ended | under_way]
+        alone = sum(1 for _, _, delivery in self.schedule._held if not delivery.key)
+        assert self.schedule.blocked == alone + sum(1 for each in left if each.key in keys)
 
 
 AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)

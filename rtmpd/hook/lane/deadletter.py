@@ -1,4 +1,4 @@
-"""Events that a hook will not get: counted, the latest of them kept, and told to an URL if there is one."""
+"""Events that a hook will not get: counted, the latest of them kept, and posted to a URL if there is one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event that is dead. ``reason`` is one of ``REASONS``, ``attempts`` the tries that were made, ``at`` Unix
-    seconds."""
+    """One event that is dead. ``number`` counts the dead letters of all hooks, also of those in the store; ``reason``
+    is one of ``REASONS``, ``attempts`` the tries that were made, ``at`` Unix seconds."""
 
+    number: int
     event: Event
     hook_id: str
     reason: str
@@ -60,21 +61,37 @@ class Letter(Event):
         return self.body
 
 
-class DeadLetters:
-    """The dead letters of one hook. ``forward`` takes each of them to those who want to be told, ``store`` writes it
-    down; neither waits, and both may be None. Never switches."""
+class Numbers:
+    """Numbers for dead letters, wherever they are kept: ``last`` is the last that was given."""
 
-    __slots__ = ("_clock", "_forward", "_hook_id", "_store", "counts", "kept")
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def next(self) -> int:
+        """The next number."""
+        self.last += 1
+        return self.last
+
+
+class DeadLetters:
+    """The dead letters of one hook. ``forward`` takes each of them to its URL, ``store`` writes it down; neither waits,
+    and both may be None."""
+
+    __slots__ = ("_clock", "_forward", "_hook_id", "_numbers", "_store", "counts", "kept")
 
     def __init__(
         self,
         hook_id: str,
         clock: Clock,
+        numbers: Numbers,
         forward: Callable[[Event], None] | None = None,
         store: Callable[[DeadLetter], None] | None = None,
     ) -> None:
         self._hook_id = hook_id
         self._clock = clock
+        self._numbers = numbers
         self._forward = forward
         self._store = store
         self.counts: Counter[str] = Counter()
@@ -82,7 +99,8 @@ class DeadLetters:
 
     def bury(self, event: Event, reason: str, attempts: int, last_error: str) -> None:
         """The event is dead."""
-        letter = DeadLetter(event, self._hook_id, reason, attempts, last_error, self._clock.wall())
+        number, at = self._numbers.next(), self._clock.wall()
+        letter = DeadLetter(number, event, self._hook_id, reason, attempts, last_error, at)
         self.counts[reason] += 1
         self.kept.append(letter)
         if self._store:

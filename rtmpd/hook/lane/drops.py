@@ -1,4 +1,4 @@
-"""What a bounded queue had to shed: counted, and said at most once per interval."""
+"""What a bounded queue had to drop: counted, and reported at most once per interval."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from ...log import logger
 
 REPORT_S = 10.0
 
-#: Takes the type and the data of an event about a hook. Never switches, never raises.
-Tell = Callable[[str, dict[str, object]], None]
+#: Emits an event about the hook, of that type and with that data. Never raises.
+EmitAbout = Callable[[str, dict[str, object]], None]
 
 
 class Drops:
-    """The shed events of one hook. ``count`` is their number since the start. Never switches."""
+    """The dropped events of one hook. ``count`` is their number since the start."""
 
     __slots__ = (
         "_clock",
+        "_emit",
         "_first",
         "_hook_id",
         "_last",
         "_log",
         "_report_at",
-        "_tell",
         "_timer",
         "_unreported",
         "count",
     )
 
-    def __init__(self, hook_id: str, clock: Clock, tell: Tell) -> None:
+    def __init__(self, hook_id: str, clock: Clock, emit: EmitAbout) -> None:
         self._hook_id = hook_id
         self._clock = clock
-        self._tell = tell
+        self._emit = emit
         self._log = logger(f"hook.{hook_id}")
         self.count = self._unreported = 0
         self._first = self._last = 0
@@ -44,7 +44,7 @@ class Drops:
         self._timer: Greenlet[[], None] | None = None
 
     def add(self, event: Event) -> None:
-        """The event was shed."""
+        """The event was dropped."""
         self.count += 1
         if not self._unreported:
             self._first = event.seq
@@ -57,7 +57,7 @@ class Drops:
             self._timer.name = f"hook-drops-{self._hook_id}"
 
     def report(self) -> None:
-        """Say how many were shed since the last time, if any."""
+        """Report how many were dropped since the last time, if any."""
         if self._timer is not None:
             if self._timer is not gevent.getcurrent():
                 self._timer.kill(block=False)
@@ -65,7 +65,7 @@ class Drops:
         if not self._unreported:
             return
         count, self._unreported = self._unreported, 0
-        self._report_at = self._clock.monotonic() + REPORT_S  # before anybody is told, for that may shed events too
+        self._report_at = self._clock.monotonic() + REPORT_S  # before the event, which may make a queue drop some too
         self._log.warning("Hook queue is full, oldest events dropped", hook_id=self._hook_id, count=count)
         facts = {"hook_id": self._hook_id, "count": count, "reason": "queue_full"}
-        self._tell("events_dropped", {**facts, "from_seq": self._first, "to_seq": self._last})
+        self._emit("events_dropped", {**facts, "from_seq": self._first, "to_seq": self._last})

@@ -1,101 +1,173 @@
-"""One hook's lane: what it has to deliver, and the few greenlets that do it.
+"""One hook's lane: what it has to deliver, its worker pool, and what follows from each try.
 
-A hook that hangs keeps its own greenlets busy and its own queue full; no other lane notices. Events of one key are
-delivered one after another, those of different keys at the same time (``schedule``).
+::
 
-A hook with ``max_attempts = 1`` gets each event once, whatever became of the one before. With more, the
-lane looks at whose fault a failure is (``fault``): an event that is at fault is dead at once; if it is the
-endpoint, the event is held in front of the others of its key and the whole lane pauses, at least as long as a
-``Retry-After`` says; after enough of that the breaker opens and the lane only probes (``health``).
+    offer / the feed -> schedule -> a worker: take, execute -> outcome -> settled, held for another try, left to the log
 
-The events of a lane come from ``offer`` and are in memory only, or from its ``feed`` of the log; then
-they are settled there, and what the lane leaves undone comes again.
+What becomes of an event after a try, and of the lane (``health`` has its other half, the state of the endpoint):
+
+====================================  ==========================  ====================================================
+the try, by its fault (``fault``)     outcome of the event        the lane
+====================================  ==========================  ====================================================
+success                               Settled                     goes on; an open breaker closes
+the event's (400, 413, ...), a bug    Settled as dead             goes on
+the endpoint's, no attempts left      Settled as dead             as the next
+the endpoint's (5xx, timeout, ...)    Again after its backoff     goes on, or pauses on evidence (``health``)
+the credentials' (401, ...)           Again, no attempt spent     the breaker opens at once
+not sent at all                       Again, no attempt spent     as the fault says
+gone (410)                            dead, or LeftToFeed         disabled until it is resumed or replaced
+any, of a lane that ends              dead, or LeftToFeed         takes what is left once more, then ends
+====================================  ==========================  ====================================================
+
+An event that waits for another try holds up those of its key (with ``order = strict`` all) and nobody else. Retries
+may use half of the executions at once, so that they can neither take everything from new events nor wait for them.
+A hook with ``max_attempts = 1`` gets each event once, whatever became of the one
+before.
+
+``LeftToFeed`` is for lanes whose events are in the log: what they leave undone comes again, to the lane that uses the
+feed next.
+
+Which greenlet runs what: ``offer`` and ``drop`` that of the emitter; ``_take_in`` the log's writer or reader;
+``pause``, ``resume``, ``retire``, ``join`` and ``abandon`` that of an operator, a reload or the stop; everything from
+``_work`` on one of the lane's workers; ``_ring`` the hub. Only workers, ``join`` and ``abandon`` switch.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final, NamedTuple
 
 import gevent
 from gevent import Greenlet
 from gevent.lock import Semaphore
 
 from ...clock import Clock
-from ...errors import DeliveryError, PermanentDeliveryError
+from ...errors import DeliveryError, NotSentError, PermanentDeliveryError
 from ...event.catalogue import matches
 from ...event.event import Event
-from ...settings import HookSettings
-from ..record.witness import Witness
-from ..redelivery import again
+from ...log import logger
+from ...settings import ORDER_STRICT, HookSettings
+from .. import fault
+from ..record.records import Observer, Tried
+from ..redelivery import ERROR, RECOVERY, TIMEOUT, again
 from ..sink.base import Hook
 from ..store.feed import Feed
+from ..trace import trace_id
 from . import deadletter
+from .batching import Batching
 from .deadletter import DeadLetters
-from .drops import Drops, Tell
-from .governor import Governor
-from .health import Health
-from .outcome import Outcomes
+from .drops import Drops, EmitAbout
+from .health import MAX_HELD, Health
 from .schedule import Delivery, Schedule
+from .startlimit import StartLimit
+from .timer import Timer
 
-ACTIVE = "active"
-PAUSED = "paused"
-OPEN = "open"
-DISABLED = "disabled"
-STOPPED = "stopped"
-
-#: Events that are delivered together, of one key and in its order; the first one leads them (``Schedule.follow``).
-Run = list[Delivery]
+ACTIVE: Final = "active"  # it delivers; single events may be held for another try
+RETRYING: Final = "retrying"  # the last try failed, or the endpoint has asked for a pause
+TRIPPED: Final = "tripped"  # the breaker is open: the endpoint is only probed
+PAUSED: Final = "paused"  # by an operator
+DISABLED: Final = "disabled"  # the endpoint is gone for good
 
 _KILL_WAIT_S = 1.0
-BUG_WORDS = "bug in the hook"
+_BUG_WORDS = "bug in the hook"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The event has come to its end: delivered, or ``dead`` for that reason (``deadletter.REASONS``)."""
+
+    dead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The event is tried again at that moment, monotonic seconds."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftToFeed:
+    """The event is not settled, and this lane has nothing more to do with it."""
+
+
+Outcome = Settled | Again | LeftToFeed
+
+_DELIVERED: Final = Settled()
+_LEFT: Final = LeftToFeed()
+
+
+class Execution(NamedTuple):
+    """What a worker delivers at once: runs of events of one key each, the first of which leads. ``is_probe`` is whether
+    it was begun while the breaker was open, ``is_retry`` whether it takes of the share of retries."""
+
+    runs: list[list[Delivery]]
+    is_probe: bool
+    is_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LaneParts:
+    """What a lane is made of.
+
+    ``configured`` distinguishes hooks of the settings from those registered by hand. ``emit`` takes what happens to the
+    lane as an event. ``follower`` is the lane that takes the dead letters to their URL, and ends after this one;
+    ``feed`` the lane's way through the log, None for a lane whose events are in memory.
+    """
+
+    hook: Hook
+    settings: HookSettings
+    concurrency: int
+    configured: bool
+    clock: Clock
+    emit: EmitAbout
+    dead_letters: DeadLetters
+    observer: Observer
+    start_limit: StartLimit
+    follower: Lane | None = None
+    feed: Feed | None = None
 
 
 class Lane:
     """The deliveries and the workers of one hook. ``concurrency`` may be changed while it runs.
 
-    Workers are started as work needs them and then stay: waking one costs a twentieth of starting
-    one, and it is the emitter who pays. ``configured`` tells hooks of the settings from registered ones;
-    ``tell`` is given what happens to the lane as an event, ``letters`` what it can not deliver; ``follower`` is the
-    lane that takes those to their URL, and ends after this one.
+    Workers are started as work needs them and then stay: waking one costs a twentieth of starting one, and it is the
+    emitter who pays. ``executed`` counts deliveries, ``failed`` tries that were sent and failed, ``retried`` those that
+    are followed by another one, ``active`` executions under way. ``paused_by`` is who paused the lane, "" for nobody,
+    ``disabled_by`` the error that did it.
     """
 
-    def __init__(
-        self,
-        hook: Hook,
-        settings: HookSettings,
-        concurrency: int,
-        clock: Clock,
-        configured: bool,
-        tell: Tell,
-        letters: DeadLetters,
-        witness: Witness,
-        governor: Governor,
-        follower: Lane | None = None,
-        feed: Feed | None = None,
-    ) -> None:
-        self.hook = hook
-        self.settings = settings
-        self.configured = configured
-        self.letters = letters
-        self.follower = follower
-        self.feed = feed
+    def __init__(self, parts: LaneParts) -> None:
+        self.hook = hook = parts.hook
+        self.settings = settings = parts.settings
+        self.configured = parts.configured
+        self.dead_letters = parts.dead_letters
+        self.follower = parts.follower
+        self.feed = parts.feed
         self.workers: set[Greenlet[[], None]] = set()
-        self.active = 0
-        self.is_stopped = False
-        self._clock = clock
-        self._governor = governor
+        self.executed = self.failed = self.retried = self.active = 0
+        self.paused_by = self.disabled_by = ""
+        self.is_ending = False
+        self._clock = parts.clock
+        self._emit = parts.emit
+        self._observer = parts.observer
+        self._start_limit = parts.start_limit
+        self._log = logger(f"hook.{hook.id}")  # a logger of its own: one noisy hook does not throttle another's lines
         self._schedule = Schedule(settings.delivery.order)
-        self._health = Health(hook.id, settings.retry, concurrency, settings.delivery.adaptive, clock, self._wake)
-        self._drops = Drops(hook.id, clock, tell)
-        self.outcomes = Outcomes(
-            hook, settings, clock, self._health, letters, feed, witness, tell, self._waiting, self._gone
-        )
+        self._health = Health(settings.retry, parts.concurrency, settings.delivery.adaptive)
+        self._drops = Drops(hook.id, parts.clock, parts.emit)
+        self._timer = Timer(parts.clock, self._ring)
+        self._batching = Batching(hook, settings.delivery, parts.clock, self._wake) if _is_batched(settings) else None
         confirm_s = settings.delivery.confirm_timeout_s
         self._try_s = min(settings.timeout_s, confirm_s) if confirm_s else settings.timeout_s
+        self._retrying = 0  # executions under way that are retries
+        self._was_retry = False  # whether the last execution was one
+        self._under_way: set[Delivery] = set()
         self._ready = Semaphore(0)  # a permit for each worker that was woken
         self._sleeping = 0  # workers that wait for a permit and have none on its way
-        self._set_up()
 
-    def _set_up(self) -> None:
-        """For kinds of lanes that have more to remember."""
+    # --- what others ask ------------------------------------------------------------------------------
 
     @property
     def concurrency(self) -> int:
@@ -106,33 +178,23 @@ class Lane:
         self._health.resize(number)
 
     @property
+    def limit(self) -> int:
+        """How many executions it allows itself now."""
+        return self._health.limit
+
+    @property
     def queued(self) -> int:
         """Events that wait, those in the log included."""
-        return self.feed.backlog - self.active if self.feed else len(self._schedule)
-
-    def _waiting(self) -> tuple[int, float]:
-        return max(self.queued, 0), self.oldest_s
+        return max(self.feed.backlog - len(self._under_way), 0) if self.feed else len(self._schedule)
 
     @property
-    def executed(self) -> int:
-        return self.outcomes.executed
-
-    @property
-    def failed(self) -> int:
-        return self.outcomes.failed
-
-    @property
-    def retried(self) -> int:
-        return self.outcomes.retried
+    def held(self) -> int:
+        """Events that failed and wait for another try."""
+        return self._schedule.held
 
     @property
     def dropped(self) -> int:
         return self._drops.count
-
-    @property
-    def limit(self) -> int:
-        """How many executions it allows itself now."""
-        return self._health.limit
 
     @property
     def oldest_s(self) -> float:
@@ -142,14 +204,29 @@ class Lane:
 
     @property
     def state(self) -> str:
-        """``active``, ``paused``, ``open`` (it only probes), ``stopped`` (by the operator) or ``disabled``."""
-        if self.outcomes.disabled_by:
+        """One of the words above."""
+        if self.disabled_by:
             return DISABLED
-        if self.is_stopped:
-            return STOPPED
+        if self.paused_by:
+            return PAUSED
         if self._health.is_open:
-            return OPEN
-        return PAUSED if self._health.is_paused else ACTIVE
+            return TRIPPED
+        is_waiting = self._health.failures or self._health.paused_until > self._clock.monotonic()
+        return RETRYING if is_waiting and self._health.retries else ACTIVE
+
+    @property
+    def retry_in_s(self) -> float:
+        """Seconds until the lane, or the event that is held and due first, is tried again; 0 if nothing waits."""
+        now = self._clock.monotonic()
+        return round(max(self._health.paused_until - now, (self._schedule.next_at or 0.0) - now, 0.0), 3)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing that could be delivered now."""
+        if self.active:
+            return False
+        is_stuck = self.disabled_by or not self._may_deliver(self._clock.monotonic())
+        return bool(is_stuck) or self.queued <= self._schedule.blocked
 
     def takes(self, type: str) -> bool:
         """Whether the lane is bound to the type."""
@@ -159,18 +236,18 @@ class Lane:
         """This lane and, if it has one, the one that takes its dead letters away."""
         return [self, self.follower] if self.follower else [self]
 
-    # --- what comes in ------------------------------------------------------------------------------
+    # --- what comes in --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Take what the feed has. Never switches."""
+        """Take what the feed has."""
         if self.feed:
-            self.feed.attach(self._take_in)
+            self.feed.attach(self._take_in, self._blocked)
 
     def offer(self, event: Event) -> None:
-        """Take the event; a full queue sheds its oldest. A lane with a feed is offered only what must not wait for the
-        store, which is rare; what its feed has handed out is never shed."""
-        if self.outcomes.disabled_by:
-            self.outcomes.letter(event, deadletter.DISABLED, 0, self.outcomes.disabled_by)
+        """Take the event; a full queue drops its oldest. A lane with a feed is offered only what must not wait for the
+        store, which is rare; what its feed has handed out is never dropped."""
+        if self.disabled_by:
+            self._bury(event, deadletter.DISABLED, 0, self.disabled_by)
             return
         schedule = self._schedule
         schedule.add(event, self._clock.monotonic())
@@ -178,42 +255,51 @@ class Lane:
             self._drops.add(schedule.shed().event)
         self._wake()
 
-    def shed(self, event: Event) -> None:
-        """There is no room for the event. Never switches."""
+    def drop(self, event: Event) -> None:
+        """There is no room for the event."""
         self._drops.add(event)
 
-    def _take_in(self, event: Event, seq: int, born_at: int, tries: int, doubt: str) -> None:
+    def _take_in(self, event: Event, seq: int, born_at: int, attempts: int, reason: str) -> None:
         """Take an event from the log (``store.feed.Take``)."""
         clock = self._clock
         delivery = self._schedule.add(event, clock.monotonic() - max(clock.wall() - born_at, 0.0), seq)
-        delivery.attempts = tries
-        delivery.doubt = doubt
+        delivery.attempts = attempts
+        delivery.reason = reason
         self._wake()
 
-    # --- what the operator wants --------------------------------------------------------------------
+    def _blocked(self) -> int:
+        """How many events of the feed have to wait although the lane goes on (``store.feed.Blocked``)."""
+        if self.settings.delivery.order == ORDER_STRICT or self._health.is_open:
+            return 0
+        return self._schedule.blocked
 
-    def stop(self) -> None:
-        """Deliver nothing until ``resume``; what is under way goes on. Never switches."""
-        self.is_stopped = True
+    # --- what the operator wants ----------------------------------------------------------------------
+
+    def pause(self, by: str) -> None:
+        """Deliver nothing until ``resume``; what is under way goes on."""
+        self.paused_by = by
 
     def resume(self) -> None:
-        """Deliver again, also if the endpoint had said that it is gone for good. Never switches."""
-        self.is_stopped = False
+        """Deliver again, at once, also if the endpoint had said that it is gone for good."""
+        self.paused_by = ""
         self._health.end_pause()
-        if self.outcomes.disabled_by:
-            self.outcomes.disabled_by = ""
+        self._schedule.hasten()
+        if self.disabled_by:
+            self.disabled_by = ""
             self.start()
         self._wake()
 
     def retire(self) -> None:
         """Deliver what there is, each event with one more try and without a pause, and end; nothing may be offered
-        any more. What comes from the log is left there instead. Never switches."""
-        self.outcomes.last_call = True
+        any more. What comes from the log is left there instead."""
+        self.is_ending = True
         self._health.lift()
+        self._timer.stop()
         if self.feed:
             self._leave_to_feed()
         else:
-            self.is_stopped = False
+            self.paused_by = ""
+            self._schedule.hasten()
         for _ in range(self._sleeping):
             self._ready.release()
         self._sleeping = 0
@@ -227,40 +313,40 @@ class Lane:
 
     def abandon(self) -> int:
         """Give up what is queued and end what is running; how many events are lost by that. May switch greenlets."""
-        lost = 0 if self.feed else len(self._schedule) + self.active
+        lost = 0 if self.feed else len(self._schedule) + len(self._under_way)
         for _ in self._schedule.clear():
             pass
-        self._health.end_pause()
+        self._timer.stop()
         gevent.killall(list(self.workers), block=True, timeout=_KILL_WAIT_S)
-        return lost
-
-    def _gone(self) -> None:
-        """The endpoint wants nothing any more."""
         if self.feed:
-            self._leave_to_feed()
-            return
-        for waiting in self._schedule.clear():
-            self.outcomes.letter(waiting.event, deadletter.DISABLED, waiting.attempts, self.outcomes.disabled_by)
+            for delivery in self._under_way:  # nobody will know what became of these
+                self.feed.leave(delivery.seq, delivery.attempts, delivery.reason or RECOVERY)
+        self._under_way.clear()
+        return lost
 
     def _leave_to_feed(self) -> None:
         """What has not begun stays in the log. What is under way may still be settled."""
         assert self.feed
-        for _ in self._schedule.clear():
-            pass
-        self.feed.detach()
+        for waiting in self._schedule.clear():
+            if not waiting.seq:
+                self._drops.add(waiting.event)
+        self.feed.detach([delivery.seq for delivery in self._under_way])
 
-    # --- workers ------------------------------------------------------------------------------------
+    # --- workers --------------------------------------------------------------------------------------
 
-    @property
-    def _may_deliver(self) -> bool:
-        return not (self._health.is_paused or self.is_stopped or self.active >= self._health.limit)
+    def _may_deliver(self, now: float) -> bool:
+        return not (self.paused_by or self._health.paused_until > now or self.active >= self._health.limit)
 
     def _wake(self) -> None:
-        """See to it that somebody takes what is runnable, if the lane may do more than it does. Never switches."""
-        if self._health.is_paused or self.is_stopped:
+        """See to it that somebody takes what may be delivered, if the lane may do more than it does."""
+        if self._batching and not self._batching.is_ripe(self._schedule, self.is_ending):
+            return
+        now = self._clock.monotonic()
+        if not self._may_deliver(now):
             return
         spare = len(self.workers) - self._sleeping - self.active  # they are awake and will look by themselves
-        if self._schedule.runnable <= spare or self.active + spare >= self._health.limit:
+        ready = self._schedule.runnable + self._schedule.is_due(now)
+        if ready <= spare or self.active + spare >= self._health.limit:
             return
         if self._sleeping:
             self._sleeping -= 1
@@ -270,16 +356,32 @@ class Lane:
             worker.name = f"hook-{self.hook.id}"
             self.workers.add(worker)
 
+    def _ring(self) -> None:
+        """A pause is over, or what is held is due."""
+        self._set_timer()
+        self._wake()
+        if self.feed:
+            self.feed.refill()
+
+    def _set_timer(self) -> None:
+        """Look again when the lane may go on, or when what is held is due. What is due already waits for a worker, who
+        will look by itself."""
+        now, next_at = self._clock.monotonic(), self._schedule.next_at
+        if self._health.paused_until > now:
+            self._timer.set(self._health.paused_until)
+        elif next_at is not None and next_at > now:
+            self._timer.set(next_at)
+
     def _work(self) -> None:
         worker = gevent.getcurrent()
         try:
             while True:
-                if self._schedule.runnable:
-                    self._governor.enter()
-                if deliveries := self._take():
+                if self._schedule.runnable or self._schedule.is_due(self._clock.monotonic()):
+                    self._start_limit.enter()
+                if execution := self._take():
                     self._wake()  # there may be something for another one
-                    self._deliver(deliveries)
-                elif self.outcomes.last_call or len(self.workers) > self._health.concurrency:
+                    self._deliver(execution)
+                elif self.is_ending or len(self.workers) > self._health.concurrency:
                     return
                 else:
                     self._sleeping += 1
@@ -287,55 +389,294 @@ class Lane:
         finally:
             self.workers.discard(worker)
 
-    def _take(self) -> list[Run]:
-        """What to deliver now, nothing if there is nothing that may be. It counts as one active execution then."""
-        if not self._may_deliver:
-            return []
+    def _take(self) -> Execution | None:
+        """What to deliver now, None if nothing may be. It is under way then."""
+        now = self._clock.monotonic()
+        if not self._may_deliver(now):
+            return None
         if self.settings.delivery.max_age_s:
-            self._bury_expired()
-        delivery = self._schedule.take()
-        if delivery is None:
-            return []
-        self._begin(delivery)
-        return [[delivery]]
-
-    def _begin(self, first: Delivery) -> None:
+            self._bury_expired(now)
+        if self._batching and not self._batching.is_ripe(self._schedule, self.is_ending):
+            return None
+        head = self._pick(now)
+        if head is None:
+            return None
+        more = self._schedule.take if not head.is_retry else lambda: self._schedule.take_due(now)
+        runs = self._batching.gather(head, self._schedule, more) if self._batching else [[head]]
         self.active += 1
-        self._health.probe = first if self._health.is_open else None
+        self._retrying += head.is_retry
+        self._under_way.update(*runs)
+        if head.is_retry:
+            self._set_timer()
+        return Execution(runs, self._health.is_open, head.is_retry)
 
-    def _bury_expired(self) -> None:
-        """What is too old is dead, held or not."""
-        for late in self._schedule.expired(self._clock.monotonic() - self.settings.delivery.max_age_s):
-            self.outcomes.bury(late, deadletter.EXPIRED, "")
+    def _pick(self, now: float) -> Delivery | None:
+        """A retry that is due or a new event, so that neither kind can keep the other from being delivered."""
+        schedule, limit = self._schedule, self._health.limit
+        is_new = schedule.runnable > 0 and schedule.held < MAX_HELD
+        is_due = schedule.is_due(now) and self._retrying < max(limit // 2, 1)
+        takes_turns = limit == 1 and is_new and self._was_retry
+        self._was_retry = is_due and not takes_turns
+        if self._was_retry:
+            return schedule.take_due(now)
+        return schedule.take() if is_new else None
 
-    def _deliver(self, runs: list[Run]) -> None:
-        ((delivery,),) = runs
-        started = self._clock.monotonic()
-        error: DeliveryError | None = None
+    def _bury_expired(self, now: float) -> None:
+        """What is too old is dead. What is held is so when it is due (``_again_at``)."""
+        schedule, born_before = self._schedule, now - self.settings.delivery.max_age_s
+        for late in schedule.shed_born_before(born_before):
+            self._settle(late, Settled(deadletter.EXPIRED), "")
+        for late in schedule.due_born_before(born_before, now):
+            self._settle(late, Settled(deadletter.EXPIRED), "")
+
+    # --- one execution --------------------------------------------------------------------------------
+
+    def _deliver(self, execution: Execution) -> None:
+        runs, started = execution.runs, self._clock.monotonic()
+        deliveries = runs[0] if len(runs) == 1 else sorted(chain(*runs), key=lambda delivery: delivery.number)
         try:
-            self.hook.execute(self._given(delivery), started + self._try_s)
-        except DeliveryError as failure:
-            error = failure
-        except (Exception, gevent.Timeout):  # noqa: BLE001  a hook is foreign code; the lane outlives its bugs
-            self.outcomes.bug(delivery, started, BUG_WORDS)
-            error = PermanentDeliveryError(BUG_WORDS, deadletter.BUG)
+            errors = self._execute(deliveries, started)
         finally:
             self.active -= 1
-        if self.outcomes.of(delivery, error, started, self.active + 1, pays=True):
-            self._come_back([delivery])
-        else:
-            self._schedule.done(delivery)
+            self._retrying -= execution.is_retry
+        self._under_way.difference_update(deliveries)
+        now = self._clock.monotonic()
+        if self._batching and self._batching.is_refused(errors, self.settings.retry.retryable_errors):
+            for run in runs:  # which of them is to blame is not known yet
+                if self._leaves:
+                    self._leave(run)
+                else:
+                    self._hold(run, now)
+            self._set_timer()
+            return
+        failures = dict(zip(deliveries, errors, strict=True))
+        for run in runs:
+            self._end_run(run, failures, started, now)
+        self._learn(deliveries, errors, execution.is_probe, now - started, now)
+        if any(errors):
+            self._set_timer()
 
-    def _come_back(self, run: Run) -> None:
-        """Have these, which are not settled, tried again: by whoever the feed goes to next, if this lane is to leave
-        them there. It may go on with nothing of their key then, and has nothing any more."""
-        if self.outcomes.leaves_to_feed:
+    def _execute(self, deliveries: list[Delivery], started: float) -> list[DeliveryError | None]:
+        """What became of each. A hook is foreign code; the lane outlives its bugs."""
+        deadline = started + self._try_s
+        try:
+            if self._batching:
+                return list(self._batching.execute([_given(each) for each in deliveries], deadline))
+            self.hook.execute(_given(deliveries[0]), deadline)
+            return [None]
+        except DeliveryError as error:
+            return [error] * len(deliveries)
+        except (Exception, gevent.Timeout):  # noqa: BLE001
+            facts = self._facts(deliveries[0], self._clock.monotonic() - started)
+            self._log.exception("Hook execution failed", **facts, error=_BUG_WORDS)
+            return [PermanentDeliveryError(_BUG_WORDS, deadletter.BUG)] * len(deliveries)
+
+    def _end_run(
+        self, run: list[Delivery], failures: dict[Delivery, DeliveryError | None], started: float, now: float
+    ) -> None:
+        """Act on the outcome of each event of one key. What comes after one that is tried again has overtaken it, so it
+        goes again too, in its order."""
+        kept: list[Delivery] = []
+        at = now
+        is_left = False
+        for each in run:
+            error = failures[each]
+            if kept and error is None:
+                each.reason = each.reason or ERROR
+                kept.append(each)
+                continue
+            tried = Tried(self.hook, each.event, each.attempts + 1, now - started, each.reason, error)
+            self._observer.tried(tried)
+            outcome = self._outcome(each, error, now)
+            self._report(each, outcome, tried)
+            if isinstance(outcome, Settled):
+                self._settle(each, outcome, str(error))
+                continue
+            kept.append(each)
+            if isinstance(outcome, Again):
+                at = max(at, outcome.at)
+            else:
+                is_left = True
+        if not kept:
             self._schedule.done(run[0])
+        elif is_left:
+            self._leave(kept)
         else:
-            self._schedule.hold(run[0], run[1:])
+            self._hold(kept, at)
 
-    @staticmethod
-    def _given(delivery: Delivery) -> Event:
-        """The event as the hook gets it: with a word about it if it may have got it before."""
-        attempts = delivery.attempts
-        return again(delivery.event, attempts + 1, delivery.doubt) if attempts or delivery.doubt else delivery.event
+    # --- outcomes -------------------------------------------------------------------------------------
+
+    def _outcome(self, delivery: Delivery, error: DeliveryError | None, now: float) -> Outcome:
+        """What becomes of an event by one try: its fault decides who pays."""
+        if error is None:
+            return _DELIVERED
+        retries = self._health.retries and not self.is_ending
+        verdict = fault.fault_of(error, self.settings.retry.retryable_errors)
+        is_free = verdict == fault.AUTH or isinstance(error, NotSentError)
+        if not (retries and is_free):
+            delivery.attempts += 1
+        if not isinstance(error, NotSentError):
+            delivery.reason = TIMEOUT if error.code == "timeout" else ERROR
+        if error.code == deadletter.BUG:
+            return Settled(deadletter.BUG)
+        if verdict == fault.EVENT:
+            return Settled(deadletter.REFUSED)
+        is_gone = verdict == fault.GONE and retries
+        if self._leaves or (self.feed and is_gone):
+            return _LEFT
+        if self.disabled_by or is_gone:
+            return Settled(deadletter.DISABLED)
+        if not retries:
+            return Settled(deadletter.ATTEMPTS if verdict == fault.ENDPOINT else deadletter.REFUSED)
+        if verdict == fault.ENDPOINT and self._health.is_last(delivery.attempts):
+            return Settled(deadletter.ATTEMPTS)
+        return Again(self._again_at(delivery, error, now))
+
+    def _again_at(self, delivery: Delivery, error: DeliveryError, now: float) -> float:
+        at = self._health.retry_at(delivery.attempts, error, now)
+        if self._batching:
+            at = self._batching.rounded(at)
+        max_age_s = self.settings.delivery.max_age_s
+        return min(at, max(delivery.since + max_age_s, now)) if max_age_s else at
+
+    def _learn(
+        self, deliveries: list[Delivery], errors: list[DeliveryError | None], is_probe: bool, seconds: float, now: float
+    ) -> None:
+        """What the execution says about the endpoint, once for all of its events: if one of them was a success the
+        endpoint is there."""
+        health = self._health
+        if not any(errors):
+            failures = health.failures
+            if health.succeeded(now, seconds, self.active + 1):
+                self._report_health("hook_recovered", failures)
+            return
+        if not health.retries:
+            return
+        patterns = self.settings.retry.retryable_errors
+        verdicts = [error and fault.fault_of(error, patterns) for error in errors]
+        if fault.GONE in verdicts and not self.is_ending:
+            self._disable(str(errors[verdicts.index(fault.GONE)]))
+        elif None in verdicts:
+            if health.succeeded(now, seconds, self.active + 1):
+                self._report_health("hook_recovered", health.failures)
+        elif not (self.is_ending or self.disabled_by) and (is_probe or not health.is_open):
+            index = next((index for index, verdict in enumerate(verdicts) if verdict != fault.EVENT), None)
+            error = None if index is None else errors[index]
+            if index is not None and error and health.failed(
+                verdicts[index] or "", error, deliveries[index].attempts, now
+            ):
+                self._report_health("hook_degraded", health.failures)
+
+    def _settle(self, delivery: Delivery, outcome: Settled, error: str) -> None:
+        if outcome.dead:
+            self._bury(delivery.event, outcome.dead, delivery.attempts, error)
+        if delivery.seq and self.feed:
+            self.feed.settled_one(delivery.seq)
+
+    def _hold(self, run: list[Delivery], at: float) -> None:
+        """Have these tried again at that moment, in front of the others of their key."""
+        head = run[0]
+        self._schedule.hold(head, at, run[1:])
+        if self.feed:
+            for each in run:
+                self.feed.tried(each.seq, each.attempts, each.reason)
+        if self._schedule.held >= MAX_HELD and self._health.overwhelmed(head.attempts, self._clock.monotonic()):
+            self._report_health("hook_degraded", self._health.failures)
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether what is not settled is left to the log: the lane is at its end, or its endpoint is."""
+        return self.feed is not None and (self.is_ending or bool(self.disabled_by))
+
+    def _leave(self, run: list[Delivery]) -> None:
+        """Leave these to the lane that uses the feed next."""
+        assert self.feed
+        for each in run:
+            if each.seq:
+                self.feed.leave(each.seq, each.attempts, each.reason)
+            else:
+                self._drops.add(each.event)
+        self._schedule.done(run[0])
+
+    def _bury(self, event: Event, reason: str, attempts: int, last_error: str) -> None:
+        """The hook will not get the event."""
+        self._observer.buried(self.hook, event, reason, attempts, last_error)
+        self.dead_letters.bury(event, reason, attempts, last_error)
+
+    def _disable(self, error: str) -> None:
+        """The endpoint is gone for good. What comes from the log stays there, in case it is not."""
+        if self.disabled_by:
+            return
+        self.disabled_by = self._health.why = error
+        self._log.error("Hook disabled, its endpoint is gone", hook_id=self.hook.id, error=error)
+        self._emit("hook_degraded", {**self._facts_of_health(1), "fault": fault.GONE})
+        if self.feed:
+            self._leave_to_feed()
+            return
+        for waiting in self._schedule.clear():
+            self._bury(waiting.event, deadletter.DISABLED, waiting.attempts, error)
+
+    # --- what is reported -----------------------------------------------------------------------------
+
+    def _report(self, delivery: Delivery, outcome: Outcome, tried: Tried) -> None:
+        """Count the try and log it: as an error when the event is dead, for what is tried again may still succeed."""
+        error = tried.error
+        if error is None:
+            self.executed += 1
+            if self._log.tells_debug:
+                self._log.debug("Hook executed successfully", **self._facts(delivery, tried.seconds))
+            return
+        if not isinstance(error, NotSentError):
+            self.failed += 1
+        facts = {**self._facts(delivery, tried.seconds), "error": str(error), "code": error.code}
+        if self._health.retries:
+            facts["attempt"] = delivery.attempts
+        if isinstance(outcome, Settled):
+            if outcome.dead != deadletter.BUG:  # the traceback has been logged
+                self._log.error("Hook execution failed", **facts, reason=outcome.dead)
+            return
+        if isinstance(outcome, Again):
+            self.retried += 1
+            facts["retry_in_s"] = round(max(outcome.at - self._clock.monotonic(), 0.0), 3)
+        self._log.info("Hook execution failed, the event is tried again", **facts)
+
+    def _facts(self, delivery: Delivery, seconds: float) -> dict[str, object]:
+        event = delivery.event
+        return {
+            "hook_type": self.hook.type,
+            "hook_id": self.hook.id,
+            "event_type": event.type,
+            "event_id": event.id,
+            "trace_id": trace_id(event) or None,
+            "conn_id": event.conn_id or None,
+            "stream_key": event.stream_key or None,
+            "duration_ms": round(seconds * 1000),
+        }
+
+    def _report_health(self, type: str, failures: int) -> None:
+        facts = self._facts_of_health(failures)
+        if type == "hook_degraded":
+            self._log.warning("Hook is only probed", **facts)
+        else:
+            self._log.info("Hook is back", **facts)
+        self._emit(type, facts)
+
+    def _facts_of_health(self, failures: int) -> dict[str, object]:
+        return {
+            "hook_id": self.hook.id,
+            "fault": self._health.why,
+            "failures": failures,
+            "backlog": self.queued,
+            "oldest_sec": self.oldest_s,
+        }
+
+
+def _is_batched(settings: HookSettings) -> bool:
+    return settings.delivery.batch_events > 1
+
+
+def _given(delivery: Delivery) -> Event:
+    """The event as the hook gets it: with a word about it if it may have got it before."""
+    if delivery.attempts or delivery.reason:
+        return again(delivery.event, delivery.attempts + 1, delivery.reason)
+    return delivery.event

@@ -43,7 +43,7 @@ _log = logger("hook.attempts")
 
 
 class Attempt(NamedTuple):
-    """One try. ``outcome`` is ``delivered`` or ``failed``; ``code`` and ``error`` are "" for the first;
+    """One try. ``outcome`` is ``delivered``, ``failed`` or ``not_sent``; ``code`` and ``error`` are "" for the first;
     ``redelivered`` says why the event may have been known before; ``at`` is the Unix time of the end of the try."""
 
     hook_id: str
@@ -78,28 +78,14 @@ class AttemptLog:
         self._closed = False
         self._runner: Greenlet[[], None] | None = None  # begins with the first try
 
-    def add(
-        self,
-        hook_id: str,
-        event_id: str,
-        event_type: str,
-        attempt: int,
-        outcome: str,
-        code: str,
-        error: str,
-        duration_ms: int,
-        redelivered: str,
-        at: float,
-    ) -> None:
-        """Note a try. Never waits, never switches, never raises."""
+    def add(self, attempt: Attempt) -> None:
+        """Note a try. Never waits, never raises."""
         pending = self._pending
         waiting = len(pending)
         if waiting >= _PENDING_ROWS or self._closed:
             self.dropped += 1
             return
-        pending.append(
-            Attempt(hook_id, event_id, event_type, attempt, outcome, code, error, duration_ms, redelivered, at)
-        )
+        pending.append(attempt)
         if self._runner is None:
             self._runner = gevent.spawn(self._run)
             self._runner.name = "attempt-log"

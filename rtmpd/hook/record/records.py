@@ -4,25 +4,69 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 from ...clock import Clock
+from ...errors import DeliveryError, NotSentError
 from ...event.event import Event
 from ...metrics.fault import RECORD_NOT_WRITTEN, Fault
 from ...settings import HooksSettings
 from ..sink.base import Hook
 from . import audit
-from .attempts import AttemptLog
+from .attempts import Attempt, AttemptLog
 from .audit import AuditTrail
-from .witness import DELIVERED, FAILED, Witness
+
+DELIVERED = "delivered"
+FAILED = "failed"
+NOT_SENT = "not_sent"
 
 _ATTEMPTS = "attempts.db"
 
 
-class Records:
-    """A witness that writes down what it sees and tells ``counts`` too. Attempts go to a file beside the event log, if
-    there is one. Raises StartError if the audit trail can not be written."""
+class Tried(NamedTuple):
+    """One try that is over. ``attempt`` counts from 1; ``reason`` says why the event may have been received before
+    (``redelivery.REASONS``), "" if it cannot have been; ``error`` is None if it was a success."""
 
-    def __init__(self, settings: HooksSettings, clock: Clock, counts: Witness) -> None:
+    hook: Hook
+    event: Event
+    attempt: int
+    seconds: float
+    reason: str
+    error: DeliveryError | None
+
+    @property
+    def outcome(self) -> str:
+        """One of the words above."""
+        if self.error is None:
+            return DELIVERED
+        return NOT_SENT if isinstance(self.error, NotSentError) else FAILED
+
+
+class Observer(Protocol):
+    """Sees what becomes of each try and each event, from the lanes' workers. No method waits, switches or raises."""
+
+    def tried(self, tried: Tried) -> None:
+        """One try is over."""
+
+    def buried(self, hook: Hook, event: Event, reason: str, attempts: int, error: str) -> None:
+        """The hook will not get the event."""
+
+
+class NoObserver:
+    """Nobody looks."""
+
+    def tried(self, tried: Tried) -> None:
+        pass
+
+    def buried(self, hook: Hook, event: Event, reason: str, attempts: int, error: str) -> None:
+        pass
+
+
+class Records:
+    """An observer that writes down what it sees, and passes it on to ``counts``. Attempts go to a file beside the event
+    log, if there is one. Raises StartError if the audit trail cannot be written."""
+
+    def __init__(self, settings: HooksSettings, clock: Clock, counts: Observer) -> None:
         self._clock = clock
         self._counts = counts
         store = settings.store.path
@@ -30,21 +74,30 @@ class Records:
         self.attempts = AttemptLog(path, settings.attempt_log)
         self.audit = AuditTrail(settings.audit, clock) if settings.audit.file else None
 
-    def tried(
-        self, hook: Hook, event: Event, attempt: int, seconds: float, doubt: str, code: str = "", error: str = ""
-    ) -> None:
-        """``witness.Witness``."""
-        self._counts.tried(hook, event, attempt, seconds, doubt, code, error)
-        outcome = FAILED if code else DELIVERED
-        at = self._clock.wall()
-        duration_ms = round(seconds * 1000)
-        self.attempts.add(hook.id, event.id, event.type, attempt, outcome, code, error, duration_ms, doubt, at)
-        if self.audit is not None and not code:
+    def tried(self, tried: Tried) -> None:
+        """``Observer``."""
+        self._counts.tried(tried)
+        hook, event, attempt, seconds, reason, error = tried
+        self.attempts.add(
+            Attempt(
+                hook.id,
+                event.id,
+                event.type,
+                attempt,
+                tried.outcome,
+                error.code if error else "",
+                str(error) if error else "",
+                round(seconds * 1000),
+                reason,
+                self._clock.wall(),
+            )
+        )
+        if self.audit is not None and error is None:
             facts = {"hook_id": hook.id, "event_id": event.id, "event_type": event.type, "attempt": attempt}
             self.audit.record(audit.DELIVERED, **facts)
 
     def buried(self, hook: Hook, event: Event, reason: str, attempts: int, error: str) -> None:
-        """``witness.Witness``."""
+        """``Observer``."""
         self._counts.buried(hook, event, reason, attempts, error)
         if self.audit is not None:
             self.audit.record(

@@ -289,9 +289,10 @@ class Database:
             return [DeadRow(*row) for row in found]
 
     def last_dead(self) -> int:
-        """The highest number of a dead letter, 0 if there is none."""
+        """The highest number that a dead letter ever had, 0 if there was none."""
         with _Reported(self._connection):
-            return self._connection.execute("SELECT max(number) FROM dead").fetchone()[0] or 0
+            found = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'dead'").fetchone()
+            return found[0] if found else 0
 
     def dead_of(self, numbers: list[int]) -> list[DeadRow]:
         """These dead letters, as far as they exist."""

@@ -1,25 +1,47 @@
-"""One lane's way through the log: what it has been handed, what it has settled, what is still to come.
+"""One lane's way through the log: a cursor, and the exceptions to it.
 
-A lane that keeps up is handed each event when it is on the disk, from memory. One that does not is handed a small
-window, and reads on from the file as it settles: what waits costs it no memory. Nothing here waits.
+Where an event of the lane can be, by its seq in the log:
+
+===============  =====================================================  =============================================
+place            holds                                                  leaves it by
+===============  =====================================================  =============================================
+ahead            seqs above the cursor: not handed out                  ``accepted`` from memory, ``paged`` from the
+                                                                        file, ``skip``
+``_handed``      handed out, and not settled: it waits in the lane, is  ``settled_one``, ``detach``, ``leave``
+                 under way or is held for another try
+``_left``        handed out once, and left by its lane: it comes again  ``paged``, to the lane that attaches next
+settled          nothing: every other seq up to the cursor              retention deletes it in time
+===============  =====================================================  =============================================
+
+The cursor moves when an event is handed out, so a restart reads ``_handed`` and ``_left`` again and then goes on above
+the cursor. Neither grows with what waits: a lane that keeps up (``_is_live``) gets each event from memory as it is on
+the disk; one that does not has a small window of events, and reads on from the file as it settles them. What is held
+for another try, and what waits behind it, does not count for the window, so that an event that the endpoint cannot
+stand does not hold up the others; but there is a bound to that too.
+
+Greenlets: ``accepted``, ``row`` and ``saved`` run in the log's writer, ``paged`` in its reader, ``attach``, ``detach``
+and ``skip`` in whoever reloads, stops or makes room, the rest in the lane's workers. No method switches.
 """
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from ...event.event import Event, copied, restored
 from ..redelivery import RECOVERY
 from .schema import UNSAVED, DeadRow, LaneRow, Page, Row
 
-#: Takes an event: its seq in the log, the Unix time of its birth, tries made, and why it may be known already.
+#: Takes an event: its seq in the log, the Unix time of its birth, the attempts made, and why it may have been received
+#: before (``redelivery.REASONS``).
 Take = Callable[[Event, int, int, int, str], None]
 
+#: How many of the events that were handed out wait for others that are held for another try.
+Blocked = Callable[[], int]
 
-_WIDEST = 1024
+_MAX_WINDOW = 1024
 
 
 class Keeper(Protocol):
@@ -36,40 +58,47 @@ class Keeper(Protocol):
         """Write the feed down soon."""
 
     def gap(self, feed: Feed, from_seq: int, to_seq: int, count: int, reason: str) -> None:
-        """Have it told that the feed will not get these numbers."""
+        """Report that the feed will not get these numbers."""
+
+
+class Tries(NamedTuple):
+    """The attempts that an event has behind it, and why it may have been received before."""
+
+    attempts: int = 0
+    reason: str = ""
 
 
 class Feed:
-    """The feed of the lane ``row`` names. ``window`` events are handed out at once at most; after a crash the first
-    ones may have been delivered by the process that died (``LaneRow.suspects``).
+    """The feed of the lane that ``row`` names. ``window`` events are handed out at once at most; after a crash the
+    first ones may have been delivered by the process that died (``LaneRow.suspects``).
 
-    While a lane settles half of its window from one commit to the next the window is widened, up to ``_WIDEST``: else
-    it would be full at each commit, and what the lane could have from memory would be read from the file. It narrows
-    again with a lane that settles nothing.
+    While a lane settles half of its window from one commit to the next the window is widened, up to ``_MAX_WINDOW``:
+    else it would be full at each commit, and what the lane could have from memory would be read from the file. It
+    narrows again with a lane that settles nothing.
 
     ``numbered`` is the last number given to an event of this lane: they are gap-free. ``backlog`` counts what is not
-    settled. While it ``is_parked`` no lane uses it: what waits for one is kept only as long as settled events are. No
-    method switches.
+    settled. While it ``is_parked`` no lane uses it: what waits for one is kept only as long as settled events are.
     """
 
     __slots__ = (
-        "_again",
-        "_at",
-        "_caught_up",
+        "_blocked",
+        "_handed",
+        "_is_live",
         "_keeper",
+        "_left",
         "_loaded",
         "_newest",
         "_newest_number",
         "_paging",
         "_passed",
         "_read",
+        "_scan",
         "_settled_lately",
         "_shed",
         "_suspects",
         "_take",
         "_unsaved",
         "_widened",
-        "_window",
         "id",
         "is_parked",
         "numbered",
@@ -84,25 +113,28 @@ class Feed:
         self.numbered = row.numbered
         self.settled = row.settled
         self._keeper = keeper
-        self._read = row.read  # everything up to here has been handed out
+        self._read = row.read  # the cursor: everything up to here has been handed out
         self._widened = 1  # times
         self._settled_lately = 0  # since the last commit
-        self._window: dict[int, int] = {}  # seq: tries, of what is handed out and not settled
-        self._again: dict[int, int] = {int(seq): tries for seq, tries in json.loads(row.pending).items()}
+        self._handed: dict[int, Tries] = {}
+        self._left = _tries_of(row)
         self._shed: deque[list[int]] = deque(json.loads(row.shed))
-        self._passed = self.settled + len(self._again) - sum(last - first + 1 for first, last in self._shed)
-        self._at = self._start()
+        self._passed = self.settled + len(self._left) - sum(last - first + 1 for first, last in self._shed)
+        self._scan = self._start()  # where reading goes on: below the cursor while there is something left to read
         self._newest, self._newest_number = newest, row.numbered
-        self._caught_up = self._at >= newest
+        self._is_live = self._scan >= newest
         self._suspects = row.suspects
         self._loaded = (newest, row.numbered)  # the last seq there was at the start, and the last number
         self._unsaved = 0
         self._paging = False
         self._take: Take | None = None
+        self._blocked: Blocked = lambda: 0
 
     def _start(self) -> int:
-        """Where to read from: what was handed out before comes again."""
-        return min(self._again) - 1 if self._again else self._read
+        """Where to read from: what was left comes again."""
+        return min(self._left) - 1 if self._left else self._read
+
+    # --- what the log and others ask ------------------------------------------------------------------
 
     @property
     def backlog(self) -> int:
@@ -111,71 +143,71 @@ class Feed:
     @property
     def read(self) -> int:
         """Up to this seq all is settled but ``pinned``."""
-        return max(self._read, self._keeper.accepted) if self._caught_up else self._read
+        return max(self._read, self._keeper.accepted) if self._is_live else self._read
 
     @property
     def pinned(self) -> list[int]:
-        return [*self._window, *self._again]
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is handed out."""
-        return bool(self._window)
+        return [*self._handed, *self._left]
 
     def next_number(self) -> int:
         """A number for one more event of this lane."""
         self.numbered += 1
         return self.numbered
 
-    def attach(self, take: Take) -> None:
-        """From now on events go there."""
+    # --- the lane's side --------------------------------------------------------------------------------
+
+    def attach(self, take: Take, blocked: Blocked) -> None:
+        """From now on events go to ``take``."""
         if self.is_parked:
             self.is_parked = False
             self._loaded = self._newest, max(self._newest_number, self._loaded[1])
         self._take = take
+        self._blocked = blocked
+        self._scan = self._start()
+        self._is_live = self._scan >= self._newest
         self._look_for_gap()
         self._fill()
 
-    def detach(self) -> None:
-        """Hand out no more. What is handed out and not settled comes again to whoever is attached next."""
+    def detach(self, under_way: Iterable[int] = ()) -> None:
+        """Hand out no more. What was handed out and is neither settled nor ``under_way`` comes again to whoever
+        attaches next, as if it had not been handed out; what is under way is still to be settled or to be left
+        (``leave``)."""
         self._take = None
-        for seq, tries in self._window.items():
-            self._again[seq] = tries
-        self._window.clear()
-        self._at = self._start()
-        self._caught_up = self._at >= self._newest
+        kept = set(under_way)
+        for seq in [seq for seq in self._handed if seq not in kept]:
+            self._left[seq] = self._handed.pop(seq)
+        self._scan = self._start()
+        self._is_live = self._scan >= self._newest
         self._keeper.has_settled(self)
-
-    def accepted(self, seq: int, number: int, event: Event, doubt: str) -> None:
-        """An event for this lane is on the disk."""
-        self._newest, self._newest_number = seq, number
-        if seq <= self._at:
-            return  # a page has brought it
-        if self._caught_up and self._has_room():
-            self._at = self._read = seq
-            self._pass(number)
-            self._hand(copied(event, Event, number), seq, 0, doubt)
-        else:
-            if self._caught_up:
-                self._at = self._read = seq - 1  # everything before it has been handed out
-                self._caught_up = False
-            self._fill()
 
     def settled_one(self, seq: int) -> None:
         """What was handed out has come to its end, whichever."""
-        if self._window.pop(seq, None) is None and self._again.pop(seq, None) is None:
+        if self._handed.pop(seq, None) is None and self._left.pop(seq, None) is None:
             return
         self.settled += 1
         self._settled_lately += 1
         self._keeper.has_settled(self)
-        if not self._caught_up:
+        if not self._is_live:
             self._fill()
 
-    def tried(self, seq: int, tries: int) -> None:
-        """What was handed out has failed so many times, and is held for another try."""
-        if seq in self._window:
-            self._window[seq] = tries
+    def tried(self, seq: int, attempts: int, reason: str) -> None:
+        """What was handed out has failed, and is held for another try."""
+        if seq in self._handed:
+            self._handed[seq] = Tries(attempts, reason)
             self._keeper.has_settled(self)
+            self._fill()
+
+    def leave(self, seq: int, attempts: int, reason: str) -> None:
+        """What was under way when the lane was detached is not settled: it comes again."""
+        if self._handed.pop(seq, None) is not None or seq in self._left:
+            self._left[seq] = Tries(attempts, reason)
+            self._keeper.has_settled(self)
+
+    def refill(self) -> None:
+        """The lane goes on after a pause."""
+        self._fill()
+
+    # --- what is not handed out -------------------------------------------------------------------------
 
     def shed(self, count: int) -> int:
         """Give so many numbers to events that nobody will get; the first of them."""
@@ -192,71 +224,87 @@ class Feed:
         """Give up what has not been handed out up to that seq, which has that number (0 if there is none)."""
         self._miss(number, "store_full")
         self._read = max(self._read, upto)
-        self._at = max(self._at, self._read) if not self._again else self._at
-        self._caught_up = self._at >= self._newest
+        self._scan = max(self._scan, self._read) if not self._left else self._scan
+        self._is_live = self._scan >= self._newest
         self._keeper.has_settled(self)
         self._fill()
 
+    # --- reading --------------------------------------------------------------------------------------
+
+    def accepted(self, seq: int, number: int, event: Event, reason: str) -> None:
+        """An event for this lane is on the disk."""
+        self._newest, self._newest_number = seq, number
+        if seq <= self._scan:
+            return  # a page has brought it
+        if self._is_live and self._room() > 0:
+            self._scan = self._read = seq
+            self._pass(number)
+            self._hand(copied(event, Event, number), seq, Tries(0, reason))
+        else:
+            if self._is_live:
+                self._scan = self._read = seq - 1  # everything before it has been handed out
+                self._is_live = False
+            self._fill()
+
     @property
-    def _most(self) -> int:
-        """How many may be handed out now."""
-        return self.window if self._widened == 1 else max(self.window, min(self.window * self._widened, _WIDEST))
+    def _limit(self) -> int:
+        """How many may be handed out now, without those that wait for others that are held."""
+        return self.window if self._widened == 1 else max(self.window, min(self.window * self._widened, _MAX_WINDOW))
 
-    # --- reading --------------------------------------------------------------------------------
-
-    def _has_room(self) -> bool:
-        return self._take is not None and len(self._window) < self._most and self._unsaved < UNSAVED
+    def _room(self) -> int:
+        """How many more may be handed out."""
+        if self._take is None or self._unsaved >= UNSAVED:
+            return 0
+        handed = len(self._handed)
+        return min(self._limit - handed + self._blocked(), max(_MAX_WINDOW, 2 * self.window) - handed)
 
     def _fill(self) -> None:
-        if self._caught_up or self._paging or not self._has_room() or len(self._window) > self._most // 2:
-            return
-        self._paging = True
-        self._keeper.wants_page(self)
+        if not self._is_live and not self._paging and self._room() >= max(self._limit // 2, 1):
+            self._paging = True
+            self._keeper.wants_page(self)
 
     @property
     def wish(self) -> tuple[int, int]:
         """What to read for ``paged``: from above which seq, and how many."""
-        return self._at, self._most - len(self._window)
+        return self._scan, max(self._room(), 1)
 
     def paged(self, page: Page | None, from_seq: int) -> None:
         """What ``wish`` asked for; None if nothing could be read."""
         self._paging = False
-        if page is None or from_seq != self._at or self._take is None:  # it was detached or skipped meanwhile
+        if page is None or from_seq != self._scan or self._take is None:  # it was detached or skipped meanwhile
             self._fill()
             return
         for row in page.rows:
-            self._at = row.seq
+            self._scan = row.seq
             if row.seq > self._read:
                 self._read = row.seq
-                self._hand_row(row, 0)
-            elif row.seq in self._again:
-                self._hand_row(row, self._again.pop(row.seq), RECOVERY)
-        self._at = page.read_to
-        if self._at >= self._read:
-            self._read = self._at
-            self._forget_again()
-        self._caught_up = self._at >= self._newest
+                number = json.loads(row.routes)[self.id]
+                self._pass(number)
+                self._hand(_event(row, number), row.seq, Tries(0, row.doubt))
+            elif row.seq in self._left:
+                tries = self._left.pop(row.seq)
+                event = _event(row, json.loads(row.routes)[self.id])
+                self._hand(event, row.seq, tries if tries.reason else Tries(tries.attempts, row.doubt))
+        self._scan = page.read_to
+        if self._scan >= self._read:
+            self._read = self._scan
+            self._forget_left()
+        self._is_live = self._scan >= self._newest
         self._look_for_gap()
         self._fill()
-
-    def _hand_row(self, row: Row, tries: int, doubt: str = "") -> None:
-        number = json.loads(row.routes)[self.id]
-        if not doubt:
-            self._pass(number)
-        self._hand(_event(row, number), row.seq, tries, doubt or row.doubt)
 
     def _look_for_gap(self) -> None:
         """When all that there was at the start has been read, no number of then may be missing."""
         seq, number = self._loaded
-        if self._at >= seq:
+        if self._scan >= seq:
             self._suspects = 0
             self._miss(number, "expired")
             self._loaded = (seq, 0)
 
-    def _forget_again(self) -> None:
-        """What was handed out before and was not read again is not in the file any more."""
-        if lost := len(self._again):
-            self._again.clear()
+    def _forget_left(self) -> None:
+        """What was left and was not read again is not in the file any more."""
+        if lost := len(self._left):
+            self._left.clear()
             self.settled += lost
             self._keeper.gap(self, self._passed - lost + 1, self._passed, lost, "expired")
 
@@ -281,22 +329,27 @@ class Feed:
             self.settled += lost
             self._keeper.gap(self, first, upto, lost, reason)
 
-    def _hand(self, event: Event, seq: int, tries: int, doubt: str) -> None:
+    def _hand(self, event: Event, seq: int, tries: Tries) -> None:
         assert self._take
-        if self._suspects and not doubt and seq <= self._loaded[0]:
+        if self._suspects and not tries.reason and seq <= self._loaded[0]:
             self._suspects -= 1
-            doubt = RECOVERY
-        self._window[seq] = tries
+            tries = Tries(tries.attempts, RECOVERY)
+        self._handed[seq] = tries
         self._unsaved += 1
-        self._take(event, seq, event.timestamp, tries, doubt)
+        self._take(event, seq, event.timestamp, tries.attempts, tries.reason)
 
-    # --- writing down ---------------------------------------------------------------------------
+    # --- writing down ---------------------------------------------------------------------------------
 
     def row(self) -> LaneRow:
         """The feed as it is to be written down now."""
-        pending = json.dumps({**self._window, **self._again}, separators=(",", ":"))
+        pending = {
+            seq: [tries.attempts, tries.reason]
+            for exceptions in (self._handed, self._left)
+            for seq, tries in exceptions.items()
+        }
         shed = json.dumps([*self._shed], separators=(",", ":"))
-        return LaneRow(self.id, self.read, self.numbered, self.settled, pending, self._suspects, shed)
+        pending_text = json.dumps(pending, separators=(",", ":"))
+        return LaneRow(self.id, self.read, self.numbered, self.settled, pending_text, self._suspects, shed)
 
     @property
     def unsaved(self) -> int:
@@ -307,11 +360,22 @@ class Feed:
         """A row that was made when ``unsaved`` had that value is on the disk."""
         self._unsaved -= unsaved
         settled, self._settled_lately = self._settled_lately, 0
-        if settled * 2 >= self._most:
-            self._widened = min(self._widened * 2, _WIDEST)
-        elif self._window and not settled:
+        if settled * 2 >= self._limit:
+            self._widened = min(self._widened * 2, _MAX_WINDOW)
+        elif self._handed and not settled:
             self._widened = max(self._widened // 2, 1)
         self._fill()
+
+
+def _tries_of(row: LaneRow) -> dict[int, Tries]:
+    """What a lane had left, or had in its hands when its process ended. After a crash nobody knows which of those have
+    been sent, so every one may have been received; 0.1 wrote only the number of attempts, and did not know either."""
+    unknown = RECOVERY if row.suspects >= UNSAVED else ""
+    found: dict[int, Tries] = {}
+    for seq, value in json.loads(row.pending).items():
+        attempts, reason = value if isinstance(value, list) else (value, RECOVERY)
+        found[int(seq)] = Tries(attempts, reason or unknown)
+    return found
 
 
 def event_of(row: Row) -> Event:

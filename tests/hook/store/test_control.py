@@ -35,7 +35,7 @@ def test_a_paused_hook_gets_nothing_until_it_is_resumed(controlled):
     until(lambda: manager.events.committed == 2)
     gevent.sleep(0.05)
     assert hook.events == []
-    assert control.show("taker")["state"] == "stopped"
+    assert control.show("taker")["state"] == "paused"
     assert control.show("taker")["queued"] == 2
     control.resume("taker")
     settled(manager)

@@ -59,7 +59,7 @@ def succeeded(manager, first):
     lane = manager.lanes["scripted"]
     manager.unregister("scripted")
     second = add(manager, Scripted(), delivery=BATCHES)
-    until(lambda: lane.outcomes.last_call)
+    until(lambda: lane.is_ending)
     first.go.set()
     settled(manager)
     return second
@@ -112,6 +112,6 @@ def test_an_endpoint_that_goes_while_it_has_half_of_a_batch_gets_nothing_more(ma
     hook = add(manager, Scripted(REFUSED, GONE), delivery=delivery, concurrency=1)
     hook.go.set()
     publish(manager, 1, 2, 3, 4)
-    until(lambda: manager.lanes["scripted"].letters.counts)
+    until(lambda: manager.lanes["scripted"].dead_letters.counts)
     assert hook.taken == [] and manager.lanes["scripted"].queued == 0
-    assert sum(manager.lanes["scripted"].letters.counts.values()) == 4
+    assert sum(manager.lanes["scripted"].dead_letters.counts.values()) == 4

@@ -38,7 +38,8 @@ class Log:
         self.feed = Feed(LaneRow("lane", 0, 0, 0, "{}", 0, "[]"), WINDOW, self.keeper, 0)
         self.taken = []
         self.seq = 0
-        self.feed.attach(lambda event, seq, *facts: self.taken.append(seq))
+        self.blocked = 0
+        self.feed.attach(lambda event, seq, *facts: self.taken.append(seq), lambda: self.blocked)
 
     def commit(self, events):
         self.feed.row()

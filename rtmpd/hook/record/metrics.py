@@ -1,13 +1,16 @@
-"""The metrics of events and hooks: what the lanes tell as it happens, and what the hooks have counted themselves."""
+"""The metrics of events and hooks: what the lanes report as it happens, and what the hooks have counted themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from ..clock import Clock
-from .registry import Reading, Registry
-from .window import Samples
+from ...clock import Clock
+from ...event.event import Event
+from ...metrics.registry import Reading, Registry
+from ...metrics.window import Samples
+from ..sink.base import Hook
+from .records import NOT_SENT, Tried
 
 SUCCESS = "success"
 FAILURE = "failure"
@@ -15,31 +18,11 @@ TIMEOUT = "timeout"
 ERROR = "error"
 
 #: What can come of a try. Codes of errors are many (every status, every errno), so they are counted by kind.
-OUTCOMES = (SUCCESS, TIMEOUT, "http_3xx", "http_4xx", "http_5xx", "exit", "signal", "bug", ERROR)
+OUTCOMES = (SUCCESS, TIMEOUT, "http_3xx", "http_4xx", "http_5xx", "exit", "signal", "bug", NOT_SENT, ERROR)
 
-_STATES = ("active", "paused", "open", "disabled")
+_STATES = ("active", "retrying", "tripped", "paused", "disabled")
 _FILTER_TYPES = {"missing_field": "condition"}  # every other reason is the kind of filter itself
 _BASE32 = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
-
-
-class Executed(Protocol):
-    """A hook, as its metrics see it (``hook.sink.base``)."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def type(self) -> str: ...
-
-
-class Happened(Protocol):
-    """An event, as the metrics see it (``event.event``)."""
-
-    @property
-    def type(self) -> str: ...
-
-    @property
-    def id(self) -> str: ...
 
 
 class HookCounts(Protocol):
@@ -54,7 +37,7 @@ class HookCounts(Protocol):
 
 
 class HookMetrics:
-    """A witness of the lanes (``hook.witness``) that counts. No method waits, switches or raises."""
+    """An observer of the lanes (``records.Observer``) that counts. No method waits, switches or raises."""
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
@@ -76,21 +59,23 @@ class HookMetrics:
         self._refused = refused
         self._registry.collect_from(self.read)
 
-    def tried(
-        self, hook: Executed, event: Happened, attempt: int, seconds: float, doubt: str, code: str = "", error: str = ""
-    ) -> None:
-        """One try is over; ``code`` is empty if it was a success."""
-        self._executions.add(hook.type, event.type, FAILURE if code else SUCCESS)
+    def tried(self, tried: Tried) -> None:
+        """One try is over. What was not sent at all is no execution, and took no time of the endpoint's."""
+        hook, event, _, seconds, _, error = tried
+        if tried.outcome == NOT_SENT:
+            self._attempts.add(hook.id, NOT_SENT)
+            return
+        self._executions.add(hook.type, event.type, FAILURE if error else SUCCESS)
         self._durations.observe(seconds, hook.type, event.type)
-        self._attempts.add(hook.id, outcome_of(code))
+        self._attempts.add(hook.id, outcome_of(error.code if error else ""))
         recent = self._recent.get(hook.id)
         if recent is None:
             recent = self._recent[hook.id] = Samples()
         recent.note(seconds)
-        if not code and (born := born_at(event.id)):
+        if not error and (born := born_at(event.id)):
             self._latency.observe(max(self._clock.wall() - born, 0.0), hook.id)
 
-    def buried(self, hook: Executed, event: Happened, reason: str, attempts: int, error: str) -> None:
+    def buried(self, hook: Hook, event: Event, reason: str, attempts: int, error: str) -> None:
         """The hook will not get the event."""
         self._buried += 1
         self._dead.add(hook.id, reason)

@@ -1,4 +1,4 @@
-"""What the hooks tell becomes the specified metrics."""
+"""What the hooks report becomes the specified metrics."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 
 from rtmpd.clock import FakeClock
 from rtmpd.event.birth import Births
+from rtmpd.errors import DeliveryError, NotSentError, TransientDeliveryError
 from rtmpd.hook.filter.engine import REASONS
-from rtmpd.metrics.hooks import OUTCOMES, HookMetrics, born_at, outcome_of
+from rtmpd.hook.record.metrics import OUTCOMES, HookMetrics, born_at, outcome_of
+from rtmpd.hook.record.records import Tried
 from rtmpd.metrics.registry import Distribution
 from tests.metrics.fakes import registry
 
-HOOK = SimpleNamespace(id="ops", type="webhook")
+HOOK: Any = SimpleNamespace(id="ops", type="webhook")
 
 
 class Rig:
@@ -27,14 +29,17 @@ class Rig:
     def event(self, type: str = "play_start") -> Any:
         return self.births.event(type, "c000001", "live/a", {})
 
+    def tried(self, event: Any, attempt: int, seconds: float, error: DeliveryError | None = None) -> None:
+        self.metrics.tried(Tried(HOOK, event, attempt, seconds, "", error))
+
     def values(self, name: str) -> dict[tuple[str, ...], Any]:
         return {r.labels: r.value for metric, readings in self.registry.read() for r in readings if metric.name == name}
 
 
 def test_a_try_is_an_execution_with_its_type_event_and_status() -> None:
     rig = Rig()
-    rig.metrics.tried(HOOK, rig.event(), 1, 0.02, "")
-    rig.metrics.tried(HOOK, rig.event(), 1, 0.02, "", "status:503", "server returned status 503")
+    rig.tried(rig.event(), 1, 0.02)
+    rig.tried(rig.event(), 1, 0.02, TransientDeliveryError("server returned status 503", "status:503"))
     assert rig.values("rtmp_hook_executions_total") == {
         ("webhook", "play_start", "success"): 1,
         ("webhook", "play_start", "failure"): 1,
@@ -60,11 +65,18 @@ def test_the_time_to_delivery_counts_from_the_birth_of_the_event() -> None:
     rig = Rig()
     event = rig.event()
     rig.clock.advance(2.0)
-    rig.metrics.tried(HOOK, event, 1, 0.5, "", "timeout")
+    rig.tried(event, 1, 0.5, TransientDeliveryError("timed out", "timeout"))
     assert rig.values("rtmp_hook_delivery_latency_seconds") == {}
     rig.clock.advance(1.0)
-    rig.metrics.tried(HOOK, event, 2, 0.5, "timeout")
+    rig.tried(event, 2, 0.5)
     assert rig.values("rtmp_hook_delivery_latency_seconds")["ops",].sum == pytest.approx(3.0, abs=0.01)
+
+
+def test_what_was_not_sent_is_no_execution_and_no_failure() -> None:
+    rig = Rig()
+    rig.tried(rig.event(), 1, 0.5, NotSentError("the worker is busy", "not_sent"))
+    assert rig.values("rtmp_hook_attempts_total") == {("ops", "not_sent"): 1}
+    assert rig.values("rtmp_hook_executions_total") == {} and rig.metrics.take_durations_ms() == {}
 
 
 @pytest.mark.parametrize("id", ["", "evt_", "mine", "evt_uuuuuuuuuuuuuuuuuuuuuuuuuu"])
@@ -90,7 +102,7 @@ def test_what_filters_refuse_has_the_filter_and_the_reason() -> None:
 
 def test_lanes_are_read_from_what_they_count() -> None:
     rig = Rig()
-    lane = {"queued": 7, "active": 2, "oldest_sec": 1.5, "retried": 3, "dropped": 4, "state": "open", "dead": {}}
+    lane = {"queued": 7, "active": 2, "oldest_sec": 1.5, "retried": 3, "dropped": 4, "state": "tripped", "dead": {}}
     rig.metrics.read_from(SimpleNamespace(stats=lambda: {"hooks": {"ops": lane}}, generated={}), dict)
     key = ("ops",)
     assert rig.values("rtmp_hook_backlog")[key] == 7
@@ -99,7 +111,8 @@ def test_lanes_are_read_from_what_they_count() -> None:
     assert rig.values("rtmp_hook_retries_total")[key] == 3
     assert rig.values("rtmp_hook_dropped_total")[key] == 4
     assert rig.values("rtmp_hook_state") == {
-        ("ops", "active"): 0, ("ops", "paused"): 0, ("ops", "open"): 1, ("ops", "disabled"): 0,
+        ("ops", "active"): 0, ("ops", "retrying"): 0, ("ops", "tripped"): 1, ("ops", "paused"): 0,
+        ("ops", "disabled"): 0,
     }  # fmt: skip
     assert rig.metrics.backlogs() == {"ops": 7}
 
@@ -114,6 +127,6 @@ def test_dead_letters_are_counted_by_hook_and_reason() -> None:
 
 def test_durations_for_the_monitor_are_those_since_the_last_call() -> None:
     rig = Rig()
-    rig.metrics.tried(HOOK, rig.event(), 1, 0.5, "")
+    rig.tried(rig.event(), 1, 0.5)
     assert rig.metrics.take_durations_ms() == {"ops": 500.0}
     assert rig.metrics.take_durations_ms() == {}

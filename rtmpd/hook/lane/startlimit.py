@@ -15,7 +15,7 @@ from gevent.hub import Waiter, get_hub
 _PER_TURN = 8
 
 
-class Governor:
+class StartLimit:
     """Shared by all lanes. ``enter`` before each delivery."""
 
     __slots__ = ("_left", "_queue", "_timer")

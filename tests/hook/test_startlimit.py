@@ -7,16 +7,16 @@ import itertools
 import gevent
 from gevent.hub import get_hub
 
-from rtmpd.hook.lane.governor import _PER_TURN, Governor
+from rtmpd.hook.lane.startlimit import _PER_TURN, StartLimit
 
 
 def test_the_loop_looks_at_other_things_between_a_few_deliveries() -> None:
-    governor, began = Governor(), []
+    limit, began = StartLimit(), []
     turns = []
     ticker = get_hub().loop.prepare()
     ticker.start(lambda: turns.append(len(began)))
     try:
-        workers = [gevent.spawn(lambda n=n: (governor.enter(), began.append(n))) for n in range(40)]
+        workers = [gevent.spawn(lambda n=n: (limit.enter(), began.append(n))) for n in range(40)]
         gevent.joinall(workers, timeout=5, raise_error=True)
     finally:
         ticker.stop()
@@ -27,10 +27,10 @@ def test_the_loop_looks_at_other_things_between_a_few_deliveries() -> None:
 
 
 def test_who_is_killed_while_it_waits_leaves_the_queue() -> None:
-    governor, began = Governor(), []
-    workers = [gevent.spawn(lambda n=n: (governor.enter(), began.append(n))) for n in range(12)]
+    limit, began = StartLimit(), []
+    workers = [gevent.spawn(lambda n=n: (limit.enter(), began.append(n))) for n in range(12)]
     gevent.sleep(0)
     workers[-1].kill()
     gevent.joinall(workers, timeout=5)
     assert began == list(range(11))
-    governor.enter()
+    limit.enter()

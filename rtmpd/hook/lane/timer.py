@@ -1,0 +1,61 @@
+"""One moment at which a lane has to look again: the end of a pause, a retry that is due, a batch that waited enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gevent.hub import get_hub
+
+from ...clock import Clock
+
+_MIN_S = 0.001
+
+
+class Timer:
+    """Calls ``ring`` once, at the monotonic moment ``at``; it may be set anew at any time.
+
+    ``ring`` runs in the hub, so it must not switch. A loop timer and not a greenlet: a busy lane with an endpoint that
+    fails now and then sets it hundreds of times a second.
+    """
+
+    __slots__ = ("_clock", "_ring", "_timer", "at")
+
+    def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._timer: Any = None
+        self.at: float | None = None
+
+    def set(self, at: float) -> None:
+        """Ring at that moment instead of the one that was set before."""
+        if self.at == at:
+            return
+        self.stop()
+        self.at = at
+        self._start()
+
+    def stop(self) -> None:
+        """Do not ring."""
+        self.at = None
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
+    def check(self) -> None:
+        """Ring if the moment has come, else go on waiting for it."""
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+        if self.at is None:
+            return
+        if self._clock.monotonic() < self.at:
+            self._start()
+            return
+        self.at = None
+        self._ring()
+
+    def _start(self) -> None:
+        assert self.at is not None
+        self._timer = get_hub().loop.timer(max(self.at - self._clock.monotonic(), _MIN_S))
+        self._timer.start(self.check, update=True)
