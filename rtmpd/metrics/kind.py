@@ -22,10 +22,10 @@ LABELS: Mapping[str, str] = MappingProxyType({
     "filter_type": "`event_type`, `severity`, `stream_pattern`, `condition` or `rate_limit`",
     "generation": "`0`, `1` or `2`",
     "hook_id": "name of the hook",
-    "hook_type": "`script`, `webhook`, `stdio` or the type of a registered hook",
+    "hook_type": "`shell` (a script), `worker`, `webhook`, `plugin`, `stdio` or the type of a registered hook",
     "metric": "what an alert is about",
-    "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status that is not 0), `signal`, `not_sent`, "
-    "`error` (of the network and all others) or `bug`",
+    "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status that is not 0), `signal`, "
+    "`not_sent`, `error` (of the network and all others) or `bug`",
     "reason": "`event_type`, `severity`, `stream_pattern`, `condition`, `missing_field` or `rate_limit`; for dead "
     "letters `refused`, `attempts`, `expired`, `disabled` or `bug`; for recordings `disk_full`, `disk_slow` or `error`",
     "result": "`ok` or `failed`",

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from rtmpd.clock import FakeClock
 from rtmpd.errors import DeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
-from rtmpd.hook.lane.health import WINDOW
 from rtmpd.hook.lane import lane as lane_module
+from rtmpd.hook.lane.health import WINDOW
 from rtmpd.hook.lane.lane import Lane
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import DeliverySettings, HooksSettings, RetrySettings
@@ -147,7 +147,9 @@ def begun():
         manager.close(0)
 
 
-def emit_evenly(world: World, manager: HookManager, count: int, per_s: float, keys: int) -> list[tuple[str, int, float]]:
+def emit_evenly(
+    world: World, manager: HookManager, count: int, per_s: float, keys: int
+) -> list[tuple[str, int, float]]:
     """Have so many events emitted; their keys, numbers and moments."""
     begin, born = world.clock.monotonic(), []
     for number in range(count):
@@ -208,8 +210,8 @@ def test_whatever_the_endpoint_does_everything_is_delivered_in_its_order(
         if any(begin <= now < begin + 20 for begin in down):
             return REFUSED if refusing else BUSY
         if dice.random() < share:
-            return dice.choice([BUSY, BUSY, TransientDeliveryError("timed out", "timeout"),
-                                TransientDeliveryError("busy", "status:429", dice.choice([0.0, 0.5, 3.0]))])  # fmt: skip
+            later = TransientDeliveryError("busy", "status:429", dice.choice([0.0, 0.5, 3.0]))
+            return dice.choice([BUSY, BUSY, TransientDeliveryError("timed out", "timeout"), later])
         return None
 
     world.answer = answer
@@ -267,7 +269,7 @@ def test_an_event_that_the_endpoint_cannot_stand_holds_up_its_key_only(begun):
     manager, lane = begun(world, RetrySettings(10**6, 1.0, 60.0))
     emit_evenly(world, manager, 1000, per_s=10.0, keys=10)
     world.run(lane, world.clock.monotonic() + 200)
-    assert len(world.delivered) == 900 and {key for key, _ in world.delivered} == {f"live/{n}" for n in range(10)} - {"live/3"}
+    assert len(world.delivered) == 900 and "live/3" not in {key for key, _ in world.delivered}
     assert lane.queued == 100 and lane.held == 1
     poison.clear()
     world.run(lane, world.clock.monotonic() + 200)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rtmpd.clock import FakeClock
-from rtmpd.event.birth import Births
 from rtmpd.errors import DeliveryError, NotSentError, TransientDeliveryError
+from rtmpd.event.birth import Births
 from rtmpd.hook.filter.engine import REASONS
 from rtmpd.hook.record.metrics import OUTCOMES, HookMetrics, born_at, outcome_of
 from rtmpd.hook.record.records import Tried

@@ -4,28 +4,10 @@
 
     offer / the feed -> schedule -> a worker: take, execute -> outcome -> settled, held for another try, left to the log
 
-What becomes of an event after a try, and of the lane (``health`` has its other half, the state of the endpoint):
-
-====================================  ==========================  ====================================================
-the try, by its fault (``fault``)     outcome of the event        the lane
-====================================  ==========================  ====================================================
-success                               Settled                     goes on; an open breaker closes
-the event's (400, 413, ...), a bug    Settled as dead             goes on
-the endpoint's, no attempts left      Settled as dead             as the next
-the endpoint's (5xx, timeout, ...)    Again after its backoff     goes on, or pauses on evidence (``health``)
-the credentials' (401, ...)           Again, no attempt spent     the breaker opens at once
-not sent at all                       Again, no attempt spent     as the fault says
-gone (410)                            dead, or LeftToFeed         disabled until it is resumed or replaced
-any, of a lane that ends              dead, or LeftToFeed         takes what is left once more, then ends
-====================================  ==========================  ====================================================
+``outcome`` has the table of what becomes of an event by a try, ``health`` that of the endpoint.
 
 An event that waits for another try holds up those of its key (with ``order = strict`` all) and nobody else. Retries
 may use half of the executions at once, so that they can neither take everything from new events nor wait for them.
-A hook with ``max_attempts = 1`` gets each event once, whatever became of the one
-before.
-
-``LeftToFeed`` is for lanes whose events are in the log: what they leave undone comes again, to the lane that uses the
-feed next.
 
 Which greenlet runs what: ``offer`` and ``drop`` that of the emitter; ``_take_in`` the log's writer or reader;
 ``pause``, ``resume``, ``retire``, ``join`` and ``abandon`` that of an operator, a reload or the stop; everything from
@@ -50,7 +32,7 @@ from ...log import logger
 from ...settings import ORDER_STRICT, HookSettings
 from .. import fault
 from ..record.records import Observer, Tried
-from ..redelivery import ERROR, RECOVERY, TIMEOUT, again
+from ..redelivery import ERROR, RECOVERY
 from ..sink.base import Hook
 from ..store.feed import Feed
 from ..trace import trace_id
@@ -59,6 +41,7 @@ from .batching import Batching
 from .deadletter import DeadLetters
 from .drops import Drops, EmitAbout
 from .health import MAX_HELD, Health
+from .outcome import DELIVERED, Again, Outcome, Settled, Situation, judge
 from .schedule import Delivery, Schedule
 from .startlimit import StartLimit
 from .timer import Timer
@@ -71,31 +54,6 @@ DISABLED: Final = "disabled"  # the endpoint is gone for good
 
 _KILL_WAIT_S = 1.0
 _BUG_WORDS = "bug in the hook"
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The event has come to its end: delivered, or ``dead`` for that reason (``deadletter.REASONS``)."""
-
-    dead: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """The event is tried again at that moment, monotonic seconds."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class LeftToFeed:
-    """The event is not settled, and this lane has nothing more to do with it."""
-
-
-Outcome = Settled | Again | LeftToFeed
-
-_DELIVERED: Final = Settled()
-_LEFT: Final = LeftToFeed()
 
 
 class Execution(NamedTuple):
@@ -158,7 +116,8 @@ class Lane:
         self._health = Health(settings.retry, parts.concurrency, settings.delivery.adaptive)
         self._drops = Drops(hook.id, parts.clock, parts.emit)
         self._timer = Timer(parts.clock, self._ring)
-        self._batching = Batching(hook, settings.delivery, parts.clock, self._wake) if _is_batched(settings) else None
+        is_batched = settings.delivery.batch_events > 1
+        self._batching = Batching(hook, settings.delivery, parts.clock, self._wake) if is_batched else None
         confirm_s = settings.delivery.confirm_timeout_s
         self._try_s = min(settings.timeout_s, confirm_s) if confirm_s else settings.timeout_s
         self._retrying = 0  # executions under way that are retries
@@ -461,8 +420,8 @@ class Lane:
         deadline = started + self._try_s
         try:
             if self._batching:
-                return list(self._batching.execute([_given(each) for each in deliveries], deadline))
-            self.hook.execute(_given(deliveries[0]), deadline)
+                return list(self._batching.execute([each.given() for each in deliveries], deadline))
+            self.hook.execute(deliveries[0].given(), deadline)
             return [None]
         except DeliveryError as error:
             return [error] * len(deliveries)
@@ -509,31 +468,14 @@ class Lane:
     def _outcome(self, delivery: Delivery, error: DeliveryError | None, now: float) -> Outcome:
         """What becomes of an event by one try: its fault decides who pays."""
         if error is None:
-            return _DELIVERED
-        retries = self._health.retries and not self.is_ending
+            return DELIVERED
         verdict = fault.fault_of(error, self.settings.retry.retryable_errors)
-        is_free = verdict == fault.AUTH or isinstance(error, NotSentError)
-        if not (retries and is_free):
-            delivery.attempts += 1
-        if not isinstance(error, NotSentError):
-            delivery.reason = TIMEOUT if error.code == "timeout" else ERROR
-        if error.code == deadletter.BUG:
-            return Settled(deadletter.BUG)
-        if verdict == fault.EVENT:
-            return Settled(deadletter.REFUSED)
-        is_gone = verdict == fault.GONE and retries
-        if self._leaves or (self.feed and is_gone):
-            return _LEFT
-        if self.disabled_by or is_gone:
-            return Settled(deadletter.DISABLED)
-        if not retries:
-            return Settled(deadletter.ATTEMPTS if verdict == fault.ENDPOINT else deadletter.REFUSED)
-        if verdict == fault.ENDPOINT and self._health.is_last(delivery.attempts):
-            return Settled(deadletter.ATTEMPTS)
-        return Again(self._again_at(delivery, error, now))
+        lane = Situation(self.feed is not None, self.is_ending, bool(self.disabled_by))
+        outcome = judge(delivery, error, verdict, lane, self._health, now)
+        return Again(self._due_at(delivery, outcome.at, now)) if isinstance(outcome, Again) else outcome
 
-    def _again_at(self, delivery: Delivery, error: DeliveryError, now: float) -> float:
-        at = self._health.retry_at(delivery.attempts, error, now)
+    def _due_at(self, delivery: Delivery, at: float, now: float) -> float:
+        """When it is looked at again: rather late with others, but not later than it is too old."""
         if self._batching:
             at = self._batching.rounded(at)
         max_age_s = self.settings.delivery.max_age_s
@@ -544,28 +486,20 @@ class Lane:
     ) -> None:
         """What the execution says about the endpoint, once for all of its events: if one of them was a success the
         endpoint is there."""
-        health = self._health
-        if not any(errors):
-            failures = health.failures
+        health, patterns = self._health, self.settings.retry.retryable_errors
+        verdicts = [fault.fault_of(error, patterns) if error else "" for error in errors]
+        failures = health.failures
+        if fault.GONE in verdicts and health.retries and not self.is_ending:
+            self._disable(str(errors[verdicts.index(fault.GONE)]))
+        elif "" in verdicts:
             if health.succeeded(now, seconds, self.active + 1):
                 self._report_health("hook_recovered", failures)
-            return
-        if not health.retries:
-            return
-        patterns = self.settings.retry.retryable_errors
-        verdicts = [error and fault.fault_of(error, patterns) for error in errors]
-        if fault.GONE in verdicts and not self.is_ending:
-            self._disable(str(errors[verdicts.index(fault.GONE)]))
-        elif None in verdicts:
-            if health.succeeded(now, seconds, self.active + 1):
-                self._report_health("hook_recovered", health.failures)
-        elif not (self.is_ending or self.disabled_by) and (is_probe or not health.is_open):
-            index = next((index for index, verdict in enumerate(verdicts) if verdict != fault.EVENT), None)
-            error = None if index is None else errors[index]
-            if index is not None and error and health.failed(
-                verdicts[index] or "", error, deliveries[index].attempts, now
-            ):
-                self._report_health("hook_degraded", health.failures)
+        elif health.retries and not (self.is_ending or self.disabled_by) and (is_probe or not health.is_open):
+            for delivery, error, verdict in zip(deliveries, errors, verdicts, strict=True):
+                if error and verdict != fault.EVENT:
+                    if health.failed(verdict, error, delivery.attempts, now):
+                        self._report_health("hook_degraded", health.failures)
+                    return
 
     def _settle(self, delivery: Delivery, outcome: Settled, error: str) -> None:
         if outcome.dead:
@@ -669,14 +603,3 @@ class Lane:
             "backlog": self.queued,
             "oldest_sec": self.oldest_s,
         }
-
-
-def _is_batched(settings: HookSettings) -> bool:
-    return settings.delivery.batch_events > 1
-
-
-def _given(delivery: Delivery) -> Event:
-    """The event as the hook gets it: with a word about it if it may have got it before."""
-    if delivery.attempts or delivery.reason:
-        return again(delivery.event, delivery.attempts + 1, delivery.reason)
-    return delivery.event

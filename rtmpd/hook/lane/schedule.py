@@ -27,6 +27,7 @@ from heapq import heapify, heappop, heappush
 
 from ...event.event import Event
 from ...settings import ORDER_KEY, ORDER_NONE, ORDER_STRICT
+from ..redelivery import again
 
 _KEYS: dict[str, Callable[[Event], str]] = {
     ORDER_NONE: lambda event: "",
@@ -54,6 +55,12 @@ class Delivery:
         self.attempts = 0
         self.reason = ""
         self.is_retry = False  # whether it was held before, and so takes of the share that retries have
+
+    def given(self) -> Event:
+        """The event as the hook gets it: with a word about it if the hook may have got it before."""
+        if self.attempts or self.reason:
+            return again(self.event, self.attempts + 1, self.reason)
+        return self.event
 
 
 class Schedule:
