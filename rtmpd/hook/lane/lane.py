@@ -383,9 +383,7 @@ class Lane:
     def _bury_expired(self, now: float) -> None:
         """What is too old is dead. What is held is so when it is due (``_again_at``)."""
         schedule, born_before = self._schedule, now - self.settings.delivery.max_age_s
-        for late in schedule.shed_born_before(born_before):
-            self._settle(late, Settled(deadletter.EXPIRED), "")
-        for late in schedule.due_born_before(born_before, now):
+        for late in chain(schedule.shed_born_before(born_before), schedule.due_born_before(born_before, now)):
             self._settle(late, Settled(deadletter.EXPIRED), "")
 
     # --- one execution --------------------------------------------------------------------------------
@@ -588,11 +586,9 @@ class Lane:
         }
 
     def _report_health(self, type: str, failures: int) -> None:
-        facts = self._facts_of_health(failures)
-        if type == "hook_degraded":
-            self._log.warning("Hook is only probed", **facts)
-        else:
-            self._log.info("Hook is back", **facts)
+        facts, is_bad = self._facts_of_health(failures), type == "hook_degraded"
+        write = self._log.warning if is_bad else self._log.info
+        write("Hook is only probed" if is_bad else "Hook is back", **facts)
         self._emit(type, facts)
 
     def _facts_of_health(self, failures: int) -> dict[str, object]:
