@@ -35,7 +35,6 @@ from ..record.records import Observer, Tried
 from ..redelivery import ERROR, RECOVERY
 from ..sink.base import Hook
 from ..store.feed import Feed
-from ..trace import trace_id
 from . import deadletter
 from .batching import Batching
 from .deadletter import DeadLetters
@@ -424,8 +423,9 @@ class Lane:
         except DeliveryError as error:
             return [error] * len(deliveries)
         except (Exception, gevent.Timeout):  # noqa: BLE001
-            facts = self._facts(deliveries[0], self._clock.monotonic() - started)
-            self._log.exception("Hook execution failed", **facts, error=_BUG_WORDS)
+            seconds = self._clock.monotonic() - started
+            tried = Tried(self.hook, deliveries[0].event, deliveries[0].attempts + 1, seconds, "", None)
+            self._log.exception("Hook execution failed", **tried.facts(), error=_BUG_WORDS)
             return [PermanentDeliveryError(_BUG_WORDS, deadletter.BUG)] * len(deliveries)
 
     def _end_run(
@@ -468,7 +468,7 @@ class Lane:
         if error is None:
             return DELIVERED
         verdict = fault.fault_of(error, self.settings.retry.retryable_errors)
-        lane = Situation(self.feed is not None, self.is_ending, bool(self.disabled_by))
+        lane = Situation(delivery.seq > 0, self.is_ending, bool(self.disabled_by))
         outcome = judge(delivery, error, verdict, lane, self._health, now)
         return Again(self._due_at(delivery, outcome.at, now)) if isinstance(outcome, Again) else outcome
 
@@ -556,11 +556,11 @@ class Lane:
         if error is None:
             self.executed += 1
             if self._log.tells_debug:
-                self._log.debug("Hook executed successfully", **self._facts(delivery, tried.seconds))
+                self._log.debug("Hook executed successfully", **tried.facts())
             return
         if not isinstance(error, NotSentError):
             self.failed += 1
-        facts = {**self._facts(delivery, tried.seconds), "error": str(error), "code": error.code}
+        facts = {**tried.facts(), "error": str(error), "code": error.code}
         if self._health.retries:
             facts["attempt"] = delivery.attempts
         if isinstance(outcome, Settled):
@@ -571,19 +571,6 @@ class Lane:
             self.retried += 1
             facts["retry_in_s"] = round(max(outcome.at - self._clock.monotonic(), 0.0), 3)
         self._log.info("Hook execution failed, the event is tried again", **facts)
-
-    def _facts(self, delivery: Delivery, seconds: float) -> dict[str, object]:
-        event = delivery.event
-        return {
-            "hook_type": self.hook.type,
-            "hook_id": self.hook.id,
-            "event_type": event.type,
-            "event_id": event.id,
-            "trace_id": trace_id(event) or None,
-            "conn_id": event.conn_id or None,
-            "stream_key": event.stream_key or None,
-            "duration_ms": round(seconds * 1000),
-        }
 
     def _report_health(self, type: str, failures: int) -> None:
         facts, is_bad = self._facts_of_health(failures), type == "hook_degraded"

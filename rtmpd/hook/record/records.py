@@ -12,6 +12,7 @@ from ...event.event import Event
 from ...metrics.fault import RECORD_NOT_WRITTEN, Fault
 from ...settings import HooksSettings
 from ..sink.base import Hook
+from ..trace import trace_id
 from . import audit
 from .attempts import Attempt, AttemptLog
 from .audit import AuditTrail
@@ -40,6 +41,20 @@ class Tried(NamedTuple):
         if self.error is None:
             return DELIVERED
         return NOT_SENT if isinstance(self.error, NotSentError) else FAILED
+
+    def facts(self) -> dict[str, object]:
+        """What to log of it."""
+        event = self.event
+        return {
+            "hook_type": self.hook.type,
+            "hook_id": self.hook.id,
+            "event_type": event.type,
+            "event_id": event.id,
+            "trace_id": trace_id(event) or None,
+            "conn_id": event.conn_id or None,
+            "stream_key": event.stream_key or None,
+            "duration_ms": round(self.seconds * 1000),
+        }
 
 
 class Observer(Protocol):
