@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from .errors import InvalidStreamKey
 from .settings import AppsSettings
-from .text import CONTROL
+from .text import is_showable
 
 NAME_BYTES: Final = 512
 QUERY_ONLY: Final = "default"
@@ -60,9 +60,8 @@ def joined(*texts: str) -> str:
 
 
 def is_clean(name: str) -> bool:
-    """Return whether a name from the network can be part of a key: valid UTF-8 without control characters, at most 512
-    bytes."""
-    return len(name.encode("utf-8", "replace")) <= NAME_BYTES and not CONTROL.search(name) and _BROKEN not in name
+    """Return whether a name from the network can be part of a key: valid UTF-8 that may be shown, at most 512 bytes."""
+    return len(name.encode("utf-8", "replace")) <= NAME_BYTES and is_showable(name) and _BROKEN not in name
 
 
 def covers(app: str, name: str, stream: StreamId) -> bool:
@@ -102,9 +101,9 @@ class Applications:
 
     def may_serve(self, path: Segments) -> bool:
         """Return whether there can be a stream that is served below ``path``, which is what connect names."""
+        longer = [name for name in self._named if self.serves("/".join(name))] + list(self._globs)
         return self.serves(self.app_of(path)) or any(
-            len(known) > len(path) and _fits(path, known[: len(path)]) and self.serves("/".join(known))
-            for known in (*self._named, *self._globs)
+            len(known) > len(path) and _fits(path, known[: len(path)]) for known in longer
         )
 
     def identify(self, path: Sequence[str], query: str = "") -> StreamId:

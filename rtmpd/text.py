@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: General category Cc, and the two separators that some readers take for the end of a line.
-CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-#: What moves a cursor, breaks a line, turns the direction of what follows, or has no encoding.
+#: Control characters (general category Cc), separators of lines, overrides of the direction of text, and surrogates:
+#: what moves a cursor, breaks a line, makes a line read as another one, or has no encoding.
 _UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -62,6 +62,7 @@ def test_the_application_is_the_longest_that_is_configured_or_the_first_segment(
 
 
 @given(path=_path, named=st.lists(_app, max_size=4), served=st.lists(_glob, min_size=1, max_size=4))
+@example(path=["live", "a", "1"], named=[], served=["[a-z]*/a"])
 def test_connect_refuses_no_path_that_leads_to_a_stream_that_is_served(
     path: list[str], named: list[str], served: list[str]
 ) -> None:
@@ -138,7 +139,7 @@ def test_a_key_that_is_only_a_query_has_a_name_and_an_empty_one_has_none() -> No
 
 
 SCRIPTS = """می\u200cخواهم क्\u200dष 朝\u3000の番組 👨\u200d👩\u200d👧 a\u00a0b \ufeffa a\u00adb \u200fא
-\U0001fae8 \uf8ff 🏴\U000e0067\U000e0062\U000e007f \u202bא\u202c"""
+\U0001fae8 \uf8ff 🏴\U000e0067\U000e0062\U000e007f"""
 
 
 @pytest.mark.parametrize("name", re.split("[ \n]", SCRIPTS))
@@ -146,7 +147,7 @@ def test_every_letter_of_every_script_can_be_in_a_name(name: str) -> None:
     assert identify(applications(), "live", name) == ("live", name)
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\x00", "\x7f", "a\x85b", "a\u2028b", "a\u2029", "a\ufffd", "x" * 513])
+@pytest.mark.parametrize("name", ["a\nb", "\x00", "\x7f", "\x85b", "a\u2028", "\u202e", "a\u2066b", "a\ufffd", "x" * 513])
 def test_a_name_that_no_key_can_have_is_refused(name: str) -> None:
     assert "UTF-8 without control characters" in str(identify(applications(), "live", name))
     assert not is_clean(name)

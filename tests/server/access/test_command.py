@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from rtmpd import cli
+from rtmpd.identity import StreamId
 from rtmpd.server.access import command, signed
+from rtmpd.server.access.question import Question
 from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, Settings
 from tests.server.access.asking import StandingClock, ask
 
@@ -95,7 +97,7 @@ def test_keys_come_from_a_file_or_the_environment_or_are_missed(
     assert "there is no signing key" in capsys.readouterr().err
 
 
-def test_the_front_door_reads_the_read_a_configuration(tmp_path: Path, capsys: Captured) -> None:
+def test_the_front_door_reads_the_keys_of_a_configuration(tmp_path: Path, capsys: Captured) -> None:
     ini = tmp_path / "rtmpd.ini"
     ini.write_text(f"[access]\nsigning_keys = {KEYS[0]}, {KEYS[1]}\n")
     assert cli.main(["token", "issue", "-c", str(ini), "live/a"]) == 0
@@ -109,3 +111,21 @@ def test_the_commands_need_neither_gevent_nor_requests() -> None:
     code = "import sys, rtmpd.server.access.command; print({'gevent', 'requests', 'jwt'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_the_stream_is_split_by_the_applications_of_the_configuration(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "keys"
+    file.write_text("\n".join(KEYS))
+    by_configuration = issued(capsys, "vip//cam/1", "--query")
+    assert command.issue(["--key-file", str(file), "vip/cam/1", "--query"], read, CLOCK) == 0
+    by_first_segment = capsys.readouterr().out.strip()
+    assert by_configuration.startswith("1?token=") and by_first_segment.startswith("cam/1?token=")
+    for text in (by_configuration, by_first_segment):
+        token = text.partition("=")[2]
+        for key in ("vip/cam/1", "/vip/cam//1"):
+            assert checked(text, key) == 0
+        for stream in (StreamId("vip/cam", "1"), StreamId("vip", "cam/1")):
+            assert signed.check(KEYS, Question("publish", stream, token, "192.0.2.7", 1), CLOCK.now).allowed
+        assert checked(text, "vip/cam/2") == 1
+    with pytest.raises(SystemExit):
+        command.issue(["-c", "rtmpd.ini", "vip/cam"], read, CLOCK)
