@@ -147,7 +147,7 @@ def test_every_letter_of_every_script_can_be_in_a_name(name: str) -> None:
     assert identify(applications(), "live", name) == ("live", name)
 
 
-@pytest.mark.parametrize("name", ["a\nb", "\x00", "\x7f", "\x85b", "a\u2028", "\u202e", "a\u2066b", "a\ufffd", "x" * 513])
+@pytest.mark.parametrize("name", ["a\nb", "\x00", "\x85b", "a\u2028", "\u202e", "a\u2066b", "a\ufffd", "x" * 513])
 def test_a_name_that_no_key_can_have_is_refused(name: str) -> None:
     assert "UTF-8 without control characters" in str(identify(applications(), "live", name))
     assert not is_clean(name)
