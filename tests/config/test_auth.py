@@ -152,7 +152,6 @@ def test_a_short_secret_is_a_warning(read: Read, lines: str) -> None:
     assert warning.key == "hooks.a.auth" and "a secret is short" in warning.message
 
 
-@proves("hooks.allow_networks", "hooks.NAME.allow_networks")
 def test_the_way_out_of_a_hook(read: Read, tmp_path: Path) -> None:
     Authority(tmp_path).issue("c")
     hook = hook_of(

@@ -47,7 +47,6 @@ def test_the_name_of_the_server_is_for_every_hook(read: Read) -> None:
     assert hook_of(read, "", "node = ingest-1.example.net").body.node == "ingest-1.example.net"
 
 
-@proves("hooks.NAME.batch_age", "hooks.NAME.batch_bytes")
 def test_batches_are_part_of_the_delivery(read: Read) -> None:
     delivery = hook_of(read, "batch_events = 50\nbatch_age = 2s\nbatch_bytes = 64k").delivery
     assert delivery == DeliverySettings(batch_events=50, batch_age_s=2.0, batch_bytes=65536)

@@ -22,13 +22,6 @@ def hook_of(read: Read, lines: str) -> HookSettings:
 # --- in a file ------------------------------------------------------------------------------------
 
 
-@proves(
-    "hooks.NAME.initial_delay",
-    "hooks.NAME.max_delay",
-    "hooks.NAME.backoff_strategy",
-    "hooks.NAME.retryable_errors",
-    "hooks.NAME.confirm_timeout",
-)
 def test_a_hook_has_the_retries_and_the_delivery_that_stand_below_its_name(read: Read) -> None:
     hook = hook_of(
         read,

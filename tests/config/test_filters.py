@@ -21,7 +21,6 @@ def filter_of(read: Read, lines: str) -> FilterSettings:
 # --- in a file ------------------------------------------------------------------------------------
 
 
-@proves("hooks.NAME.stream_patterns")
 def test_a_hook_has_the_filter_that_stands_below_its_name(read: Read) -> None:
     hooks = read(
         """[hooks]

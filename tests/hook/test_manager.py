@@ -376,7 +376,6 @@ def test_close_waits_for_what_is_queued_and_running(managed):
     assert hook.closed
 
 
-@proves("hooks.NAME.path")
 def test_close_gives_up_at_its_limit_and_ends_scripts_with_their_children(managed, tmp_path):
     path = tmp_path / "hook"
     path.write_text(f"sleep 3600 & echo $! > {tmp_path}/pid; wait\n")

@@ -455,7 +455,6 @@ def test_the_probe_waits_for_what_was_under_way_when_the_breaker_opened(managed)
     until(lambda: len(hook.done) == 6)
 
 
-@proves("hooks.NAME.breaker_failures")
 def test_failures_that_were_under_way_do_not_lengthen_the_pause(managed):
     manager, hook = managed(FakeClock()), ScriptedHook()
     together = gevent.event.Event()

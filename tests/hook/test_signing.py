@@ -143,7 +143,6 @@ KEYS = {
 }
 
 
-@proves("hooks.NAME.auth.key")
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_pyjwt_accepts_a_token_made_with_a_private_key(algorithm):
     key = KEYS[algorithm]()
@@ -287,7 +286,6 @@ def test_a_signer_writes_the_headers_that_it_says(type):
     assert tuple(signed(auth)) == headers_of(auth)
 
 
-@proves("hooks.NAME.auth.client_secret")
 def test_no_representation_shows_a_secret():
     auth = AuthSettings(
         "jwt", key="hidden", secret="hidden", secrets=(SigningSecret("hidden"),), client_secret="hidden",
