@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket as stdlib_socket
-import stat
 import sys
 import time
 import traceback
@@ -18,6 +16,7 @@ from gevent.threadpool import ThreadPool
 
 from ..errors import StartError
 from ..log import logger
+from ..net.listen import listen_unix
 from ..settings import DebugSettings
 
 _BANNER = "rtmpd backdoor: everything here runs inside the daemon"
@@ -65,23 +64,11 @@ class Debug:
 
 
 def _listener(path: str) -> Any:
-    """A listening socket that only our own user can reach. What an earlier daemon has left is replaced, what is no
-    socket is not."""
+    """A listening socket that only our own user can reach. Raises StartError."""
     try:
-        if os.path.lexists(path):
-            if not stat.S_ISSOCK(os.lstat(path).st_mode):
-                raise StartError(f"[debug] backdoor: {path} exists and is no socket")
-            os.unlink(path)
-        listener = socket.socket(stdlib_socket.AF_UNIX)
-        before = os.umask(0o177)
-        try:
-            listener.bind(path)
-        finally:
-            os.umask(before)
-        listener.listen(1)
+        return socket.socket(fileno=listen_unix(path, 1).detach())
     except OSError as error:
         raise StartError(f"[debug] backdoor: {path}: {error.strerror}") from error
-    return listener
 
 
 class HubWatch:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import socket as stdlib_socket
-import stat
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -20,9 +19,10 @@ from gevent import Greenlet, socket
 
 from ..change import Change
 from ..log import logger
+from ..net.listen import listen_tcp, listen_unix
 from ..settings import Address
 from ..settings.http import ApiSettings
-from .guard import Peer, is_loopback
+from .guard import Peer, is_address, is_loopback
 from .problem import Gone, HttpError
 from .request import Request, read_body, read_head
 from .response import Response, of_error
@@ -34,7 +34,6 @@ _RETRY_S: Final = 0.2
 _LINGER_S: Final = 1.0
 _DRAIN_S: Final = 5.0
 _LINGER_BYTES: Final = 256 * 1024
-_PROBE_S: Final = 1.0
 _PIECE_BYTES: Final = 65536
 _ROOT: Final = 0
 
@@ -42,7 +41,7 @@ Handle = Callable[[Request, Peer], Response]
 
 
 class NoSocket(OSError):
-    """The control socket can not be made. ``key`` is the option to look at."""
+    """The control socket cannot be made. ``key`` is the option to look at."""
 
     key = "http.socket"
 
@@ -111,17 +110,19 @@ class HttpServer:
 
 
 class _Listener:
-    """One listening socket and its connections."""
+    """One place that is listened on, with a socket for each address of its name, and its connections."""
 
-    def __init__(self, sock: Any, path: str, local: bool, settings: ApiSettings, handle: Handle) -> None:
-        self.name = path or str(Address(*sock.getsockname()[:2]))
-        self._sock = sock
-        self._path = path
+    def __init__(
+        self, socks: list[Any], place: Address | str, local: bool, settings: ApiSettings, handle: Handle
+    ) -> None:
+        self._path = place if isinstance(place, str) else ""
+        self.name = self._path or _name(place, socks[0])
+        self._socks = [socket.socket(fileno=sock.detach()) for sock in socks]
         self._local = local
         self._settings = settings
         self._handle = handle
-        self._inode = os.stat(path).st_ino if path else 0
-        self._greenlet: Greenlet[[], None] | None = None
+        self._inode = os.stat(self._path).st_ino if self._path else 0
+        self._accepting: list[Greenlet[..., None]] = []
         self._connections: set[Greenlet[[Any], None]] = set()
 
     def serve(self, settings: ApiSettings, handle: Handle) -> None:
@@ -129,9 +130,11 @@ class _Listener:
         self._handle = handle
 
     def start(self) -> None:
-        self._greenlet = Greenlet(self._accept)
-        self._greenlet.name = f"http {self.name}"
-        self._greenlet.start()
+        for sock in self._socks:
+            accepting: Greenlet[..., None] = Greenlet(self._accept, sock)
+            accepting.name = f"http {self.name}"
+            accepting.start()
+            self._accepting.append(accepting)
 
     def drain(self) -> None:
         """``close`` has been called: let the requests that are under way have their answers, but not for ever."""
@@ -147,9 +150,9 @@ class _Listener:
     def close(self) -> None:
         """Accept no more. A path is removed only if it is still ours: another daemon may have taken it. Never
         switches."""
-        if self._greenlet is not None:
-            self._greenlet.kill(block=False)
-        self._sock.close()
+        gevent.killall(self._accepting, block=False)
+        for sock in self._socks:
+            sock.close()
         try:
             if self._path and os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
@@ -157,11 +160,11 @@ class _Listener:
             if error.errno != errno.ENOENT:
                 _log.warning("control socket can not be removed", path=self._path, error=error.strerror)
 
-    def _accept(self) -> None:
+    def _accept(self, listening: Any) -> None:
         is_short = False
         while True:
             try:
-                sock, _ = self._sock.accept()
+                sock, _ = listening.accept()
             except OSError as error:
                 if not is_short:
                     is_short = True
@@ -202,8 +205,24 @@ class _Listener:
 def _opened(place: Address | str, settings: ApiSettings, handle: Handle) -> _Listener:
     """A listener for an address or a path. Raises OSError."""
     if isinstance(place, Address):
-        return _Listener(_bound(place), "", is_loopback(place.host), settings, handle)
-    return _Listener(_bound_path(place), place, True, settings, handle)
+        try:
+            socks = listen_tcp(place.host, place.port, _BACKLOG)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {place}: {error.strerror or error}") from None
+        return _Listener(socks, place, is_loopback(place.host), settings, handle)
+    try:
+        sock = listen_unix(place, _BACKLOG)
+    except OSError as error:
+        raise NoSocket(error.errno, f"cannot make the control socket {place}: {error.strerror or error}") from None
+    return _Listener([sock], place, True, settings, handle)
+
+
+def _name(place: Address | str, sock: Any) -> str:
+    """What is listened on, with the real port."""
+    host, port = sock.getsockname()[:2]
+    if isinstance(place, Address) and place.host and not is_address(place.host):
+        host = place.host
+    return str(Address(host, port))
 
 
 def _stop(listeners: Iterable[_Listener]) -> None:
@@ -306,55 +325,3 @@ def _refuse(sock: Any) -> None:
             sock.recv(_PIECE_BYTES)  # what has come and is not read would reset the connection
         except OSError:
             pass  # gone already
-
-
-def _bound(address: Address) -> Any:
-    """A listening TCP socket; without a host one that takes IPv6 and IPv4 where the system can."""
-    host, port = address.host, address.port
-    family = stdlib_socket.AF_INET6 if ":" in host or (not host and stdlib_socket.has_dualstack_ipv6()) else None
-    if family is None:
-        family, _, _, _, resolved = socket.getaddrinfo(host or "0.0.0.0", port, type=stdlib_socket.SOCK_STREAM)[0]
-        host = str(resolved[0])
-    sock = socket.socket(family, stdlib_socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
-        if family == stdlib_socket.AF_INET6:
-            sock.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1 if host else 0)
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"can not listen on {address}: {error.strerror or error}") from None
-    return sock
-
-
-def _bound_path(path: str) -> Any:
-    """A listening socket at a path, for its owner only. What a daemon that was killed left there is replaced; what a
-    running one listens on is not."""
-    sock = socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
-    try:
-        if os.path.lexists(path):
-            _remove_stale(path)
-        mask = os.umask(0o177)  # nobody can connect between bind and a chmod
-        try:
-            sock.bind(path)
-        finally:
-            os.umask(mask)
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise NoSocket(error.errno, f"can not make the control socket {path}: {error.strerror or error}") from None
-    return sock
-
-
-def _remove_stale(path: str) -> None:
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise OSError(errno.EEXIST, "there is something else")
-    with socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_S)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-    raise OSError(errno.EADDRINUSE, "a running daemon listens there")

@@ -14,12 +14,12 @@ from ..log import logger
 from ..metrics import prometheus
 from ..metrics.fault import KINDS, Fault
 from ..metrics.registry import Reading, Registry
-from ..metrics.statsd import StatsdPusher, totals
 from ..metrics.window import Peak
 from ..settings import AlertSettings, Levels, MetricsSettings
 from .disks import Disks
 from .lag import LagMeter
 from .monitor import Monitor, Sources, peak_window_s
+from .statsd import StatsdPusher, totals
 from .system import System
 
 _CPU_S = 1.0

@@ -42,7 +42,7 @@ def test_the_backdoor_is_a_prompt_for_our_own_user_only(tmp_path: Path) -> None:
 def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("mine")
-    with pytest.raises(StartError, match="is no socket"):
+    with pytest.raises(StartError, match="not a socket"):
         Debug(DebugSettings(backdoor=str(path)), {}).start()
     assert path.read_text() == "mine"
 

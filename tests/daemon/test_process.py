@@ -105,7 +105,7 @@ def test_an_address_in_use_is_status_69_and_told_to_the_shell(place: Place) -> N
     with socket.create_server(("127.0.0.1", place.port)):
         result = place.start("--log-file", str(place.log))
     assert result.returncode == os.EX_UNAVAILABLE
-    assert f"can not listen on 127.0.0.1:{place.port}" in result.stderr
+    assert f"cannot listen on 127.0.0.1:{place.port}" in result.stderr
     assert not place.pid_file.exists()
     assert "server cannot start" in place.log.read_text()
 

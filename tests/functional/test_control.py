@@ -135,5 +135,5 @@ def test_a_control_socket_that_can_not_be_made_is_said_at_the_start(tmp_path: Pa
     (tmp_path / "rtmpd.ini").write_text("[http]\nsocket = /nowhere/control.sock\n")
     with Child(command, tmp_path / "stderr") as child:
         assert child.wait() == os.EX_UNAVAILABLE
-        assert "can not make the control socket /nowhere/control.sock: No such file or directory" in child.text()
+        assert "cannot make the control socket /nowhere/control.sock: No such file or directory" in child.text()
         assert "Traceback" not in child.text()

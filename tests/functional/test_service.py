@@ -142,7 +142,7 @@ def test_a_reload_with_a_bad_file_is_refused_and_changes_nothing(service: Servic
 def test_start_tells_why_it_can_not(service: Service) -> None:
     with socket.create_server(("127.0.0.1", service.port)):
         status, said = service.does("start")
-    assert status == 1 and f"can not listen on 127.0.0.1:{service.port}" in said
+    assert status == 1 and f"cannot listen on 127.0.0.1:{service.port}" in said
     service.write("nonsense\n")
     status, said = service.does("start")
     assert status == 6 and f"{service.config}:6" in said

@@ -224,7 +224,7 @@ def test_without_its_usual_place_the_server_runs_without_a_control_socket(
 
 def test_a_place_that_was_asked_for_by_name_must_be_there(desk: Desk) -> None:
     front = Front(type(desk.settings)(socket="/nowhere/control.sock"), desk._api())
-    with pytest.raises(OSError, match=r"can not make the control socket /nowhere/control.sock: No such file"):
+    with pytest.raises(OSError, match=r"cannot make the control socket /nowhere/control.sock: No such file"):
         front.start()
 
 
@@ -233,6 +233,6 @@ def test_a_port_that_is_taken_leaves_nothing_bound(desk: Desk, tmp_path: Path) -
 
     path = str(tmp_path / "other.sock")
     front = Front(type(desk.settings)(listen=(Address("127.0.0.1", desk.port),), socket=path), desk._api())
-    with pytest.raises(OSError, match=rf"can not listen on 127.0.0.1:{desk.port}: Address already in use"):
+    with pytest.raises(OSError, match=rf"cannot listen on 127.0.0.1:{desk.port}: Address already in use"):
         front.start()
     assert not os.path.exists(path)

@@ -93,7 +93,7 @@ def test_a_port_that_is_taken_changes_nothing_and_leaves_nothing_bound(start: St
     with taken() as other:
         port = other.getsockname()[1]
         problem = refused(house, server=replace(server, listen=(ANY_PORT, added, Address("127.0.0.1", port))))
-        assert problem.startswith(f"server.listen: can not listen on 127.0.0.1:{port}: Address already in use")
+        assert problem.startswith(f"server.listen: cannot listen on 127.0.0.1:{port}: Address already in use")
     assert not accepts(added) and accepts(house.address)
 
 
@@ -104,7 +104,7 @@ def test_what_was_prepared_is_let_go_when_a_later_part_can_not_be(start: Start) 
     with taken() as other:
         http = ApiSettings(listen=(Address("127.0.0.1", other.getsockname()[1]),), socket="")
         problem = refused(house, server=replace(server, listen=(ANY_PORT, added)), http=http)
-    assert problem.startswith("http.listen: can not listen on 127.0.0.1:")
+    assert problem.startswith("http.listen: cannot listen on 127.0.0.1:")
     assert not accepts(added)
 
 

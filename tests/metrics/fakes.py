@@ -31,11 +31,11 @@ def registry() -> Registry:
 class FakeStatsd:
     """Every line that came, parsed; one that is not StatsD's format fails the test that reads it."""
 
-    def __init__(self, protocol: str = "udp") -> None:
+    def __init__(self, protocol: str = "udp", port: int = 0) -> None:
         self.packets: list[bytes] = []
         self._tcp = protocol == "tcp"
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM if self._tcp else socket.SOCK_DGRAM)
-        self._sock.bind(("127.0.0.1", 0))
+        self._sock.bind(("127.0.0.1", port))
         self.port: int = self._sock.getsockname()[1]
         if self._tcp:
             self._sock.listen()

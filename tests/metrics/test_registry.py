@@ -9,7 +9,7 @@ import pytest
 from rtmpd.metrics import prometheus
 from rtmpd.metrics.kind import BUCKETS_S
 from rtmpd.metrics.registry import MOST_SERIES, OTHER, Distribution, Reading, Registry
-from rtmpd.metrics.statsd import Payload
+from rtmpd.monitor.statsd import Payload
 from tests.metrics.fakes import Log, registry
 
 EVENTS = "rtmp_events_generated_total"

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from rtmpd.clock import FakeClock
 from rtmpd.metrics.catalogue import METRICS
 from rtmpd.metrics.registry import Reading, Registry
-from rtmpd.metrics.statsd import StatsdPusher, element, path_of, prefix_of
+from rtmpd.monitor.statsd import StatsdPusher, element, path_of, prefix_of
+from rtmpd.net import outgoing
+from rtmpd.net.outgoing import Endpoint, literal
 from rtmpd.settings import Address, MetricsSettings
 from tests.hook.waiting import until
 from tests.metrics.fakes import FakeStatsd, Log
@@ -187,7 +189,7 @@ def test_a_server_that_goes_away_is_connected_to_again() -> None:
 
 
 def test_a_server_that_does_not_read_delays_nobody_but_the_pusher(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtmpd.metrics.statsd._TIMEOUT_S", 0.05)
+    monkeypatch.setattr("rtmpd.monitor.statsd._TIMEOUT_S", 0.05)
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.bind(("127.0.0.1", 0))
@@ -231,19 +233,73 @@ def test_a_bug_in_one_push_does_not_end_the_pushing(
     rig.pusher.stop()
 
 
-def test_a_udp_address_is_resolved_again_after_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What names lead to, in the order of the system; what was asked for is in ``asked``."""
+    names: dict[str, list[str]] = {"asked": []}
+
+    def look_up(name: str) -> list[Endpoint]:
+        names["asked"].append(name)
+        return [endpoint for address in names[name] for endpoint in literal(address)]
+
+    monkeypatch.setattr(outgoing, "look_up", look_up)
+    return names
+
+
+def test_a_udp_address_is_resolved_again_after_minutes(names: dict[str, list[str]]) -> None:
     server = FakeStatsd()
-    rig = Rig(Address("127.0.0.1", server.port))
-    asked: list[str] = []
-    resolve = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: asked.append(host) or resolve(host, *a, **k))
-    rig.pusher.push()
-    once = len(asked)
-    rig.pusher.push()
-    assert len(asked) == once
+    names["statsd.test"] = ["127.0.0.1"]
+    rig = Rig(Address("statsd.test", server.port))
+    assert rig.pusher.push() and rig.pusher.push()
+    assert names["asked"] == ["statsd.test"]
     rig.clock.advance(301)
+    assert rig.pusher.push()
+    assert names["asked"] == ["statsd.test"] * 2
+    rig.pusher.stop()
+    server.close()
+
+
+def test_a_name_whose_ipv6_address_comes_first_reaches_a_statsd_on_ipv4(
+    names: dict[str, list[str]], server: FakeStatsd, protocol: str
+) -> None:
+    names["localhost"] = ["::1", "127.0.0.1"]
+    rig = Rig(Address("localhost", server.port), statsd_protocol=protocol)
+    rig.registry.collect_from(lambda: [Reading("rtmp_connections", 1)])
+    assert rig.pusher.push()
+    until(lambda: server.values(f"{BASE}.connections") == [1])
+    assert rig.log.lines == []
+    rig.pusher.stop()
+
+
+def test_where_nobody_listens_the_next_address_is_used_and_the_counters_are_sent_again(
+    names: dict[str, list[str]],
+) -> None:
+    server = FakeStatsd()
+    names["two.test"] = ["127.0.0.9", "127.0.0.1"]
+    rig = Rig(Address("two.test", server.port))
+    rig.registry.counter("rtmp_events_generated_total").add("play_start", by=5)
     rig.pusher.push()
-    assert len(asked) == 2 * once
+    until(lambda: rig.pusher.push() and rig.failures() == 1)
+    until(lambda: server.values(f"{BASE}.events.generated.play_start"))
+    assert server.values(f"{BASE}.events.generated.play_start") == [5]
+    assert rig.log.lines[0][1]["error"] == "Connection refused"
+    for _ in range(3):
+        assert rig.pusher.push()
+    assert rig.failures() == 1, "reported once"
+    rig.pusher.stop()
+    server.close()
+
+
+def test_a_statsd_that_begins_to_listen_gets_what_was_counted_meanwhile() -> None:
+    port = closed_port()
+    rig = Rig(Address("127.0.0.1", port))
+    for _ in range(3):
+        rig.registry.counter("rtmp_events_generated_total").add("play_start")
+        rig.pusher.push()
+    assert rig.failures() >= 1, "not without a word"
+    server = FakeStatsd(port=port)
+    rig.pusher.push()
+    until(lambda: server.values(f"{BASE}.events.generated.play_start") == [3])
     rig.pusher.stop()
     server.close()
 

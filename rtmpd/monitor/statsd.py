@@ -4,25 +4,32 @@
 
     registry --read--> Payload --pipeline--> one datagram after another, or one TCP connection
 
-A greenlet does it on a clock. Nothing else ever waits for it: an address that can not be resolved or reached costs a
-log line, which is throttled, and what was not sent then is sent the next time. With UDP nobody says that it is not
-received.
+A greenlet does it on a clock. Nothing else ever waits for it: an address that cannot be resolved or reached costs a
+log line, which is throttled, and what was not sent then is sent the next time.
+
+UDP is not acknowledged, but a machine on which nobody listens refuses it (ICMP). So IPv4 comes first, as that is what
+StatsD listens on by default; the socket is connected, which makes a refusal an error; and after one the next address of
+the name is used and the counters are sent again.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Mapping
 
 import gevent
 from gevent import Greenlet
-from statsd import StatsClient, TCPStatsClient
+from statsd.client.base import StatsClientBase
+from statsd.client.stream import StreamClientBase
+from statsd.client.udp import Pipeline
 
 from ..clock import Clock
+from ..metrics.kind import COUNTER, Metric
+from ..metrics.registry import Distribution, Labels, Log, Registry
+from ..net.outgoing import Endpoint, Outgoing, within
 from ..settings import MetricsSettings
-from .kind import COUNTER, Metric
-from .registry import Distribution, Labels, Log, Registry
 
 _TIMEOUT_S = 5.0
 _LAST_PUSH_S = 1.0
@@ -88,6 +95,45 @@ def totals(registry: Registry) -> Mapping[str, float]:
     return Payload(registry, {}).totals
 
 
+class _Udp(StatsClientBase):  # type: ignore[misc]  # the library has no annotations
+    """StatsD at one address. Raises ConnectionRefusedError if nobody listens there, as soon as that is known."""
+
+    def __init__(self, endpoint: Endpoint, prefix: str, packet_bytes: int) -> None:
+        self._prefix = prefix
+        self._maxudpsize = packet_bytes
+        self._sock = socket.socket(endpoint.family, socket.SOCK_DGRAM)
+        try:
+            self._sock.connect(endpoint.sockaddr)
+        except OSError:
+            self._sock.close()
+            raise
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self)
+
+    def check(self) -> None:
+        """Raises OSError if the last datagram was refused."""
+        if number := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, os.strerror(number))
+
+    def _send(self, data: str) -> None:
+        self._sock.send(data.encode("ascii"))
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _Tcp(StreamClientBase):  # type: ignore[misc]
+    """StatsD over a connection, until that fails."""
+
+    def __init__(self, sock: socket.socket, prefix: str) -> None:
+        self._sock = sock
+        self._prefix = prefix
+
+    def connect(self) -> None:
+        raise ConnectionError("the connection to StatsD has ended")
+
+
 class StatsdPusher:
     """Sends what ``registry`` has every ``statsd_interval_s``. ``start`` and ``stop`` once each. Of the totals ``sent``
     only what comes on top is sent."""
@@ -109,9 +155,12 @@ class StatsdPusher:
         self._log = log
         self._prefix = prefix_of(settings, hostname or socket.gethostname())
         self._flushes = registry.counter("rtmp_statsd_flushes_total")
-        self._client: StatsClient | TCPStatsClient | None = None
+        self._way = Outgoing(clock, 1)
+        self._client: _Udp | _Tcp | None = None
         self._resolved_at = 0.0
+        self._refusals = 0
         self.sent = sent or {}
+        self._sent_before = self.sent
         self._greenlet: Greenlet[[], None] | None = None
 
     def start(self) -> None:
@@ -145,18 +194,33 @@ class StatsdPusher:
     def push(self) -> bool:
         """Send one reading; false if it was not possible, and then what its counters have counted is in the next one;
         its timings are gone. May switch greenlets."""
+        self._look_back()
         payload = Payload(self._registry, self.sent)
         try:
             self._send(payload)
-        except (OSError, UnicodeError) as error:  # the latter is what a name that no DNS can have raises
-            self._forget_client()
-            self._flushes.add("failed")
-            protocol = self._settings.statsd_protocol
-            self._log.warning("metrics not sent", statsd=self._address, protocol=protocol, error=error)
+        except OSError as error:
+            self._failed(error)
             return False
-        self.sent = payload.totals
+        self._sent_before, self.sent = self.sent, payload.totals
         self._flushes.add("ok")
         return True
+
+    def _look_back(self) -> None:
+        """Take back what was sent last if it was refused."""
+        if isinstance(self._client, _Udp):
+            try:
+                self._client.check()
+            except OSError as error:
+                self.sent = self._sent_before
+                self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        self._forget_client()
+        self._flushes.add("failed")
+        if isinstance(error, ConnectionRefusedError):
+            self._refusals += 1
+        protocol = self._settings.statsd_protocol
+        self._log.warning("metrics not sent", statsd=self._address, protocol=protocol, error=error.strerror or error)
 
     def _send(self, payload: Payload) -> None:
         with self._connected().pipeline() as pipe:
@@ -168,22 +232,24 @@ class StatsdPusher:
                 for each in timings_ms:
                     pipe.timing(path, each)
 
-    def _connected(self) -> StatsClient | TCPStatsClient:
+    def _connected(self) -> _Udp | _Tcp:
         """The client, made anew when there is none and, for UDP, when the name may mean another address by now."""
         now = self._clock.monotonic()
-        tcp = self._settings.statsd_protocol == "tcp"
-        if self._client is not None and not tcp and now - self._resolved_at > _RESOLVE_AGAIN_S:
+        if isinstance(self._client, _Udp) and now - self._resolved_at > _RESOLVE_AGAIN_S:
             self._forget_client()
         if self._client is None:
             host, port = self._address.host or "127.0.0.1", self._address.port
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             self._resolved_at = now
-            ipv6 = family == socket.AF_INET6
-            if tcp:
-                self._client = TCPStatsClient(host, port, self._prefix, timeout=_TIMEOUT_S, ipv6=ipv6)
+            if self._settings.statsd_protocol == "tcp":
+                connected, _ = within(_TIMEOUT_S, lambda: self._way.connect(host, port))
+                sock = socket.socket(fileno=connected.detach())
+                sock.settimeout(_TIMEOUT_S)
+                self._client = _Tcp(sock, self._prefix)
             else:
-                packet = self._settings.statsd_packet_bytes
-                self._client = StatsClient(host, port, self._prefix, maxudpsize=packet, ipv6=ipv6)
+                endpoints = within(_TIMEOUT_S, lambda: self._way.resolve(host, port))
+                endpoints.sort(key=lambda endpoint: endpoint.family != socket.AF_INET)
+                endpoint = endpoints[self._refusals % len(endpoints)]
+                self._client = _Udp(endpoint, self._prefix, self._settings.statsd_packet_bytes)
         return self._client
 
     def _forget_client(self) -> None:
