@@ -28,6 +28,8 @@ from tests.functional.child import Child, rtmpd
 
 LIBRTMP = "librtmp.so.1"
 LIBRTMP_SCRIPT = Path(__file__).with_name("librtmp_publish.py")
+NODE_SCRIPT = Path(__file__).with_name("node_publish.js")
+NODE_PACKAGE = Path(__file__).parents[2] / ".venv" / "node" / "node_modules" / "node-media-server"
 TRUST_ALL = "tls-validation-flags=0"
 FLV_AT_ONCE = ["-f", "flv", "-flush_packets", "1"]
 FFMPEG_QUIET = ["-hide_banner", "-loglevel", "warning", "-nostdin", "-y"]
@@ -186,6 +188,20 @@ class Gstreamer(Peer):
         return replace(media, video=tuple(map(moved, media.video)), audio=tuple(map(moved, media.audio)))
 
 
+class NodeMediaServer(Peer):
+    """The client that node-media-server relays with. It knows no TLS, so it is not among ``PUBLISHERS``."""
+
+    name = "node-media-server"
+    needs = "nodejs and npm (Debian), from which scripts/test installs node-media-server"
+    plays = False
+
+    def missing(self) -> bool:
+        return not _has("node") or not NODE_PACKAGE.is_dir()
+
+    def publish_command(self, clip: Path, url: str) -> list[str]:
+        return ["node", str(NODE_SCRIPT), str(NODE_PACKAGE), str(clip), url]
+
+
 class Rtmpd(Peer):
     """This project's own tools."""
 
@@ -213,6 +229,7 @@ FFMPEG_CURRENT = Ffmpeg("ffmpeg", current_ffmpeg(), "imageio-ffmpeg (PyPI)", cur
 LIBRTMP_PEER = Librtmp()
 RTMPDUMP = Rtmpdump()
 GSTREAMER = Gstreamer()
+NODE = NodeMediaServer()
 RTMPD = Rtmpd()
 PEERS: tuple[Peer, ...] = (FFMPEG_DEBIAN, FFMPEG_CURRENT, LIBRTMP_PEER, RTMPDUMP, GSTREAMER, RTMPD)
 PUBLISHERS = tuple(peer for peer in PEERS if peer.publishes)

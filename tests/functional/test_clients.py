@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.functional import flv, pairing, peers
-from tests.functional.child import free_port, wait_until
+from tests.functional.child import Child, free_port, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.support.proof import proves
@@ -100,6 +102,77 @@ def test_a_stream_is_known_by_application_and_name_without_the_query(
     assert (start["stream_key"], start["data"]["app"], start["data"]["publishing_name"]) == (key, app, name)
     assert b"secret" not in daemon.stdout.read_bytes()
     assert "secret" not in daemon.log()
+
+
+# --- what small clients and quick viewers do ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def from_node(clip: Maker, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Any, pairing.Outcome], Daemon]:
+    """What node-media-server's client publishes, with every player that is there."""
+    peers.need(peers.NODE)
+    home = tmp_path_factory.mktemp("node")
+    there = [(peers.NODE, player) for player in peers.PLAYERS if not player.missing()]
+    with Daemon(home) as daemon:
+        return pairing.run(daemon, home, "node", clip("h264_aac"), there), daemon
+
+
+@pytest.mark.parametrize("player", peers.PLAYERS, ids=lambda peer: peer.name)
+def test_a_client_that_writes_message_stream_0_reaches_every_player(
+    from_node: tuple[dict[Any, pairing.Outcome], Daemon], clip: Maker, player: peers.Peer
+) -> None:
+    peers.need(player)
+    outcome = from_node[0][peers.NODE.name, player.name]
+    outcome.assert_both_ended_well(player)
+    sent, missed = flv.read(clip("h264_aac")), player.may_miss_at_the_end
+    assert [f.digest for f in outcome.captured.video][: len(sent.video) - missed] == [
+        f.digest for f in sent.video[: len(sent.video) - missed]
+    ]
+    assert len(outcome.captured.video) >= len(sent.video) - missed
+
+
+def test_a_client_that_writes_message_stream_0_is_reported_once(
+    from_node: tuple[dict[Any, pairing.Outcome], Daemon],
+) -> None:
+    _, daemon = from_node
+    assert [event["data"]["error_code"] for event in daemon.of("protocol_error")] == ["unknown_message_stream"]
+    assert not daemon.of("connection_error")
+    assert [event["data"]["reason"] for event in daemon.of("publish_stop")] == ["client_closed"]
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+@pytest.mark.parametrize("player", peers.PLAYERS, ids=lambda peer: peer.name)
+def test_a_viewer_that_quits_is_not_an_error(
+    clip: Maker, tmp_path: Path, player: peers.Peer, by: signal.Signals
+) -> None:
+    peers.need(player, peers.ffmpeg())
+    long = clip("h264_aac", 20.0)
+    with Daemon(tmp_path) as daemon, peers.ffmpeg().publish(long, daemon.url(KEY), tmp_path / "p.log"):
+        daemon.wait_event("stream_metadata", stream_key=KEY)
+        with player.play(daemon.url(KEY), tmp_path / "played.flv") as child:
+            daemon.wait_event("play_start", stream_key=KEY)
+            captured = tmp_path / "played.flv"
+            wait_until(lambda: captured.exists() and captured.stat().st_size > 20_000, "the viewer watches", 20.0)
+            child.signal(by)
+            stopped = daemon.wait_event("play_stop", stream_key=KEY)
+        closed = daemon.wait_event("connection_close", conn_id=stopped["conn_id"])
+        assert closed["data"]["reason"] == "client_closed"
+        assert stopped["data"]["reason"] in ("client_closed", "stopped")
+        assert not daemon.of("connection_error")
+
+
+@pytest.mark.parametrize("ffmpeg", [peers.FFMPEG_DEBIAN, peers.FFMPEG_CURRENT], ids=lambda peer: peer.name)
+def test_ffmpeg_can_copy_every_stream_that_it_sees_into_an_mp4_file(
+    clip: Maker, tmp_path: Path, ffmpeg: peers.Ffmpeg
+) -> None:
+    peers.need(ffmpeg)
+    with Daemon(tmp_path) as daemon:
+        publisher = ffmpeg.publish(clip("h264_aac"), daemon.url(KEY), tmp_path / "p.log")
+        daemon.wait_event("stream_metadata", stream_key=KEY)
+        command = [ffmpeg.program, *peers.FFMPEG_QUIET, "-i", daemon.url(KEY), "-map", "0", "-c", "copy"]
+        with publisher, Child([*command, str(tmp_path / "copy.mp4")], tmp_path / "copy.log") as copy:
+            assert copy.wait() == 0, copy.describe()
+    assert (tmp_path / "copy.mp4").stat().st_size > 10_000
 
 
 # --- a key that is taken ------------------------------------------------------------------------
