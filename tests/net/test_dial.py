@@ -15,6 +15,7 @@ from gevent import socket
 from rtmpd.clock import Clock
 from rtmpd.errors import ConnectionLost, HandshakeError, PeerError, PeerTimeout
 from rtmpd.net.dial import dial
+from rtmpd.net.outgoing import Outgoing
 from rtmpd.net.peer import Peer
 from rtmpd.net.tls import TlsTransport, server_context
 from rtmpd.net.transport import RawSocket, Transport
@@ -64,7 +65,7 @@ def server(answer: str, home: Path | None = None) -> Iterator[int]:
 
 def call(port: int, scheme: str = "rtmp", timeout_s: float = 3.0, verify: bool = True) -> Peer:
     url = parse_url(f"{scheme}://127.0.0.1:{port}/live/a")
-    return dial(url, Clock(), ChunkLimits(), lambda code, text: None, timeout_s, verify)
+    return dial(url, Outgoing(Clock(), 1), Clock(), ChunkLimits(), lambda code, text: None, timeout_s, verify)
 
 
 def hang_up(peer: Peer) -> None:
