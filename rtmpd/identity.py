@@ -84,7 +84,8 @@ class Applications:
         self._apps = apps
         names = [name for name, _ in apps.named] + [name for name in apps.served if not _GLOB.intersection(name)]
         self._named = frozenset(segments(name) for name in names)
-        self._globs = tuple(segments(name) for name in apps.served if _GLOB.intersection(name))
+        # "*" alone says no more than what holds without a match
+        self._globs = tuple(segments(name) for name in apps.served if name != "*" and _GLOB.intersection(name))
         self._longest = max(map(len, (*self._named, *self._globs)), default=0)
 
     def serves(self, app: str) -> bool:
