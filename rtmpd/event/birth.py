@@ -24,6 +24,17 @@ def _text(value: int) -> str:
     return "evt_" + "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
+def time_of(id: str) -> float:
+    """Return the Unix time of the event with that id, to the millisecond; 0 if it is not an id of ours."""
+    letters = id.removeprefix("evt_")[:10]
+    if len(letters) < 10 or not all(letter in _ALPHABET for letter in letters):
+        return 0.0
+    value = 0
+    for letter in letters:
+        value = value << 5 | _ALPHABET.index(letter)
+    return value / 1000
+
+
 class EventIds:
     """Makes ``evt_`` and 26 characters: 48 bits of Unix time in ms, 80 random bits (the layout of a ULID).
 

@@ -21,6 +21,11 @@ _NAME = "stream_name string stream name, query removed"
 _SESSION = "session_id string the same in the start and the stop of one session"
 _REASON = "reason string why it ended"
 _DURATION = "duration_sec number seconds"
+#: What an end has instead of its duration and counters if a crash kept the process from emitting it (``pairing``).
+_AFTER_CRASH = (
+    "last_seen integer? Unix time of the last sign of life; only with `server_crash`",
+    "at_least_sec number? seconds from the start to `last_seen`; only with `server_crash`",
+)
 _STATE = "state string! `raised` or `cleared`"
 _ALERT_SEVERITY = "severity string! `warning` or `critical`"
 _HOOK = "hook_id string the hook this is about"
@@ -87,6 +92,7 @@ _CONNECTIONS = Group(
             _APP,
             "client_ip string the peer's address",
             "remote_addr string `ip:port`, IPv6 in brackets",
+            *_AFTER_CRASH,
         )),
         EventType(
             "connection_error",
@@ -114,7 +120,7 @@ _STREAMS = Group(
             "stream_delete",
             INFO,
             "Neither a publisher nor a player remains.",
-            fields(_APP, _NAME, _DURATION),
+            fields(_APP, _NAME, _DURATION, *_AFTER_CRASH),
         ),
         EventType("publish_start", INFO, "Access is granted and `NetStream.Publish.Start` is queued.", fields(
             _APP,
@@ -138,6 +144,7 @@ _STREAMS = Group(
             "client_ip string the publisher's address",
             "identity string who the access rules say it is",
             _REASON,
+            *_AFTER_CRASH,
         )),
         EventType("publish_stalled", WARNING, "The publisher has sent no media for a while.", fields(
             "idle_ms integer milliseconds without media", _SESSION,
@@ -162,6 +169,7 @@ _STREAMS = Group(
             "bytes_sent integer media bytes sent",
             "frames_dropped integer frames this player was too slow for",
             _REASON,
+            *_AFTER_CRASH,
         )),
         EventType("subscriber_count", INFO, "After each `play_start` and `play_stop`.", fields(
             "count integer players of the stream",
@@ -313,6 +321,7 @@ _SERVER = Group(
         )),
         EventType("recording_stop", INFO, "A recorder closes.", fields(
             "path string file", "format string container", _SESSION, "size integer bytes", _DURATION, _REASON,
+            *_AFTER_CRASH,
         )),
         EventType("segment_complete", INFO, "A segment file is closed.", fields(
             "path string file",
@@ -321,7 +330,9 @@ _SERVER = Group(
             "duration_ms integer milliseconds",
         )),
         EventType("relay_start", INFO, "A relay is connected to its destination.", fields(_DESTINATION, _SESSION)),
-        EventType("relay_stop", INFO, "A relay ended.", fields(_DESTINATION, _SESSION, _DURATION, _REASON)),
+        EventType("relay_stop", INFO, "A relay ended.", fields(
+            _DESTINATION, _SESSION, _DURATION, _REASON, *_AFTER_CRASH,
+        )),
         EventType("relay_error", ERROR, "A relay could not connect or lost its connection.", fields(
             _DESTINATION,
             _SESSION,
@@ -356,7 +367,7 @@ _SERVER = Group(
         )),
         EventType("server_stop", INFO, "The process stops.", fields(
             "version string of rtmpd", "node string id of this node", "pid integer process id",
-            "listen array addresses", _REASON, "uptime_sec number seconds",
+            "listen array addresses", _REASON, "uptime_sec number seconds", *_AFTER_CRASH,
         )),
         EventType(
             "config_reload",

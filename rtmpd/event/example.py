@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .catalogue import EVENT_TYPES
+from .pairing import AFTER_CRASH
 
 _VALUES: dict[str, object] = {
     "string": "example",
@@ -18,5 +19,10 @@ STREAM_KEY = "example/stream"
 
 
 def example_data(type: str) -> dict[str, object]:
-    """Data with every field of the type. Raises KeyError if there is no such type."""
-    return {field.name: field.values[-1] if field.values else _VALUES[field.type] for field in EVENT_TYPES[type].fields}
+    """Return data with every field of the type but those that only an end after a crash has. Raises KeyError if there
+    is no such type."""
+    return {
+        field.name: field.values[-1] if field.values else _VALUES[field.type]
+        for field in EVENT_TYPES[type].fields
+        if field.name not in AFTER_CRASH
+    }

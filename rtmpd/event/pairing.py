@@ -1,8 +1,8 @@
 """What begins has to end: which event ends which, and the end of what a crash cut short.
 
 Beginnings and ends that belong together have the same key. A crash leaves beginnings without an end; the next start
-tells those ends with ``reason = server_crash`` and the facts that are known; counters, which died with the process,
-are left out.
+emits those ends with ``reason = server_crash`` and the facts that are known. Counters and durations died with the
+process and are left out; ``last_seen`` and ``at_least_sec`` say what the last sign of life proves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _PAIRS = (
     _Pair("recording_start", "recording_stop", "session_id"),
     _Pair("relay_start", "relay_stop", "session_id"),
 )
-_TIMES = ("duration_sec", "uptime_sec")
+#: What only an end has that a crash kept from being emitted.
+AFTER_CRASH = ("last_seen", "at_least_sec")
 _STARTS = {pair.start: pair for pair in _PAIRS}
 _STOPS = {pair.stop: pair for pair in _PAIRS}
 
@@ -65,17 +66,22 @@ def _key(pair: _Pair | None, conn_id: str, stream_key: str, data: Mapping[str, o
 
 
 def end_by_crash(
-    type: str, timestamp: int, conn_id: str, stream_key: str, data: Mapping[str, object], alive_at: float
+    type: str, began_at: float, conn_id: str, stream_key: str, data: Mapping[str, object], alive_at: float
 ) -> End:
-    """The end of what ``type`` began at ``timestamp``; the process was alive at ``alive_at`` (both Unix seconds)."""
+    """Return the end of what ``type`` began at ``began_at``; the process was alive at ``alive_at`` (both Unix seconds).
+    A beginning is itself a sign of life."""
     stop = _STARTS[type].stop
-    facts = dict(data)
-    facts |= dict.fromkeys(_TIMES, round(max(alive_at - timestamp, 0.0), 3)) | {"reason": SERVER_CRASH}
+    seen_at = max(alive_at, began_at)
+    facts = dict(data) | {
+        "reason": SERVER_CRASH,
+        "last_seen": int(seen_at),
+        "at_least_sec": round(seen_at - began_at, 3),
+    }
     known = {name: facts[name] for name in told_by_crash(stop) if name in facts}
     return End(stop, conn_id, stream_key, known)
 
 
 def told_by_crash(stop: str) -> list[str]:
     """The fields of ``stop`` that are known if a crash was the end, in the order of the catalogue."""
-    known = {field.name for field in EVENT_TYPES[_STOPS[stop].start].fields}.union(_TIMES, ["reason"])
+    known = {field.name for field in EVENT_TYPES[_STOPS[stop].start].fields}.union(AFTER_CRASH, ["reason"])
     return [field.name for field in EVENT_TYPES[stop].fields if field.name in known]

@@ -11,7 +11,7 @@ from typing import Any
 
 from .catalogue import EVENT_TYPES
 from .kind import SEVERITIES, EventType, Field
-from .pairing import SERVER_CRASH, STOP_TYPES, told_by_crash
+from .pairing import STOP_TYPES, told_by_crash
 
 Schema = dict[str, Any]
 
@@ -95,7 +95,7 @@ def _data(kind: EventType) -> Schema:
     known = told_by_crash(kind.name) if kind.name in STOP_TYPES else required
     if known == required:
         return {**schema, "required": required}
-    ended_by_crash = {"properties": {"reason": {"const": SERVER_CRASH}}, "required": ["reason"]}
+    ended_by_crash = {"required": ["last_seen"]}
     return {**schema, "if": ended_by_crash, "then": {"required": known}, "else": {"required": required}}
 
 

@@ -1,9 +1,10 @@
 """Ids and sequence numbers."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtmpd.event.birth import Births, EventIds, SequenceNumbers
+from rtmpd.event.birth import Births, EventIds, SequenceNumbers, time_of
 
 ALPHABET = set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 
@@ -16,6 +17,16 @@ def test_an_id_is_a_time_and_eighty_random_bits():
     # The 10 characters of this time are those of the ULID specification's own example.
     identifier = EventIds(lambda count: b"\xff" * count).next(1469918176385)
     assert identifier == "evt_01ARYZ6S41" + "Z" * 16
+
+
+@given(st.integers(0, 2**48 - 1))
+def test_the_time_in_an_id_can_be_read_again(unix_ms):
+    assert time_of(EventIds(fixed).next(unix_ms)) == unix_ms / 1000
+
+
+@pytest.mark.parametrize("other", ["", "evt_", "evt_1", "evt_lowercaseletters", "evt_0123456U89ABCDEF"])
+def test_what_is_no_id_has_no_time(other):
+    assert time_of(other) == 0.0
 
 
 def test_ids_need_no_escaping_anywhere():

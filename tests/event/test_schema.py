@@ -14,7 +14,7 @@ from rtmpd.event import asyncapi, schema
 from rtmpd.event.birth import Births
 from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.event.example import CONN_ID, STREAM_KEY, example_data
-from rtmpd.event.pairing import SERVER_CRASH, STOP_TYPES, end_by_crash, told_by_crash
+from rtmpd.event.pairing import AFTER_CRASH, SERVER_CRASH, STOP_TYPES, end_by_crash, told_by_crash
 from rtmpd.hook.body.schema import schema_2
 from tests import contract
 
@@ -50,7 +50,7 @@ def test_a_field_that_is_missing_unknown_or_of_another_type_does_not_fit(type: s
     good = body(type)
     for field in EVENT_TYPES[type].fields:
         lacking, wrong = copy.deepcopy(good), copy.deepcopy(good)
-        del lacking["data"][field.name]
+        lacking["data"].pop(field.name, None)  # an example has nothing that only a crash leaves
         wrong["data"][field.name] = None
         assert bool(complaints(lacking)) != field.optional
         assert complaints(wrong)
@@ -81,11 +81,16 @@ def test_the_end_of_what_a_crash_cut_short_fits_without_its_counters() -> None:
     end = end_by_crash("publish_start", 1, CONN_ID, STREAM_KEY, start["data"], 3.0)
     event = {**start, "type": end.type, "data": end.data}
     assert complaints(event) == []
-    known = ["duration_sec", "app", "session_id", "client_ip", "identity", "reason"]
+    known = ["app", "session_id", "client_ip", "identity", "reason", "last_seen", "at_least_sec"]
     assert list(end.data) == told_by_crash(end.type) == known
-    event["data"] = {**end.data, "reason": "closed"}
+    assert (end.data["reason"], end.data["last_seen"], end.data["at_least_sec"]) == (SERVER_CRASH, 3, 2.0)
+    event["data"] = {name: value for name, value in end.data.items() if name not in ("last_seen", "at_least_sec")}
     assert complaints(event)  # any other end knows them
-    assert end.data["reason"] == SERVER_CRASH
+
+
+def test_what_began_after_the_last_sign_of_life_lasted_no_time_that_is_known() -> None:
+    end = end_by_crash("publish_start", 10.75, CONN_ID, STREAM_KEY, body("publish_start")["data"], 3.0)
+    assert (end.data["last_seen"], end.data["at_least_sec"]) == (10, 0.0)
 
 
 def test_every_end_is_told_by_a_crash_with_at_least_what_tells_it_apart() -> None:
@@ -127,5 +132,6 @@ def test_every_channel_sends_every_type() -> None:
 def test_the_variables_of_a_script_are_those_that_it_is_given(type: str) -> None:
     given = BIRTHS.event(type, CONN_ID, STREAM_KEY, example_data(type)).as_env()
     message = asyncapi.document("1.0")["components"]["messages"][f"script_{type}"]
-    assert set(given) == set(message["payload"]["properties"])
+    after_crash = {f"RTMP_{name.upper()}" for name in AFTER_CRASH}  # which an example does not have
+    assert set(given) == set(message["payload"]["properties"]) - after_crash
     assert not list(Draft202012Validator(message["payload"]).iter_errors(given))

@@ -466,6 +466,7 @@ def test_the_next_start_tells_the_ends_of_what_a_crash_cut_short(clip: Maker, tm
         ends = {stop: of(office, stop)[: len(begun[start])] for start, stop in STOPS.items()}
     for stop in set(ends) - {"stream_delete"}:
         assert {event["data"]["reason"] for event in ends[stop]} == {"server_crash"}, ends[stop]
+        assert all("at_least_sec" in event["data"] for event in ends[stop]), ends[stop]
     for start, stop in (("publish_start", "publish_stop"), ("play_start", "play_stop")):
         assert ends[stop][0]["data"]["session_id"] == begun[start][0]["data"]["session_id"]
     accepts = begun["connection_accept"]

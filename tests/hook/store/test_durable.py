@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 
 import gevent
 import pytest
@@ -24,6 +25,15 @@ from ..waiting import HeldHook, until
 
 DURABLE = DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE)
 PATIENT = RetrySettings(max_attempts=1000, initial_delay_s=0.01, max_delay_s=0.02)
+
+
+class Later(Clock):
+    """A clock that is ``shift_s`` ahead."""
+
+    shift_s = 0.0
+
+    def wall(self):
+        return time.time() + self.shift_s
 
 
 class Taker:
@@ -211,6 +221,51 @@ def test_the_ends_of_what_a_crash_cut_short_are_told(managed, tmp_path):
     third = managed(crash_image(again, tmp_path, "third.db"))
     add(third, Taker())
     assert third.recover() == 0
+
+
+def test_an_end_after_a_crash_says_what_is_known_of_its_length(managed, tmp_path):
+    """The store's last sign of life is all that is known. What was emitted last may be long ago."""
+    clock = Later()
+    path = str(tmp_path / "long.db")
+    manager = HookManager(HooksSettings(store=StoreSettings(path)), clock)
+    add(manager, Taker())
+    manager.emit("publish_start", stream_key="live/a", app="live", session_id="s1")
+    settled(manager)
+    began = clock.wall()
+    clock.shift_s = 600.0
+    manager.events.sign_of_life()
+    seen = clock.wall()
+    clock.shift_s = 700.0
+    name = crash_image(manager, tmp_path)
+    manager.close(0)
+    again = managed(name)
+    hook = add(again, Taker())
+    assert again.recover() == 1
+    settled(again)
+    (end,) = [event for event in hook.events if event.type == "publish_stop"]
+    assert "duration_sec" not in end.data and end.data["reason"] == "server_crash"
+    assert end.data["last_seen"] == pytest.approx(seen, abs=2)
+    assert end.data["at_least_sec"] == pytest.approx(seen - began, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("there", "told"), [(["a.flv.part"], "a.flv.part"), (["a.flv"], "a.flv"), (["a.flv", "a.flv.part"], "a.flv"),
+                        ([], "a.flv")]
+)  # fmt: skip
+def test_the_path_of_a_recording_that_a_crash_cut_short_is_the_file_that_is_there(managed, tmp_path, there, told):
+    manager = managed()
+    add(manager, Taker())
+    path = str(tmp_path / "a.flv")
+    manager.emit("recording_start", stream_key="live/a", path=path, format="flv", session_id="s1")
+    settled(manager)
+    for name in there:
+        (tmp_path / name).touch()
+    again = managed(crash_image(manager, tmp_path))
+    hook = add(again, Taker())
+    assert again.recover() == 1
+    settled(again)
+    (end,) = [event for event in hook.events if event.type == "recording_stop"]
+    assert end.data["path"] == str(tmp_path / told)
 
 
 def test_an_orderly_end_leaves_nothing_to_tell(managed):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 
 import gevent
 import pytest
@@ -18,16 +17,7 @@ from rtmpd.hook.store.log import EventLog
 from rtmpd.settings import HooksSettings, StoreSettings
 
 from ..waiting import HeldHook, until
-from .test_durable import Taker, add, managed, publish, settled  # noqa: F401  managed is a fixture
-
-
-class Later(Clock):
-    """A clock that is ``shift_s`` ahead."""
-
-    shift_s = 0.0
-
-    def wall(self):
-        return time.time() + self.shift_s
+from .test_durable import Later, Taker, add, managed, publish, settled  # noqa: F401  managed is a fixture
 
 
 class Disk:
