@@ -24,7 +24,7 @@ from .database import Database
 if TYPE_CHECKING:
     from .log import EventLog
 
-PERIOD_S = 5.0
+PERIOD_S = 3.0
 _TIGHT = 0.8
 _GIVE_UP_PART = 10  # a tenth of what the lane has not been handed
 _MIN_GIVE_UP = 500
