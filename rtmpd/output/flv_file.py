@@ -7,6 +7,7 @@ whether there is sound and picture) is written over what stands there, in place,
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import struct
 from collections.abc import Iterable
@@ -24,10 +25,16 @@ from ..settings.output import EXISTING_APPEND, EXISTING_REPLACE
 from .path import with_suffix
 
 PART: Final = ".part"
-_MOST_NAMES: Final = 1000
+_MAX_NAMES: Final = 1000
 _FLAGS_OFFSET: Final = 4
 _FIRST_TAG_OFFSET: Final = 13
 _TAG_HEADER_BYTES: Final = 11
+_SIZE_BYTES: Final = 4
+_USUAL_TAG_BYTES: Final = 256 * 1024
+_MAX_TAG_BYTES: Final = 2 * (_TAG_HEADER_BYTES + 0xFFFFFF + _SIZE_BYTES)  # one that is whole, and one that was begun
+_SIGNATURE: Final = b"FLV"
+_STREAM_ID: Final = bytes(3)
+_TAG_TYPES: Final = frozenset({AUDIO, VIDEO, DATA_AMF0})
 _KINDS: Final = {AUDIO: 0x04, VIDEO: 0x01}
 _FRAME_MS: Final = 40  # between what was there and what is appended
 _DOUBLE: Final = struct.Struct(">Bd")
@@ -36,17 +43,17 @@ _OURS: Final = ("duration", "filesize")
 _OF_THE_FILE: Final = {*_OURS, "keyframes", "hasKeyframes", "lasttimestamp", "lastkeyframetimestamp", "datasize"}
 
 
-def metadata(published: bytes) -> bytes:
-    """The payload of a file's first tag: onMetaData as it was ``published`` (empty if it was not), with room for the
-    duration and the size in front, and without what it said of some other file."""
+def metadata(published: bytes, is_first: bool = True) -> bytes:
+    """The payload of a tag: onMetaData as it was ``published`` (empty if it was not), without what it said of another
+    file; in the first tag of a file with room for the duration and the size in front."""
     values, _ = decode_most(published)  # what cannot be read of it stream_error has reported
     properties = metadata_properties(values) or {}
     kept = {name: value for name, value in properties.items() if name not in _OF_THE_FILE}
-    empty: dict[str, object] = dict.fromkeys(_OURS, 0.0)
+    ours = dict.fromkeys(_OURS if is_first else (), 0.0)
     try:
-        return encode("onMetaData", EcmaArray({**empty, **kept}))  # type: ignore[dict-item]
+        return encode("onMetaData", EcmaArray({**ours, **kept}))  # type: ignore[dict-item]
     except MisuseError:
-        return encode("onMetaData", EcmaArray(dict.fromkeys(_OURS, 0.0)))
+        return encode("onMetaData", EcmaArray({**ours}))
 
 
 class FlvFile:
@@ -73,20 +80,16 @@ class FlvFile:
             raise
 
     def _continue(self, path: str) -> bool:
-        """Go on behind the last tag of a file that is there; whether it could be done."""
-        try:
-            file = open(path, "r+b", buffering=0)  # noqa: SIM115  it stays open
-        except FileNotFoundError:
+        """Go on after the last tag of a file that is there, or of what a crash left of one; whether there is such."""
+        found = _left_off(path)
+        if found is None:
             return False
-        end_ms = _end_ms(file)
-        if end_ms is None:
-            file.close()
-            return False
-        self.path = self._open_path = path
-        self._file = file
-        self._flags = file.read(_FLAGS_OFFSET + 1)[-1]
+        self.path, self._open_path, self._file, self.size, end_ms = found
+        self._file.truncate(self.size)
+        self._file.seek(0)
+        self._flags = self._file.read(_FLAGS_OFFSET + 1)[-1]
+        self._file.seek(self.size)
         self.begins_ms = self._duration_ms = end_ms + _FRAME_MS
-        self.size = file.seek(0, os.SEEK_END)
         return True
 
     @property
@@ -128,7 +131,7 @@ class FlvFile:
                 written += self._file.write(data[written:])
         except OSError:
             self.size += _whole_bytes(pieces, written)
-            self._file.truncate(self.size)  # a tag that was begun is none
+            self._file.truncate(self.size)  # half a tag is not one
             self._file.seek(self.size)
             raise
         self.size += written
@@ -138,10 +141,10 @@ class FlvFile:
         try:
             self._patch()
             os.fsync(self._file.fileno())
+            if self._open_path != self.path:
+                os.rename(self._open_path, self.path)  # before the lock goes with the descriptor
         finally:
             self._file.close()
-        if self._open_path != self.path:
-            os.rename(self._open_path, self.path)
         _sync_directory(os.path.dirname(self.path) or ".")
 
     def _patch(self) -> None:
@@ -169,38 +172,86 @@ def _whole_bytes(pieces: list[bytes], written: int) -> int:
     return whole
 
 
+# --- files that are there already -------------------------------------------------------------------
+
+
 def _create(path: str, replace: bool, part: str) -> tuple[str, str, FileIO]:
-    """A new file: what it will be called, what it is called now, and itself."""
-    for number in range(_MOST_NAMES):
+    """A new file: what it will be called, what it is called now, and itself. One that somebody writes is left alone;
+    what a crash left under a name for the time of writing is replaced if files are."""
+    for number in range(_MAX_NAMES):
         final = with_suffix(path, number)
-        if not part and replace:
-            return final, final, open(final, "w+b", buffering=0)
         if os.path.lexists(final) and not replace:
             continue
         try:
-            return final, final + part, open(final + part, "x+b", buffering=0)
+            file = _open(final + part, os.O_CREAT if replace else os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             continue
-    raise FileExistsError(errno.EEXIST, "there are a thousand files of this name", path)
+        if file is not None:
+            file.truncate(0)
+            return final, final + part, file
+    raise FileExistsError(errno.EEXIST, f"there are {_MAX_NAMES} files of this name", path)
 
 
-def _end_ms(file: FileIO) -> int | None:
-    """The timestamp of the last tag of an FLV file; None if it is not one, or does not end with a whole tag."""
+def _left_off(path: str) -> tuple[str, str, FileIO, int, int] | None:
+    """The file to go on with, if there is one: what it is called in the end, what it is called now, itself, where its
+    last whole tag ends, and the timestamp of that. One that cannot be gone on with is left alone."""
+    for number in range(_MAX_NAMES):
+        final = with_suffix(path, number)
+        there = [name for name in (final, final + PART) if os.path.lexists(name)]
+        if not there:
+            return None
+        file = _open(there[0], 0)
+        if file is not None:
+            end = _end(file)
+            if end is not None:
+                return final, there[0], file, *end
+            file.close()
+    return None
+
+
+def _open(path: str, flags: int) -> FileIO | None:
+    """The file, locked for as long as it is open and this process lives; None if somebody else writes it, or has just
+    given it another name."""
+    file = FileIO(os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666), "r+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    file.close()
+    return None
+
+
+def _end(file: FileIO) -> tuple[int, int] | None:
+    """Where the last whole tag of an FLV file ends, and its timestamp; None if there is none. After it there may be one
+    that was begun when the writer was killed, or zeros if the power failed."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    if size <= _FIRST_TAG_OFFSET + _TAG_HEADER_BYTES or file.read(3) != b"FLV":
+    if file.read(len(_SIGNATURE)) != _SIGNATURE:
         return None
-    file.seek(size - 4)
-    tag_bytes = int.from_bytes(file.read(4), "big")
-    begin = size - 4 - tag_bytes
-    if tag_bytes < _TAG_HEADER_BYTES or begin < _FIRST_TAG_OFFSET:
-        return None
-    file.seek(begin)
-    header = file.read(_TAG_HEADER_BYTES)
-    file.seek(0)
-    if int.from_bytes(header[1:4], "big") != tag_bytes - _TAG_HEADER_BYTES:
-        return None
-    return header[7] << 24 | int.from_bytes(header[4:7], "big")
+    for window in (_USUAL_TAG_BYTES, _MAX_TAG_BYTES):
+        begin = max(size - window, _FIRST_TAG_OFFSET)
+        file.seek(begin)
+        end = _last_tag(file.readall())
+        if end is not None:
+            return begin + end[0], end[1]
+    return None
+
+
+def _last_tag(data: bytes) -> tuple[int, int] | None:
+    """Where the last whole tag in the data ends, and its timestamp. A tag is known by its size, which stands before and
+    after it, by its type, and by the three zeros of its stream id (FLV 10.1, E.4.1)."""
+    for end in range(min(len(data.rstrip(b"\0")) + _SIZE_BYTES, len(data)), _TAG_HEADER_BYTES + _SIZE_BYTES - 1, -1):
+        tag_bytes = int.from_bytes(data[end - _SIZE_BYTES : end], "big")
+        start = end - _SIZE_BYTES - tag_bytes
+        if tag_bytes < _TAG_HEADER_BYTES or start < 0:
+            continue
+        header = data[start : start + _TAG_HEADER_BYTES]
+        is_tag = header[0] in _TAG_TYPES and header[8:] == _STREAM_ID
+        if is_tag and int.from_bytes(header[1:4], "big") == tag_bytes - _TAG_HEADER_BYTES:
+            return end, header[7] << 24 | int.from_bytes(header[4:7], "big")
+    return None
 
 
 def _sync_directory(path: str) -> None:

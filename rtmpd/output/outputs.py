@@ -146,6 +146,10 @@ class Outputs:
             for recorder in tuple(self._recorders.values()):
                 if apps.of(recorder.stream.app).record == RECORD_OFF:
                     recorder.end("config")
+            for key in tuple(self._failed):
+                stream = self._registry.find(key)
+                if stream is not None and apps.of(stream.app).record == RECORD_OFF:
+                    del self._failed[key]
             for relay in tuple(self._relays.values()):
                 if relay.template not in apps.of(relay.stream.app).push:
                     relay.end("config")

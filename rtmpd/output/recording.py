@@ -2,6 +2,9 @@
 
 Each file stands by itself: it begins with onMetaData and the sequence headers that are in force, at time 0. A file ends
 where the next can begin, which is a keyframe, or anything if there is no video.
+
+A publisher may begin inside a group of pictures. The recording then begins at the first keyframe, since nothing before
+it can be decoded. Sound that comes before the first picture waits for it, to see whether that is so.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from ..codec.metadata import is_metadata
 from ..protocol.message import Message
 from ..settings.output import RECORD_ALL, RECORD_AUDIO, RECORD_KEYFRAMES, RECORD_VIDEO, OutputSettings
 from ..stream.frame import Frame
-from .flv_file import FlvFile
+from ..stream.timeline import step_ms
+from .flv_file import FlvFile, metadata
 from .path import Name, render
 
 DISK_FULL: Final = "disk_full"
@@ -30,11 +34,12 @@ _WANTED: Final = {
     RECORD_VIDEO: VIDEO | DATA,
     RECORD_KEYFRAMES: KEYFRAME | DATA,
 }
-_MOST_HEADERS: Final = 64
+_MAX_HEADERS: Final = 64
+_MAX_HELD_MS: Final = 2000  # of sound that waits for a picture that was announced
+_MAX_HELD_BYTES: Final = 1024 * 1024
+_KEYFRAME_WAIT_MS: Final = 20_000  # some encoders never send another keyframe; then pictures that heal are kept
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOOK_AT_DISK_S: Final = 1.0
-_HALF: Final = 0x80000000
-_WHOLE: Final = 0x100000000
 
 
 class Opened(NamedTuple):
@@ -64,28 +69,6 @@ class Stopped(NamedTuple):
 Fact = Opened | Completed | Stopped
 
 
-class _Timeline:
-    """Timestamps modulo 2**32 as a number that goes on, 0 at the first frame. Timestamps that leap, leap here too."""
-
-    __slots__ = ("_last", "_now")
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-        self._now = 0
-
-    def place(self, timestamp: int) -> int:
-        """Where a picture or sound is, in ms."""
-        if self._last is not None:
-            self._now += (timestamp - self._last + _HALF) % _WHOLE - _HALF
-        self._last = timestamp
-        return self._now
-
-    @property
-    def now(self) -> int:
-        """Where the last one was."""
-        return self._now
-
-
 class Recording:
     """``write`` and ``close`` return what came of it and never raise; only one thread may be in one at a time.
 
@@ -99,7 +82,13 @@ class Recording:
         self._wants = _WANTED[settings.record]
         self._metadata = b""
         self._headers: dict[Hashable, Frame] = {}
-        self._timeline = _Timeline()
+        self._last: int | None = None  # timestamp of the last frame
+        self._now_ms = 0  # the time since the first one
+        self._held: list[tuple[Frame, int]] = []
+        self._held_bytes = 0
+        self._expects_video = False
+        self._shows = False  # a picture can be decoded
+        self._undecodable_ms: int | None = None  # when the first picture came that cannot
         self._file: FlvFile | None = None
         self._index = 0
         self._first_path = ""
@@ -145,6 +134,7 @@ class Recording:
         if not self.stopped:
             self.stopped = True
             try:
+                self._release(facts)
                 self._flush()
                 self._complete(facts)
             except OSError as error:
@@ -174,35 +164,81 @@ class Recording:
             self._take_media(frame, facts)
 
     def _take_data(self, frame: Frame) -> None:
-        if is_metadata(frame.payload):
+        """Data stands where it came. Readers take onMetaData of any other time than 0 for a track of subtitles."""
+        is_about_stream = is_metadata(frame.payload)
+        if is_about_stream:
             self._metadata = frame.payload
-        if self._file is not None:
-            self._tags.append(self._tag(frame, self._timeline.now))
+        if self._file is None:
+            return
+        if is_about_stream:
+            self._tags.append(Message(frame.type_id, metadata(frame.payload, is_first=False), 0))
+        else:
+            self._tags.append(self._tag(frame, self._now_ms))
 
     def _take_header(self, frame: Frame) -> None:
         """Headers wait for the first frame; later ones stand where they came."""
         kind = VIDEO if self._wants & KEYFRAME else self._wants
         if not frame.flags & kind:
             return
+        self._expects_video |= bool(frame.flags & VIDEO)
         slot = header_slot(frame.type_id, frame.payload)
         self._headers.pop(slot, None)
-        if len(self._headers) < _MOST_HEADERS:
+        if len(self._headers) < _MAX_HEADERS:
             self._headers[slot] = frame
         if self._file is not None:
-            self._tags.append(self._tag(frame, self._timeline.now))
+            self._tags.append(self._tag(frame, self._now_ms))
 
     def _take_media(self, frame: Frame, facts: list[Fact]) -> None:
-        at_ms = self._timeline.place(frame.timestamp)
+        if self._last is not None:
+            self._now_ms += step_ms(self._last, frame.timestamp)
+        self._last = frame.timestamp
+        at_ms = self._now_ms
+        if not self._shows and not self._can_begin(frame, at_ms):
+            return
         self._has_video |= bool(frame.flags & VIDEO)
         if self._file is None:
-            self._open(at_ms)
-            if self._index == 1:
-                facts.append(Opened(self.path))
+            self._release(facts)
+        if self._file is None:
+            self._begin(at_ms, facts)
         elif self._segment_ends(frame, at_ms):
             self._flush()
             self._complete(facts)
             self._open(at_ms)
         self._tags.append(self._tag(frame, at_ms))
+
+    def _can_begin(self, frame: Frame, at_ms: int) -> bool:
+        """Whether a frame is for the file while no picture could be decoded yet. It may be held for a moment."""
+        if frame.flags & KEYFRAME:
+            self._shows = True
+        elif frame.flags & NOT_CACHED:
+            return self._file is not None
+        elif frame.flags & VIDEO:
+            if self._undecodable_ms is None:
+                self._undecodable_ms = at_ms
+                self._held = []
+            self._shows = at_ms - self._undecodable_ms >= _KEYFRAME_WAIT_MS
+        elif self._file is None:
+            if self._undecodable_ms is not None:
+                return at_ms - self._undecodable_ms >= _KEYFRAME_WAIT_MS
+            return not (self._expects_video and self._hold(frame, at_ms))
+        else:
+            return True
+        return self._shows
+
+    def _hold(self, frame: Frame, at_ms: int) -> bool:
+        """Keep sound until a picture comes; false if none comes in time."""
+        self._held_bytes += frame.weight
+        if self._held_bytes > _MAX_HELD_BYTES or (self._held and at_ms - self._held[0][1] > _MAX_HELD_MS):
+            return False
+        self._held.append((frame, at_ms))
+        return True
+
+    def _release(self, facts: list[Fact]) -> None:
+        """Begin with the sound that was held, if any was."""
+        held, self._held = self._held, []
+        if held:
+            self._begin(held[0][1], facts)
+            self._tags += [self._tag(frame, at_ms) for frame, at_ms in held]
 
     def _segment_ends(self, frame: Frame, at_ms: int) -> bool:
         settings = self._settings
@@ -212,6 +248,8 @@ class Recording:
             return False
         assert self._file is not None
         waiting = sum(len(tag.payload) for tag in self._tags)
+        if at_ms == self._begin_ms and frame.flags & KEYFRAME:
+            return False  # another slice of the picture that the file begins with
         late = bool(settings.segment_duration_s) and at_ms - self._begin_ms >= settings.segment_duration_s * 1000
         large = bool(settings.segment_bytes) and self._file.size + waiting >= settings.segment_bytes
         return late or large
@@ -222,6 +260,10 @@ class Recording:
         return Message(frame.type_id, frame.payload, self._file.begins_ms + max(at_ms - self._begin_ms, 0))
 
     # --- files ------------------------------------------------------------------------------------
+
+    def _begin(self, at_ms: int, facts: list[Fact]) -> None:
+        self._open(at_ms)
+        facts.append(Opened(self.path))
 
     def _open(self, at_ms: int) -> None:
         settings = self._settings

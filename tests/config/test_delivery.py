@@ -48,7 +48,7 @@ def test_without_them_an_event_is_tried_once(read: Read) -> None:
     assert hook.retry.max_attempts == 1
 
 
-@proves("hooks.NAME.max_attempts", "hooks.NAME.retry_delays")
+@proves("hooks.NAME.max_attempts")
 @pytest.mark.parametrize(
     ("lines", "delays", "attempts"),
     [

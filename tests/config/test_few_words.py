@@ -12,7 +12,6 @@ from tests.support.proof import proves
 from .conftest import Read
 
 
-@proves("apps.record_part", "apps.push_verify")
 def test_what_is_made_of_a_stream_can_be_told_apart_by_application(read: Read, tmp_path: Path) -> None:
     text = f"[apps]\nrecord = all\nrecord_dir = {tmp_path}\npush = rtmps://a.example/x\n[[raw]]\nrecord_part = no\n"
     apps = read(text + "push_verify = no\n").settings.apps

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rtmpd.errors import ConfigError
-from tests.support.proof import proves
 
 from .conftest import Read
 
@@ -62,13 +61,6 @@ def test_a_destination_that_can_not_be_is_a_problem_that_shows_no_secret(read: R
     assert "apps.push" in text and "s3cret" not in text
 
 
-@proves(
-    "apps.record",
-    "apps.record_dir",
-    "apps.record_existing",
-    "apps.segment_size",
-    "apps.push_retry",
-)
 @pytest.mark.parametrize(
     ("text", "message"),
     [

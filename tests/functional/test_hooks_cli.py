@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,18 @@ def test_a_failing_endpoint_is_tried_again_and_what_it_never_takes_goes_elsewher
     assert letter["event"]["type"] == "publish_start"
     assert (letter["attempts"], letter["last_error"]) == (3, "server returned status 503")
     assert len({post.headers["x-rtmp-event-id"] for post in failing.posts[:3]}) == 1
+
+
+@proves("hooks.NAME.retry_delays")
+def test_the_pauses_between_attempts_are_those_of_a_list(tmp_path: Path) -> None:
+    attempts = tmp_path / "attempts"
+    path = script(tmp_path / "fail.sh", f"date +%s%3N >> {attempts}\nexit 75\n")
+    hook = f"[hooks]\n[[flaky]]\ntype = script\npath = {path}\nevent_types = server_start\n"
+    with Daemon(tmp_path, ini=f"{hook}retry_delays = 0.2s, 1s\n"):
+        wait_until(lambda: attempts.exists() and attempts.read_text().count("\n") == 3, "three attempts", 8.0)
+        times = [int(line) for line in attempts.read_text().split()]
+    pauses_ms = [after - before for before, after in pairwise(times)]
+    assert len(pauses_ms) == 2 and 200 <= pauses_ms[0] < pauses_ms[1] and pauses_ms[1] >= 1000
 
 
 # --- stdio --------------------------------------------------------------------------------------

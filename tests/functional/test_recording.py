@@ -125,6 +125,29 @@ def test_a_killed_daemon_leaves_a_file_that_plays(tmp_path: Path, clip: Maker) -
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
+@pytest.mark.parametrize(("existing", "publishes"), [("replace", 1), ("append", 2)])
+def test_after_a_kill_recordings_go_on_under_their_name(
+    tmp_path: Path, clip: Maker, existing: str, publishes: int
+) -> None:
+    sent = flv.read(clip("h264_aac"))
+    with recorder(tmp_path, f"record_existing = {existing}\n") as daemon:
+        with peers.ffmpeg().publish(clip("h264_aac"), daemon.url(KEY), tmp_path / "publish.log"):
+            part = tmp_path / "rec" / "camera_1.flv.part"
+            wait_until(lambda: part.exists() and len(flv.read(part).video) > 30, "more than a second is on the disk")
+            daemon.child.signal(signal.SIGKILL)
+            daemon.child.wait(10.0)
+        daemon.stdout.write_bytes(b"")
+    left = len(flv.read(part).video)
+    ini = INI.format(home=tmp_path) + f"record_existing = {existing}\n"
+    with Daemon(tmp_path, ini=ini) as daemon:
+        for number in range(publishes):
+            publish(daemon, clip("h264_aac"), peers.ffmpeg())
+            daemon.wait_count("recording_stop", KEY, number + 1)
+    assert os.listdir(tmp_path / "rec") == ["camera_1.flv"]
+    pictures = len(flv.read(tmp_path / "rec" / "camera_1.flv").video)
+    assert pictures == len(sent.video) * publishes + (left if existing == "append" else 0)
+
+
 def test_a_full_disk_is_told_and_the_publish_goes_on(tmp_path: Path, clip: Maker) -> None:
     """The kernel lets no file of the daemon grow beyond 40 kB."""
     publisher = peers.ffmpeg()

@@ -49,6 +49,7 @@ def leave(client: Client, msid: int) -> None:
     client.call("deleteStream", None, float(msid))
 
 
+@proves("apps.record", "apps.record_dir")
 def test_a_publish_becomes_a_file_and_two_events(start: Start, tmp_path: Path) -> None:
     house = start(app=recorded(tmp_path))
     client, msid = publish(house, "../../a")
@@ -62,6 +63,41 @@ def test_a_publish_becomes_a_file_and_two_events(start: Start, tmp_path: Path) -
     media = flv.read(path)
     assert [len(media.video), len(media.audio)] == [20, 20] and media.video[0].dts_ms == 0
     assert not house.of("segment_complete") and not house.of("subscriber_count")
+
+
+def recorded_again(start: Start, home: Path, **options: Any) -> list[int]:
+    """The sizes of the events of two recordings of one name, one after the other."""
+    house = start(app=recorded(home, **options))
+    for number in range(2):
+        client, msid = publish(house)
+        leave(client, msid)
+        wait_until(lambda: len(house.of("recording_stop")) == number + 1, "the recording ends")  # noqa: B023
+    return [int(str(event.data["size"])) for event in house.of("recording_stop")]
+
+
+@proves("apps.record_existing")
+@pytest.mark.parametrize(("existing", "pictures"), [("unique", [20, 20]), ("replace", [20]), ("append", [40])])
+def test_what_becomes_of_a_file_that_is_there_is_said(
+    start: Start, tmp_path: Path, existing: str, pictures: list[int]
+) -> None:
+    recorded_again(start, tmp_path, record_existing=existing)
+    files = sorted((tmp_path / "live").iterdir())
+    assert [file.name for file in files] == ["a-1.flv", "a.flv"][2 - len(pictures) :]
+    assert [len(flv.read(file).video) for file in files] == pictures
+
+
+@proves("apps.record_part")
+@pytest.mark.parametrize(("part", "name"), [(True, "a.flv.part"), (False, "a.flv")])
+def test_a_file_has_another_name_while_it_is_written_unless_nobody_wants_that(
+    start: Start, tmp_path: Path, part: bool, name: str
+) -> None:
+    house = start(app=recorded(tmp_path, record_part=part))
+    client, msid = publish(house)
+    house.wait_event("recording_start")
+    assert [path.name for path in (tmp_path / "live").iterdir()] == [name]
+    leave(client, msid)
+    house.wait_event("recording_stop")
+    assert [path.name for path in (tmp_path / "live").iterdir()] == ["a.flv"]
 
 
 @proves("apps.record_path")
@@ -132,6 +168,28 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(start: Start, tmp_path:
     send_gops(client, msid, 4, 1)
     player.wait_payload(interframe(300, b"4"))
     assert not house.errors() and not list(tmp_path.iterdir())
+    (fault,) = house.house.outputs.faults()
+    assert fault[:2] == ("recording_failed", "live/a") and "have to stay" in fault.message
+    leave(client, msid)
+    house.wait_event("publish_stop")
+    assert list(house.house.outputs.faults()) == [], "there is nothing to be recorded"
+
+
+def test_a_recording_fails_until_the_next_one_works_or_nobody_wants_it(start: Start, tmp_path: Path) -> None:
+    house = start(app=recorded(tmp_path, record_min_free_bytes=2**60, publish_conflict="replace"))
+    publish(house)
+    house.wait_event("recording_stop")
+    wait_until(lambda: list(house.house.outputs.faults()), "the recording fails")
+    reload(house, record_min_free_bytes=0)
+    assert list(house.house.outputs.faults()), "it begins with the next publish"
+    publish(house)
+    wait_until(lambda: len(house.of("recording_start")) == 2, "the next recording")
+    assert list(house.house.outputs.faults()) == []
+    reload(house, record_min_free_bytes=2**60)
+    publish(house, "b")
+    wait_until(lambda: list(house.house.outputs.faults()), "the other recording fails")
+    reload(house, record="off")
+    assert list(house.house.outputs.faults()) == []
 
 
 def test_a_file_that_may_not_grow_is_whole_up_to_there(

@@ -111,16 +111,21 @@ def test_secrets_are_shown_nowhere(start: Start, start_target: Start) -> None:
     assert "s3cret" not in str(relay(house)) + str(AppSettings(push=("rtmp://h/live/s3cret",)))
 
 
+@proves("apps.push_retry", "apps.push_retry_max")
 def test_a_destination_that_is_not_there_is_tried_again_ever_later(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    house = start(app={"push": (f"rtmp://127.0.0.1:{port}/live",), **QUICK})
+    house = start(app={"push": (f"rtmp://127.0.0.1:{port}/live",), **QUICK, "push_retry_s": 0.02})
     publish(house)
-    errors = wait_until(lambda: house.of("relay_error")[2:] and house.of("relay_error"), "three attempts")
-    assert [event.data["attempt"] for event in errors[:3]] == [1, 2, 3]
-    assert all(50 <= int(str(event.data["retry_in_ms"])) <= 200 for event in errors)
+    errors = wait_until(lambda: house.of("relay_error")[5:] and house.of("relay_error"), "six attempts")
+    assert [event.data["attempt"] for event in errors[:6]] == [1, 2, 3, 4, 5, 6]
+    pauses_ms = [int(str(event.data["retry_in_ms"])) for event in errors]
+    assert 10 <= pauses_ms[0] <= 20 and 100 <= pauses_ms[5] <= 200, "half to all of what has doubled, up to the most"
     assert len({event.data["session_id"] for event in errors}) == 1 and "cannot be reached" in str(errors[0].data)
-    assert not house.of("relay_start") and relay(house)["last_error"]
+    assert not house.of("relay_start")
+    (fault,) = house.house.outputs.faults()
+    assert fault.message == relay(house)["last_error"] and "cannot be reached" in fault.message
+    assert fault[:2] == ("relay_failing", f"live/a to rtmp://127.0.0.1:{port}/live/a")
 
 
 def test_a_destination_that_comes_back_gets_the_stream_again(start: Start, start_target: Start) -> None:
@@ -141,6 +146,7 @@ def test_a_destination_that_comes_back_gets_the_stream_again(start: Start, start
     player.wait_payload(interframe(301))
     player.close()
     assert house.of("relay_start")[1].data["session_id"] != error.data["session_id"]
+    assert list(house.house.outputs.faults()) == []
 
 
 def test_a_destination_that_refuses_is_told_with_its_own_words(start: Start, start_target: Start) -> None:
@@ -235,6 +241,18 @@ def test_a_certificate_is_checked(
     assert "TLS" in str(house.wait_event("relay_error").data["error_message"])
     monkeypatch.setenv("SSL_CERT_FILE", certificate.cert)
     assert house.wait_event("relay_start").data["destination"] == f"{url}/a"
+
+
+@proves("apps.push_verify")
+def test_a_certificate_is_not_checked_if_nobody_asks_for_it(
+    start: Start, start_target: Start, certificate: TlsSettings
+) -> None:
+    listen = (Address("127.0.0.1", 0), Address("127.0.0.1", 0, tls=True))
+    target = start_target(listen=listen, server={"tls": certificate})
+    house = start(app={"push": (f"rtmps://localhost:{target.addresses[1].port}/live",), "push_verify": False, **QUICK})
+    publish(house)
+    house.wait_event("relay_start")
+    assert not house.of("relay_error")
 
 
 def test_a_stop_of_the_server_ends_its_relays_in_order(start: Start, start_target: Start) -> None:

@@ -73,6 +73,95 @@ def test_replace_overwrites(tmp_path: Path, part: bool) -> None:
     assert len(flv.read(tmp_path / "a.flv").video) == 1
 
 
+@pytest.mark.parametrize("part", [True, False])
+def test_replace_leaves_alone_what_is_being_written(tmp_path: Path, part: bool) -> None:
+    first, second = (open_file(tmp_path / "a.flv", "replace", part) for _ in range(2))
+    first.write([video(0)])
+    second.write([video(0), video(40)])
+    second.close()
+    first.close()
+    assert sorted(os.listdir(tmp_path)) == ["a-1.flv", "a.flv"]
+    assert len(flv.read(tmp_path / "a.flv").video) == 1 and len(flv.read(tmp_path / "a-1.flv").video) == 2
+
+
+def killed(path: Path, existing: str, *tags: Message, cut: int = 0) -> None:
+    """Write the tags, all but the last ``cut`` bytes of them, and leave the file as a process that is killed does."""
+    file = open_file(path, existing)
+    file.write([Message(one.type_id, one.payload, file.begins_ms + one.timestamp) for one in tags])
+    file._file.truncate(file.size - cut)
+    file._file.close()
+
+
+def test_replace_replaces_what_a_crash_left(tmp_path: Path) -> None:
+    killed(tmp_path / "a.flv", "replace", video(0), video(40))
+    assert os.listdir(tmp_path) == ["a.flv.part"]
+    for _ in range(2):
+        file = open_file(tmp_path / "a.flv", "replace")
+        file.write([video(0)])
+        file.close()
+        assert os.listdir(tmp_path) == ["a.flv"] and len(flv.read(tmp_path / "a.flv").video) == 1
+
+
+def test_unique_keeps_what_a_crash_left(tmp_path: Path) -> None:
+    killed(tmp_path / "a.flv", "unique", video(0), video(40))
+    open_file(tmp_path / "a.flv").close()
+    assert sorted(os.listdir(tmp_path)) == ["a-1.flv", "a.flv.part"]
+    assert len(flv.read(tmp_path / "a.flv.part").video) == 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 50, 110, 115])
+@pytest.mark.parametrize("closed_before", [False, True])
+def test_append_goes_on_with_what_a_crash_left(tmp_path: Path, cut: int, closed_before: bool) -> None:
+    """Whether that was the first recording, which has another name while it is written, or a later one."""
+    path = tmp_path / "a.flv"
+    if closed_before:
+        open_file(path, "append").close()
+    killed(path, "append", video(0), video(40), video(80), cut=cut)
+    file = open_file(path, "append")
+    file.write([video(file.begins_ms)])
+    file.close()
+    assert os.listdir(tmp_path) == ["a.flv"]
+    begin = 40 if closed_before else 0
+    kept = [begin, begin + 40, begin + 80][: None if not cut else -1]
+    assert [frame.dts_ms for frame in flv.read(path).video] == [*kept, kept[-1] + 40]
+    assert script(path)["filesize"] == float(path.stat().st_size)
+
+
+def test_append_goes_on_before_the_zeros_of_a_power_failure(tmp_path: Path) -> None:
+    path = tmp_path / "a.flv"
+    tags = [video(at, 256 * 9 - 16) for at in (0, 40)]
+    assert tag(tags[0])[-1] == 0, "the size of a whole tag may end with a zero as well"
+    killed(path, "append", *tags)
+    with open(f"{path}.part", "ab") as torn:
+        torn.write(tag(video(80))[:60] + bytes(100_000))
+    file = open_file(path, "append")
+    assert file.begins_ms == 80
+    file.close()
+
+
+def test_append_finds_the_last_tag_before_a_large_one_that_was_begun(tmp_path: Path) -> None:
+    killed(tmp_path / "a.flv", "append", video(0), video(40, 600_000), cut=100)
+    assert open_file(tmp_path / "a.flv", "append").begins_ms == 40
+
+
+def test_append_goes_on_with_the_file_that_took_the_place_of_one_it_cannot(tmp_path: Path) -> None:
+    (tmp_path / "a.flv").write_bytes(b"no FLV")
+    for _ in range(3):
+        file = open_file(tmp_path / "a.flv", "append")
+        file.write([video(file.begins_ms)])
+        file.close()
+    assert sorted(os.listdir(tmp_path)) == ["a-1.flv", "a.flv"]
+    assert len(flv.read(tmp_path / "a-1.flv").video) == 3
+
+
+def test_append_never_writes_into_a_file_that_is_being_written(tmp_path: Path) -> None:
+    open_file(tmp_path / "a.flv", "append").close()
+    first, second = (open_file(tmp_path / "a.flv", "append") for _ in range(2))
+    assert (first.path, second.path) == (str(tmp_path / "a.flv"), str(tmp_path / "a-1.flv"))
+    for file in (first, second):
+        file.close()
+
+
 def test_append_goes_on_behind_the_last_frame(tmp_path: Path) -> None:
     path = tmp_path / "a.flv"
     for _ in range(2):

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtmpd.clock import FakeClock
-from rtmpd.codec.frame import DATA, HEADER, classify
+from rtmpd.codec.frame import DATA, HEADER, KEYFRAME, classify
 from rtmpd.output.path import Name
 from rtmpd.output.recording import Completed, Opened, Recording, Stopped
-from rtmpd.protocol.amf0 import encode
+from rtmpd.protocol.amf0 import decode_all, encode
 from rtmpd.protocol.constants import AUDIO, DATA_AMF0, VIDEO
 from rtmpd.settings.output import OutputSettings
 from rtmpd.stream.frame import Frame
@@ -149,6 +149,101 @@ def test_new_headers_stand_where_they_came(tmp_path: Path) -> None:
 
 
 @proves("apps.record_max_size")
+# --- a publisher that begins inside a group of pictures ---------------------------------------------------------
+
+
+def written(home: Path, frames: list[Frame], at_once: bool, **options: Any) -> list[tuple[int, int, bytes]]:
+    """Type, time and payload of what is in the file, headers and metadata left out."""
+    one = recording(home, **options)
+    parts = [frames] if at_once else [[each] for each in frames]
+    facts = [fact for part in parts for fact in one.write(part)] + one.close()
+    if not any(isinstance(fact, Opened) for fact in facts):
+        return []
+    tags = list(flv.tags((home / "a_1.flv").read_bytes()))
+    return [(tag.kind, tag.timestamp_ms, tag.body) for tag in tags if tag.body not in (AVC_HEADER, AAC_HEADER)][1:]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("skipped", [1, 2, 30, 48])
+def test_a_recording_begins_at_the_first_keyframe(tmp_path: Path, skipped: int, at_once: bool) -> None:
+    """Whether the first that comes is a sound or a picture."""
+    first, second = gop(0)[skipped:], gop(1000)
+    found = written(tmp_path, begin() + first + second, at_once)
+    assert found == [(f.type_id, f.timestamp - second[0].timestamp, f.payload) for f in second]
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_sound_that_is_ahead_of_the_first_keyframe_is_kept(tmp_path: Path, headers: bool) -> None:
+    sounds = [frame(AUDIO, audio(10, b"s"), 20 * i) for i in range(5)]
+    found = written(tmp_path, (begin() if headers else []) + sounds + gop(100), at_once=True)
+    assert [at for _, at, _ in found[:7]] == [0, 20, 40, 60, 80, 100, 107]
+
+
+def test_a_stream_of_sound_alone_is_recorded_from_its_beginning(tmp_path: Path) -> None:
+    sounds = [frame(AUDIO, audio(10, b"s"), 20 * i) for i in range(5)]
+    assert len(written(tmp_path, [METADATA, frame(AUDIO, AAC_HEADER, 0), *sounds], at_once=False)) == 5
+
+
+@pytest.mark.parametrize("seconds", [1, 5])
+def test_sound_whose_picture_is_announced_and_does_not_come_is_recorded(tmp_path: Path, seconds: int) -> None:
+    sounds = [frame(AUDIO, audio(10, b"s"), 20 * i) for i in range(50 * seconds)]
+    found = written(tmp_path, begin() + sounds, at_once=False)
+    assert [at for _, at, _ in found] == [20 * i for i in range(50 * seconds)]
+
+
+def test_much_sound_is_not_held_for_a_picture(tmp_path: Path) -> None:
+    one = recording(tmp_path)
+    facts = [fact for i in range(30) for fact in one.write([*begin(), frame(AUDIO, audio(50_000), 10 * i)])]
+    assert [type(fact) for fact in facts] == [Opened]
+    one.close()
+    assert len(flv.read(tmp_path / "a_1.flv").audio) == 30
+
+
+def test_a_picture_that_cannot_be_decoded_is_left_out_of_a_recording_that_began_with_sound(tmp_path: Path) -> None:
+    sounds = [frame(AUDIO, audio(10, b"s"), 20 * i) for i in range(150)]
+    found = written(tmp_path, begin() + sounds + gop(3000)[30:] + gop(4000), at_once=True)
+    pictures = [(at, body) for kind, at, body in found if kind == VIDEO]
+    assert pictures[0] == (4000, keyframe(200)) and len(pictures) == 25
+    assert len([kind for kind, *_ in found if kind == AUDIO]) == 150 + 10 + 25
+
+
+def test_pictures_that_never_get_a_keyframe_are_recorded_after_a_while(tmp_path: Path) -> None:
+    frames = [f for second in range(25) for f in gop(1000 * second)[1:] if not f.flags & KEYFRAME]
+    found = written(tmp_path, begin() + frames, at_once=False)
+    assert 0 < len(found) < len(frames) and found[0][1] == 0
+
+
+def test_sound_goes_on_where_a_picture_neither_gets_a_keyframe_nor_goes_on(tmp_path: Path) -> None:
+    sounds = [frame(AUDIO, audio(10, b"s"), 20 * i) for i in range(2000)]
+    assert written(tmp_path, [*begin(), *gop(0)[2:4], *sounds], at_once=True)
+
+
+def test_only_the_picture_is_waited_for_that_is_recorded(tmp_path: Path) -> None:
+    found = written(tmp_path, begin() + gop(0)[2:] + gop(1000), at_once=False, record="audio")
+    assert len(found) == 49
+
+
+@proves("apps.segment_size")
+def test_a_segment_does_not_begin_inside_a_keyframe_of_several_messages(tmp_path: Path) -> None:
+    slices = [frame(VIDEO, keyframe(500, b"%d" % i), 1000) for i in range(3)]
+    one = recording(tmp_path, segment_bytes=400)
+    one.write(begin() + gop(0) + slices + gop(1040)[1:])
+    one.close()
+    pictures = [tag.body for tag in flv.tags((tmp_path / "a_2.flv").read_bytes()) if tag.kind == VIDEO]
+    assert pictures[1:4] == [f.payload for f in slices]
+
+
+def test_metadata_in_mid_stream_stands_at_0_and_says_nothing_of_the_file(tmp_path: Path) -> None:
+    later = Frame(DATA_AMF0, encode("onMetaData", {"title": "b", "duration": 0.0}), 0, DATA | HEADER)
+    cue = Frame(DATA_AMF0, encode("onCuePoint", {"name": "c"}), 500, DATA)
+    found = written(tmp_path, begin() + gop(0)[:20] + [later, cue] + gop(400)[20:], at_once=True)
+    data = [(at, decode_all(body)) for kind, at, body in found if kind == DATA_AMF0]
+    assert data == [(0, ["onMetaData", {"title": "b"}]), (367, ["onCuePoint", {"name": "c"}])]
+
+
+# --- ends ---------------------------------------------------------------------------------------------------------
+
+
 def test_the_largest_size_ends_it_with_a_whole_file(tmp_path: Path) -> None:
     one = recording(tmp_path, record_max_bytes=1000)
     facts = one.write(begin() + gop(0))
