@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from . import __version__, log
@@ -26,6 +27,7 @@ from .metrics.fault import RELOAD_REJECTED, Fault
 from .monitor.disks import nearest
 from .monitor.instruments import Instruments
 from .monitor.monitor import Sources
+from .net.tls import server_context
 from .output.outputs import Outputs
 from .server import facts
 from .server.access.access import Access
@@ -34,7 +36,15 @@ from .server.measure import ServerMetrics
 from .server.server import Server
 from .server.tokens import Tokens
 from .server.traffic import Traffic, known_apps
-from .settings import AccessSettings, Address, ApiSettings, AppsSettings, Settings
+from .settings import (
+    GUARANTEE_NONE,
+    AccessSettings,
+    Address,
+    ApiSettings,
+    AppsSettings,
+    AuditSettings,
+    Settings,
+)
 from .settings.access import MODE_OPEN
 from .settings.output import RECORD_OFF
 from .stream.registry import Registry
@@ -333,6 +343,48 @@ def _blamed(slices: str, prepare: Callable[[], Change]) -> Change:
     except (StartError, CredentialError, ValueError, OSError) as error:
         key = getattr(error, "key", "") or _KEYS.get(slices, slices.partition(" ")[0])
         raise ConfigError([Problem("", key, getattr(error, "strerror", None) or str(error))]) from error
+
+
+def trial(settings: Settings) -> None:
+    """Make what a start makes of these settings, and throw it away: hooks with their signers and filters, access rules
+    and their keys, outputs, TLS contexts, the addresses of listeners. Nothing is bound, written or connected to.
+
+    Raises ConfigError with all that a start would fail at. Waits for the resolver.
+    """
+    unused = Settings()
+    hooks = tuple(
+        replace(hook, delivery=replace(hook.delivery, guarantee_level=GUARANTEE_NONE)) for hook in settings.hooks.hooks
+    )
+    parts = [
+        replace(unused, apps=settings.apps, access=settings.access),
+        replace(unused, metrics=settings.metrics, alerts=settings.alerts, limits=settings.limits),
+        *(replace(unused, hooks=replace(settings.hooks, hooks=(hook,), audit=AuditSettings())) for hook in hooks),
+    ]
+    problems: list[Problem] = []
+    for part in parts:
+        house = House(unused)
+        try:
+            house.prepare(part).abort()
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        if settings.server.has_tls:
+            server_context(settings.server.tls.cert, settings.server.tls.key)
+    except StartError as error:
+        problems.append(Problem("", error.key, str(error)))
+    for key, addresses in (("server.listen", settings.server.listen), ("http.listen", settings.http.listen)):
+        problems += [Problem("", key, why) for address in addresses if (why := _unresolvable(address))]
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def _unresolvable(address: Address) -> str:
+    """Why an address cannot be listened on, as far as the resolver knows, "" if it can."""
+    try:
+        socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        return f"{address} cannot be resolved: {error.strerror or error}"
+    return ""
 
 
 #: What to look at when a part can not be prepared and does not say why.

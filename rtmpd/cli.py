@@ -44,7 +44,7 @@ from .event import schema
 from .event.catalogue import EVENT_TYPES
 from .hook.filter import condition
 from .http.api import Facts, Refused
-from .reload import Outcome, check_store, reload
+from .reload import Outcome, check_store, placed, reload
 from .settings import DaemonSettings, Settings
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _migrate(words: list[str]) -> int:
 
 def _problems_of(path: str, text: str) -> list[Problem]:
     try:
-        _load(flags.parse(["-c", path]), text)
+        tried(_load(flags.parse(["-c", path]), text))
     except ConfigError as error:
         return error.problems
     return []
@@ -168,8 +168,7 @@ def _with_settings(command_line: CommandLine) -> int:
     try:
         loaded = read()
         if tests_only:
-            loaded = _as_its_user(loaded, read)
-            check_store(loaded.settings)
+            loaded = tried(_as_its_user(loaded, read))
     except ConfigError as error:
         _complain(str(problem) for problem in error.problems)
         if tests_only:
@@ -210,6 +209,22 @@ def read_as_user(read: Callable[[], Loaded], settings: DaemonSettings) -> Loaded
         raise StartError("\n".join([*problems, CANNOT_READ]), os.EX_CONFIG) from None
 
 
+def tried(loaded: Loaded) -> Loaded:
+    """What was read, after everything that a start makes of it was made and thrown away. Raises ConfigError with the
+    problems that only that shows, at their lines. Waits for the resolver and the disk."""
+    from .assembly import trial
+
+    problems: list[Problem] = []
+    for check in (check_store, trial):
+        try:
+            check(loaded.settings)
+        except ConfigError as error:
+            problems += [placed(problem, loaded) for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return loaded
+
+
 def _load(command_line: CommandLine, text: str | None = None) -> Loaded:
     from .hook.build import check_auth, check_template  # with requests and its kin, which help and version do without
     from .hook.plugins import check_plugin
@@ -243,6 +258,7 @@ class Daemon:
     def __init__(self, loaded: Loaded, read: Callable[[], Loaded], config: str | None = None) -> None:
         self._config = config
         self._settings: Settings = loaded.settings
+        self._loaded = loaded
         self._warnings = loaded.warnings
         self._read = read
         self._control = Control(loaded, read)
@@ -284,6 +300,13 @@ class Daemon:
                 house.give_up()
             _log.info("server stopped while it started")
             return os.EX_OK
+        except ConfigError as error:
+            problems = [placed(problem, self._loaded) for problem in error.problems]
+            for problem in problems:
+                _log.error("configuration problem", problem=problem)
+            if self._settings.log.file:
+                _complain(str(problem) for problem in problems)
+            return os.EX_CONFIG
         except StartError as error:
             _log.error("server cannot start", error=error)
             if self._settings.log.file:
@@ -385,12 +408,7 @@ class Control:
     def test(self) -> Facts:
         """Whether the files can be used, by a reload and by the next start. Waits for the files."""
 
-        def read() -> Loaded:
-            loaded = self._read()
-            check_store(loaded.settings)
-            return loaded
-
-        return inspect.test(read)
+        return inspect.test(lambda: tried(self._read()))
 
     def reload(self) -> Facts:
         """Have the configuration reloaded; the result. Raises Refused. May switch greenlets."""

@@ -70,7 +70,7 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
         new, restart = without_restart(current, loaded.settings, house.store_is_open)
         change = house.prepare(new)
     except ConfigError as error:
-        problems = [_placed(problem, loaded) for problem in error.problems]
+        problems = [placed(problem, loaded) for problem in error.problems]
         for problem in problems:
             _log.error("configuration problem", problem=problem)
         return _rejected(house, current, tuple(str(problem) for problem in problems))
@@ -108,8 +108,8 @@ def _rejected(house: Reloadable, current: Settings, problems: tuple[str, ...]) -
     return Outcome(current, problems=problems)
 
 
-def _placed(problem: Problem, loaded: Loaded | None) -> Problem:
-    """What only showed when it was tried, with the line that asked for it."""
+def placed(problem: Problem, loaded: Loaded | None) -> Problem:
+    """What only showed when it was tried, with the line or the flag that asked for it."""
     if loaded is None or problem.where or not problem.key:
         return problem
     return replace(problem, where=loaded.checked.where(tuple(problem.key.split("."))))

@@ -16,6 +16,7 @@ import pytest
 from rtmpd import __version__, cli
 from rtmpd.config import sample
 from rtmpd.event import schema
+from tests.hook.certificates import Authority
 from tests.support.proof import proves
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,53 @@ def test_a_usable_configuration_is_ok(file: Path, capsys: pytest.CaptureFixture[
     assert verdict == f"rtmpd: configuration {file} is ok"
 
 
+AUTHORIZATION = """\
+[[a]]
+type = webhook
+url = http://user:pass@127.0.0.1:9/
+headers = "Authorization: Bearer x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "problem"),
+    [
+        (AUTHORIZATION, [], "{file}:7: hooks.a.auth.headers: write Authorization, which the credentials in url do too"),
+        (
+            "",
+            ["-hook-webhook", "*=http://u:p@127.0.0.1:9/", "-hook-header", "Authorization: Bearer x"],
+            "-hook-webhook: hooks.webhook_0.auth.headers: write Authorization",
+        ),
+        ("[server]\nlisten = no.such.host.invalid:1935\n", [], "{file}:9: server.listen: no.such.host.invalid:1935"),
+        ("[http]\nlisten = no.such.host.invalid:80\ntoken_file = t\n", [], "{file}:8: http.listen: no.such.host"),
+        (
+            "[server]\ntls_listen = :0\ntls_cert = one.pem\ntls_key = other.key\n",
+            [],
+            "{file}:10: server.tls_cert: the certificate {folder}/one.pem with the key {folder}/other.key",
+        ),
+    ],
+)
+def test_what_a_start_would_fail_at_fails_the_test(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: list[str], problem: str
+) -> None:
+    authority = Authority(tmp_path)
+    for name in ("one", "other"):
+        authority.issue(name)
+    (tmp_path / "t").write_text("a" * 16)
+    before = "" if "[server]" not in text else "\n\n\n\n\n\n[log]\n"
+    file.write_text((before or file.read_text()) + text)
+    assert cli.main(["-t", "-c", str(file), *words]) in (os.EX_CONFIG, cli.EXIT_USAGE)
+    assert problem.format(file=file, folder=tmp_path) in capsys.readouterr().err
+
+
+def test_what_only_the_start_sees_names_its_line(file: Path) -> None:
+    file.write_text(file.read_text() + AUTHORIZATION)
+    result = rtmpd("-c", str(file))
+    assert result.returncode == os.EX_CONFIG
+    assert f"{file}:7: hooks.a.auth.headers: write Authorization" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @proves("--dump")
 def test_the_effective_configuration_goes_to_stdout(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["-T", "-c", str(file)]) == 0
@@ -94,7 +142,7 @@ def test_flag_errors_come_all_at_once_with_status_2(file: Path, capsys: pytest.C
 
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["-c", str(tmp_path / "none")]) == os.EX_CONFIG
-    assert "can not be read" in capsys.readouterr().err
+    assert "cannot be read" in capsys.readouterr().err
 
 
 @proves("log.file")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Callable, Iterator
 
+from .. import textfile
 from ..errors import CredentialError, Problem
 from ..settings import (
     ACTIONS,
@@ -21,6 +21,7 @@ from ..settings import (
     AppsSettings,
     TokenSettings,
 )
+from ..textfile import TextFileError
 from .check import Checked
 from .entries import Path
 from .grants import token
@@ -62,27 +63,21 @@ def build(checked: Checked, apps: AppsSettings, check_key: CheckKey) -> AccessSe
 def _tokens_of_file(checked: Checked, path: str) -> tuple[TokenSettings, ...]:
     where = ("access", "token_file")
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(FILE_BYTES + 1)
-            exposed = os.fstat(file.fileno()).st_mode & 0o004
-    except OSError as error:
-        checked.problem(where, f"{path}: {error.strerror or error}", "name a file that rtmpd may read")
+        file = textfile.read(path, FILE_BYTES)
+    except TextFileError as error:
+        many = "larger" in str(error)
+        hint = "use the mode callback or jwt for so many" if many else "name a file that rtmpd may read"
+        checked.problem(where, f"{path}: {error}", hint)
         return ()
-    except UnicodeDecodeError:
-        checked.problem(where, f"{path} is not UTF-8", "write it as UTF-8")
-        return ()
-    if len(text) > FILE_BYTES:
-        checked.problem(where, f"{path} is over {FILE_BYTES} bytes", "use the mode callback or jwt for so many")
-        return ()
-    if exposed:
+    if file.is_exposed:
         checked.warning(where, f"{path} can be read by everybody", f"chmod o-r {path}")
-    tokens = tuple(_tokens_of_lines(checked, path, text))
+    tokens = tuple(_tokens_of_lines(checked, path, file.lines()))
     _warn_if_short(checked, where, tokens)
     return tokens
 
 
-def _tokens_of_lines(checked: Checked, path: str, text: str) -> Iterator[TokenSettings]:
-    for number, line in enumerate(text.split("\n"), 1):
+def _tokens_of_lines(checked: Checked, path: str, lines: list[str]) -> Iterator[TokenSettings]:
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:

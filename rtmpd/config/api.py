@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from ipaddress import ip_address
 
+from .. import textfile
 from ..settings.http import ApiSettings
+from ..textfile import TextFileError
 from .check import Checked
 
 
@@ -24,12 +24,11 @@ def of_section(checked: Checked) -> ApiSettings:
 
 def _check_token_file(checked: Checked, path: str) -> None:
     try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-    except OSError as error:
-        checked.problem(("http", "token_file"), f"{path}: {error.strerror}", "name a file that rtmpd may read")
+        file = textfile.read(path)
+    except TextFileError as error:
+        checked.problem(("http", "token_file"), f"{path}: {error}", "name a file that rtmpd may read")
         return
-    if mode & stat.S_IROTH:
+    if file.is_exposed:
         checked.warning(("http", "token_file"), f"{path} can be read by everybody", "chmod 0640 it")
 
 

@@ -3,7 +3,9 @@ line. What only the cryptography can tell is left to a function that is given.""
 
 from __future__ import annotations
 
+import os
 import ssl
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -74,6 +76,10 @@ def _check_certificates(checked: Checked, path: Path, http: HttpSettings) -> Non
             reason = getattr(error, "reason", None) or type(error).__name__
             hint = "name a certificate and its own key, in PEM and without a passphrase"
             checked.problem((*path, "client_cert"), f"can not be used with its key: {reason}", hint)
+    key = http.client_key or http.client_cert
+    if key and os.path.isfile(key) and os.stat(key).st_mode & stat.S_IROTH:
+        text = f"{key} holds a private key, and everybody can read it"
+        checked.warning((*path, "client_key" if http.client_key else "client_cert"), text, f"chmod o-r {key}")
     if http.ca_file and _are_readable(checked, path, http, "ca_file"):
         try:
             context.load_verify_locations(http.ca_file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -108,6 +109,9 @@ def _check_tls(checked: Checked, listen: tuple[Address, ...], tls: TlsSettings) 
     for key, path in (("tls_cert", tls.cert), ("tls_key", tls.key)):
         if path and (reason := _unreadable(path)):
             checked.problem(("server", key), f"{path}: {reason}", "name a PEM file that rtmpd may read")
+    if tls.key and os.path.isfile(tls.key) and os.stat(tls.key).st_mode & stat.S_IROTH:
+        text = f"{tls.key} holds a private key, and everybody can read it"
+        checked.warning(("server", "tls_key"), text, f"chmod o-r {tls.key}")
 
 
 def _unreadable(path: str) -> str:
@@ -287,6 +291,7 @@ class _Hooks:
         elif not os.path.isfile(flag.target):
             warning = flag.origin.problem((), f"{flag.target} is not a file", "the hook will fail until it is")
             self.checked.warnings.append(warning)
+        self.checked.tree.origins.setdefault(("hooks", flag.id), flag.origin)
         self._check_event_types((), (flag.event_type,), flag.origin)
         return self._hook(flag.id, flag.type, flag.target, (flag.event_type,))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..errors import Problem
 from .entries import Entry, Origin, Path, Tree
-from .expand import expand
-from .options import MANY, SectionSpec, Spec
+from .expand import expand, exposed_files
+from .options import MANY, Option, SectionSpec, Spec
 from .values import BadValue, nearest
 
 Values = dict[str, Any]
@@ -97,6 +97,8 @@ def _check_entry(checked: Checked, section: SectionSpec, path: Path, entry: Entr
     except BadValue as error:
         checked.problem(path, str(error), error.hint)
         return
+    for file in _exposed(option, entry):
+        checked.warning(path, f"{file} holds a secret, and everybody can read it", f"chmod o-r {file}")
     if option.kind == "path" and value and entry.origin.directory:
         value = os.path.join(entry.origin.directory, value)
     checked.given[path[:-1]][path[-1]] = value
@@ -110,6 +112,12 @@ def _expanded(entry: Entry, environ: Mapping[str, str]) -> str | list[str]:
     if isinstance(entry.value, list):
         return [expand(item, environ, directory) for item in entry.value]
     return expand(entry.value, environ, directory)
+
+
+def _exposed(option: Option, entry: Entry) -> list[str]:
+    """The files of secrets in a value that every user of the machine may read."""
+    items = entry.value if isinstance(entry.value, list) else [entry.value]
+    return [file for item in items for file in exposed_files(item, entry.origin.directory)] if option.secret else []
 
 
 def _unknown_section(checked: Checked, path: Path, entries: dict[str, Entry]) -> None:

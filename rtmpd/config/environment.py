@@ -7,7 +7,9 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from .. import textfile
 from ..errors import ConfigError, Problem
+from ..textfile import TextFileError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -18,11 +20,9 @@ def environment(path: str | None, environ: Mapping[str, str]) -> Mapping[str, st
     if path is None:
         return environ
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise ConfigError([Problem("--environment-file", "", f"{path}: {reason}")]) from None
+        lines = textfile.read(path).lines()
+    except TextFileError as error:
+        raise ConfigError([Problem("--environment-file", "", f"{path}: {error}")]) from None
     found = dict(environ)
     problems = []
     for number, line in enumerate(lines, 1):

@@ -9,9 +9,13 @@ import os
 import re
 from collections.abc import Mapping
 
+from .. import textfile
+from ..textfile import TextFileError
 from .values import BadValue
 
 MAX_FILE_BYTES = 64 * 1024
+
+_PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----"
 
 _TOKEN = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -29,6 +33,20 @@ def expand(value: str, environ: Mapping[str, str], directory: str) -> str:
         return _lookup(token[1], environ, directory)
 
     return _TOKEN.sub(replace, value)
+
+
+def exposed_files(value: str, directory: str) -> list[str]:
+    """The files that ``value`` refers to and every user of the machine may read."""
+    names = [token[1][len("file:") :] for token in _TOKEN.finditer(value) if (token[1] or "").startswith("file:")]
+    paths = [os.path.join(directory, name) for name in names]
+    found = []
+    for path in paths:
+        try:
+            file = textfile.read(path, MAX_FILE_BYTES)
+            found += [path] if file.is_exposed and _PUBLIC_KEY not in file.text else []
+        except TextFileError:
+            continue  # it was complained about when its text was needed
+    return found
 
 
 def _lookup(reference: str, environ: Mapping[str, str], directory: str) -> str:
@@ -49,12 +67,6 @@ def _lookup(reference: str, environ: Mapping[str, str], directory: str) -> str:
 def _content(path: str) -> str:
     """The text of a small file without the line end that editors add."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise BadValue(f"names {path}, which is larger than {MAX_FILE_BYTES} bytes")
-        return content.decode("utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise BadValue(f"can not read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadValue(f"names {path}, which is not UTF-8 text") from error
+        return textfile.read(path, MAX_FILE_BYTES).text.rstrip("\r\n")
+    except TextFileError as error:
+        raise BadValue(f"names {path}, which {error}") from error

@@ -8,7 +8,9 @@ from typing import Any
 
 from configobj import ConfigObj, ConfigObjError
 
+from .. import textfile
 from ..errors import Problem
+from ..textfile import TextFileError
 from . import lines
 from .entries import Entry, Origin, Path, Tree, hidden, masked
 from .options import spec
@@ -73,18 +75,9 @@ class _FileReader:
 
     def _text(self) -> str | None:
         try:
-            with open(self.name, "rb") as file:
-                content = file.read(lines.MAX_FILE_BYTES + 1)
-        except OSError as error:
-            self._problem(0, "", f"can not be read: {error.strerror}")
-            return None
-        if len(content) > lines.MAX_FILE_BYTES:
-            self._problem(0, "", f"is larger than {lines.MAX_FILE_BYTES} bytes")
-            return None
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            self._problem(content.count(b"\n", 0, error.start) + 1, "", "is not UTF-8 text")
+            return textfile.read(self.name, lines.MAX_FILE_BYTES).text
+        except TextFileError as error:
+            self._problem(error.line, "", str(error))
             return None
 
     def _drop_long_lines(self, rows: list[str]) -> bool:

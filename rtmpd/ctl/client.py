@@ -10,6 +10,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from .. import textfile
+from ..textfile import TextFileError
 from .errors import CommandFailed, status_of
 
 V1: Final = "/api/v1"
@@ -152,9 +154,8 @@ def _query(query: Mapping[str, object] | None) -> str:
 def _token(path: str) -> str:
     """The first token of a file."""
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in textfile.read(path).lines()]
+    except TextFileError as error:
         raise CommandFailed(f"token file {path}: {error}", os.EX_NOPERM) from None
     tokens = [line for line in lines if line and not line.startswith("#")]
     if not tokens or not (tokens[0].isascii() and tokens[0].isprintable()):

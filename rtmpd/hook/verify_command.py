@@ -17,6 +17,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .. import textfile
+from ..textfile import TextFileError
 from .verify import TOLERANCE_S, VerificationError, verify
 
 EXIT_MISTAKE = 1
@@ -37,11 +39,14 @@ def main(words: Sequence[str], program: str = "rtmpd verify") -> int:
     parser = _parser(program)
     given = parser.parse_args(list(words))
     try:
-        secrets = [_read(name).decode("utf-8", "surrogateescape").strip() for name in given.secret_file]
+        secrets = [textfile.read(name).text.strip() for name in given.secret_file]
         request_line, headers = _headers(_read(given.headers).decode("utf-8", "replace"))
         body = _read(given.body)
     except OSError as error:
         print(f"{program}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return os.EX_NOINPUT
+    except TextFileError as error:
+        print(f"{program}: a secret file {error}", file=sys.stderr)
         return os.EX_NOINPUT
     method, path = request_line or ("POST", "/")
     scheme = given.scheme or next((name for header, name in _SCHEME_OF_HEADER.items() if header in headers), "")

@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from .. import textfile
 from ..log import logger
+from ..textfile import TextFileError
 from .problem import HttpError
 from .request import Request
 
@@ -78,10 +80,9 @@ def read_tokens(path: str) -> list[str]:
     """The tokens of a file, one a line; lines that start with # and short ones are none. A file that can not be read
     has none, which is logged."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line.strip() for line in file]
-    except OSError as error:
-        _log.error("token file can not be read", file=path, error=error.strerror)
+        lines = [line.strip() for line in textfile.read(path).lines()]
+    except TextFileError as error:
+        _log.error("token file cannot be read", file=path, error=error)
         return []
     return [line for line in lines if len(line) >= _LEAST_TOKEN_CHARS and not line.startswith("#")]
 

@@ -128,7 +128,7 @@ def test_a_line_that_is_no_token_is_told_with_its_number_and_without_its_secret(
 def test_a_token_file_that_can_not_be_read_is_told(ini: ReadIni, tmp_path: Path) -> None:
     assert "No such file" in problem(ini, "[access]\ntoken_file = missing\n")
     (tmp_path / "tokens").write_bytes(b"\xff\xfe")
-    assert "is not UTF-8" in problem(ini, "[access]\ntoken_file = tokens\n")
+    assert "is UTF-16, not UTF-8" in problem(ini, "[access]\ntoken_file = tokens\n")
 
 
 @proves("access.token_file")

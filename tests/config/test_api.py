@@ -63,7 +63,8 @@ def test_where_others_can_reach_it_a_token_is_needed(read: Read, refuse: Refuse,
 @proves("http.token_file")
 def test_a_token_file_that_can_not_be_read_is_a_problem(refuse: Refuse) -> None:
     (problem,) = refuse("[http]\ntoken_file = /nowhere/tokens\n")
-    assert (problem.key, problem.message) == ("http.token_file", "/nowhere/tokens: No such file or directory")
+    assert problem.key == "http.token_file"
+    assert problem.message == "/nowhere/tokens: cannot be read: No such file or directory"
 
 
 def test_a_token_file_that_everybody_can_read_is_a_warning(read: Read, tokens: Path) -> None:

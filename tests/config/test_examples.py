@@ -37,6 +37,8 @@ def test_a_file_can_be_read_without_a_warning(read: Read, tmp_path: Path, text: 
         authority.issue(name)
     for name in ("new.key", "old.key"):
         (tmp_path / name).write_text(WHSEC)
+    for path in tmp_path.iterdir():
+        path.chmod(0o600)
     text = re.sub(r"(?m)^(\s*path = ).*", r"\1/bin/sh", text)
     (tmp_path / "pager.json").write_text(PAGER)
     urls = {"CHAT_URL": "https://chat.example.com/", "GAME_URL": "https://game.example.com/"}

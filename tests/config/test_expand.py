@@ -9,6 +9,8 @@ import pytest
 from rtmpd.config.expand import MAX_FILE_BYTES, expand
 from rtmpd.config.values import BadValue
 
+from .conftest import Read
+
 
 @pytest.mark.parametrize(
     ("text", "expanded"),
@@ -49,3 +51,18 @@ def test_a_file_that_is_missing_large_or_binary_is_refused(tmp_path: Path) -> No
     for name in ("missing", "large", "binary", "."):
         with pytest.raises(BadValue, match=name if name != "." else "directory"):
             expand(f"${{file:{name}}}", {}, str(tmp_path))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xef\xbb\xbftop-secret\r\n")
+    assert expand("${file:key}", {}, str(tmp_path)) == "top-secret"
+
+
+def test_a_secret_that_everybody_can_read_is_warned_of(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef0123456789abcdef")
+    (tmp_path / "key").chmod(0o644)
+    loaded = read("[access]\nsigning_keys = ${file:key}\n[metrics]\nstatsd_prefix = ${file:key}\n")
+    (warning,) = [str(one) for one in loaded.warnings if "everybody" in one.message]
+    assert f"access.signing_keys: {tmp_path}/key holds a secret, and everybody can read it" in warning
+    (tmp_path / "key").chmod(0o600)
+    assert not read("[access]\nsigning_keys = ${file:key}\n").warnings

@@ -102,12 +102,12 @@ def test_a_relative_path_starts_from_the_file_that_names_it(read: Read, tmp_path
 
 
 def test_a_missing_file_is_an_error_and_not_an_empty_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.ini: can not be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.ini: cannot be read: No such file"):
         load(flags.parse(["-c", str(tmp_path / "none.ini")]))
 
 
 def test_a_directory_is_not_a_configuration_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can not be read"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         load(flags.parse(["-c", str(tmp_path)]))
 
 

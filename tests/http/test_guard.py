@@ -76,7 +76,7 @@ def test_without_a_token_file_nothing_that_needs_a_token_is_allowed() -> None:
 def test_a_token_file_that_is_gone_allows_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     guard = Guard(str(tmp_path / "gone"), ())
     assert refusal(guard, request(authorization=f"Bearer {TOKEN}"), NEAR, CONTROL) == 401
-    assert "token file can not be read" in caplog.messages
+    assert "token file cannot be read" in caplog.messages
 
 
 def test_a_token_can_be_changed_at_any_time(tokens: str) -> None:

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ... import textfile
 from ...errors import ConfigError, Problem
+from ...textfile import TextFileError
 
-MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 
 _TOKEN = re.compile(
@@ -53,12 +54,10 @@ class Directive:
 def read(path: str) -> tuple[Directive, ...]:
     """The directives of a file; ``include`` is one of them. Raises ConfigError. Waits for the disk."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError([Problem(path, "", f"can not be read: {error.strerror}")]) from error
-    if len(text) > MAX_BYTES:
-        raise ConfigError([Problem(path, "", f"is larger than {MAX_BYTES} bytes")])
+        text = textfile.read(path).text
+    except TextFileError as error:
+        where = f"{path}:{error.line}" if error.line else path
+        raise ConfigError([Problem(where, "", str(error))]) from error
     return parse(text, path)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ... import textfile
 from ...errors import ConfigError, Problem
+from ...textfile import TextFileError
 
-MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 
 
@@ -37,12 +38,9 @@ def read(path: str) -> Node:
         hint = "pip install 'rtmpd[migrate]', or PyYAML"
         raise ConfigError([Problem(path, "", "takes the Python package PyYAML to read", "", hint)]) from error
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(MAX_BYTES + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(path, "", f"can not be read: {getattr(error, 'strerror', error)}")]) from error
-    if len(text) > MAX_BYTES:
-        raise ConfigError([Problem(path, "", f"is larger than {MAX_BYTES} bytes")])
+        text = textfile.read(path).text
+    except TextFileError as error:
+        raise ConfigError([Problem(path, "", str(error))]) from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

@@ -22,6 +22,8 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any, cast
 
+from ... import textfile
+from ...textfile import TextFileError
 from . import chain
 from .chain import hash_of, head_of
 
@@ -112,7 +114,12 @@ def verify(argv: Sequence[str]) -> int:
     parser.add_argument("--head", action="append", default=[], help="a token that was kept elsewhere; may be repeated")
     arguments = parser.parse_args(argv)
     try:
-        walk = Walk(_keys(arguments.key_file), arguments.head)
+        keys = _keys(arguments.key_file)
+    except TextFileError as error:
+        print(f"rtmpd: {arguments.key_file}: {error}", file=sys.stderr)
+        return 2
+    try:
+        walk = Walk(keys, arguments.head)
         _walk(walk, arguments.file)
     except Broken as broken:
         print(f"rtmpd: {broken}", file=sys.stderr)
@@ -128,8 +135,7 @@ def _keys(path: str | None) -> list[str]:
     if path is None:
         key = os.environ.get(KEY_VARIABLE, "")
         return [key] if key else []
-    with open(path, encoding="utf-8") as file:
-        return [line.strip() for line in file if line.strip()]
+    return [line.strip() for line in textfile.read(path).lines() if line.strip()]
 
 
 def _walk(walk: Walk, paths: Sequence[str]) -> None:

@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Final
 
+from ... import textfile
 from ...clock import Clock
 from ...errors import InvalidStreamKey
 from ...identity import Applications, StreamId, segments
 from ...settings import ACTIONS, PLAY, PUBLISH, AppsSettings, Settings
+from ...textfile import TextFileError
 from . import signed
 from .question import Question, token_of
 
@@ -103,13 +105,12 @@ def _keys(
     keys: Sequence[str] = os.environ.get(KEYS_VARIABLE, "").split()
     try:
         if given.key_file:
-            with open(given.key_file, encoding="utf-8") as file:
-                keys = [line.strip() for line in file if line.strip()]
+            keys = [line.strip() for line in textfile.read(given.key_file).lines() if line.strip()]
         elif given.config:
             settings = read(given.config)
             keys, apps = settings.access.signing_keys, settings.apps
-    except (OSError, UnicodeDecodeError) as error:
-        parser.error(f"{given.key_file}: {getattr(error, 'strerror', None) or 'not UTF-8'}")
+    except TextFileError as error:
+        parser.error(f"{given.key_file}: {error}")
     if not keys:
         parser.error(_NO_KEYS)
     return keys, Applications(apps)

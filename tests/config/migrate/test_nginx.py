@@ -200,7 +200,7 @@ def test_included_files_are_read_and_named(tmp_path: Path) -> None:
         ("rtmp {\n listen 1935\n}", ":2: listen does not end with ;"),
         ('rtmp {\n on_publish "http://a;\n}', ":2: has a quote that is not closed"),
         ("; rtmp {}", ":1: has a ; without a directive before it"),
-        ("include nothing.conf; rtmp {}", "nothing.conf: can not be read"),
+        ("include nothing.conf; rtmp {}", "nothing.conf: cannot be read"),
         ("a {" * 40, "nested too deep"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rtmpd.config.migrate import nginx, srs
 from rtmpd.settings import AppSettings, Settings
 
 from .conftest import Read, told
@@ -142,3 +143,10 @@ def test_a_path_of_one_word_is_noted_and_its_hook_fits_its_streams(tmp_path: Pat
     draft = migrated_mtx(tmp_path, "paths:\n  live:\n    runOnReady: /bin/true\n  all_others:\n")
     (hook,) = usable(draft).settings.hooks.hooks
     assert hook.filter.stream_patterns == ("live/*",) and "3 live" in told(draft)
+
+
+def test_byte_order_marks_are_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_bytes(b"\xef\xbb\xbflisten 1935;\r\nvhost __defaultVhost__ { }\r\n")
+    assert "listen = :1935 " in srs.migrate(str(tmp_path / "a.conf")).ini()
+    (tmp_path / "b.conf").write_bytes(b"\xef\xbb\xbfrtmp { server { listen 1936; application live { live on; } } }")
+    assert "listen = :1936 " in nginx.migrate(str(tmp_path / "b.conf")).ini()
