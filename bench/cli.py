@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import events, hooks, neighbours, report
+from . import events, hooks, memory, neighbours, report
 from .report import Group
 from .rig import Rig, TrialFailed, raise_descriptor_limit
 from .servers import NGINX, NGINX_PACKAGES, RTMPD, RTMPD_FLUSH, Contender, Server, ServerFailed, nginx_module
@@ -146,6 +146,8 @@ def main() -> int:
     """Exit status 0: everything measured and verified; 1: something failed, or was lost or corrupt."""
     if sys.argv[1:2] == ["hooks"]:
         return hooks.main(sys.argv[2:])
+    if sys.argv[1:2] == ["memory"]:
+        return memory.main(sys.argv[2:])
     if sys.argv[1:2] == ["neighbours"]:
         return neighbours.main(sys.argv[2:])
     if sys.argv[1:2] == ["events"]:

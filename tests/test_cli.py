@@ -106,6 +106,25 @@ def test_what_only_the_start_sees_names_its_line(file: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_store_that_the_next_start_could_not_open_is_not_usable(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The init script asks this before it stops the daemon that runs."""
+    text = file.read_text().replace("[hooks]", "[store]\npath = {}\n[hooks]")
+    text += "[[a]]\ntype = webhook\nurl = http://127.0.0.1:1/\nguarantee_level = at-least-once\n"
+    for path, why in (
+        (file.parent / "none" / "events.db", f"{file.parent}/none"),
+        (file, "it is not an SQLite database; move the file away to begin with an empty store"),
+        (file.parent / "events.db", ""),
+    ):
+        file.write_text(text.format(path))
+        status = cli.main(["-t", "-c", str(file)])
+        complaints = capsys.readouterr().err
+        assert (status, "is not usable" in complaints) == ((os.EX_CONFIG, True) if why else (0, False)), complaints
+        assert not why or ("store.path: " in complaints and why in complaints)
+    assert not (file.parent / "events.db").exists(), "it only looks"
+
+
 @proves("--dump")
 def test_the_effective_configuration_goes_to_stdout(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["-T", "-c", str(file)]) == 0

@@ -17,9 +17,11 @@ from rtmpd.config.options import spec
 from rtmpd.errors import ConfigError, Problem
 from rtmpd.reload import Outcome, reload, without_restart
 from rtmpd.settings import (
+    GUARANTEE_AT_LEAST_ONCE,
     AuditSettings,
     DaemonSettings,
     DebugSettings,
+    DeliverySettings,
     HookSettings,
     HooksSettings,
     LimitSettings,
@@ -149,6 +151,18 @@ def test_a_bad_file_changes_nothing_and_every_problem_is_logged_and_told(log: py
     assert house.steps == []
     assert [f["problem"] for f in fields_of(log, "configuration problem")] == problems
     assert house.told == [{"result": "rejected", "changed": [], "restart_needed": [], "errors": problems}]
+
+
+def test_another_store_that_the_next_start_could_not_open_is_rejected(tmp_path: Path) -> None:
+    durable = replace(HOOKS.hooks[0], delivery=DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE))
+    good, bad = (str(tmp_path / name / "events.db") for name in (".", "none"))
+    for store, hook, rejected in ((good, durable, False), (bad, durable, True), (bad, HOOKS.hooks[0], False)):
+        house = House()
+        outcome = changed(house, Settings(hooks=HooksSettings((hook,), store=StoreSettings(store))))
+        assert bool(outcome.problems) is rejected, (store, outcome.problems)
+        assert house.steps == [] if rejected else house.steps
+    now = Settings(hooks=HooksSettings((durable,), store=StoreSettings(bad)))
+    assert not changed(House(), replace(now, log=LogSettings(level="debug")), now).problems, "that one is open already"
 
 
 @pytest.mark.parametrize("error", [ConfigError([Problem("", "hooks", "no")]), RuntimeError("bug")])

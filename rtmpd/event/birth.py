@@ -11,7 +11,7 @@ from .event import Event
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _RANDOM_BITS = 80
-_STREAMS = 65536
+_STREAMS = 16384  # 3 MB when the table is full
 
 
 def first_id_of(unix_s: float) -> str:

@@ -90,6 +90,9 @@ def test_verdicts_on_streams_are_remembered_within_a_bound(monkeypatch: pytest.M
             passes = str(number).startswith("1")
             assert filter.check(Event("e", 0, stream_key=f"live/{number}")) == ("" if passes else "stream_pattern")
         assert filter.check(Event("e", 0)) == ""
+    cells = (cell.cell_contents for cell in filter._checks[0].__closure__)
+    (remembered,) = [each for each in cells if isinstance(each, dict)]
+    assert len(remembered) <= 4, "however many streams there are"
 
 
 @proves("hooks.NAME.conditions")
