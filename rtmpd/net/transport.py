@@ -8,6 +8,7 @@ libev watcher, in ``recv`` only. An errno becomes ConnectionLost here and nowher
 from __future__ import annotations
 
 import errno
+import select
 import socket as stdlib_socket
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ _MOMENT_S: Final = 1e-6  # not 0: the hub runs callbacks many times over before 
 
 #: The stdlib's socket class, also where the module is patched.
 RawSocket: Any = monkey.get_original("socket", "socket")
+_poll: Final = monkey.get_original("select", "poll")  # gevent's own would wait for the hub
 
 
 def errno_name(error: OSError) -> str:
@@ -142,6 +144,12 @@ class Transport:
     def flush(self) -> bool:
         """Whether nothing that was accepted is still unsent. Always true if it does not buffer."""
         return True
+
+    def has_left(self) -> bool:
+        """Return whether the peer has ended the connection, or its direction of it, however much is there to read."""
+        poll = _poll()
+        poll.register(self.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def writable_watcher(self) -> Any:
         """A fresh libev watcher for the moment this socket takes bytes again."""

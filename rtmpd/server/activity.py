@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..identity import StreamId
 from ..protocol.message import Message
@@ -11,10 +11,12 @@ from ..protocol.notice import PlayAsked, PublishAsked
 from ..settings import PLAY, PUBLISH
 from .access.lease import Lease, lease_of
 from .access.question import Verdict
-from .client import Client
 from .context import Context
 from .player import Playing
 from .publisher import Publishing
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -42,7 +44,7 @@ class Activity:
         "sinks",
     )
 
-    def __init__(self, connection: Client, context: Context) -> None:
+    def __init__(self, connection: Connection, context: Context) -> None:
         self._connection = connection
         self._context = context
         self.publishers: dict[int, Publishing] = {}

@@ -44,7 +44,6 @@ from ..protocol.notice import (
 from ..protocol.session import ServerSession
 from .activity import Activity
 from .context import Context
-from .publisher import Publishing
 from .report import Reporter
 from .requests import Requests
 
@@ -80,7 +79,6 @@ class Connection:
         "flash_ver",
         "peer",
         "pinged",
-        "players",
         "port",
         "report",
         "session",
@@ -104,7 +102,6 @@ class Connection:
         self.flash_ver = ""
         self.activity = Activity(self, context)
         self._requests = Requests(self, context, self.activity, self.report)
-        self.players = self.activity.players.values()
         self.deadline = self.accepted_at + limits.handshake_timeout_s
         self.deadline_code = "handshake"
         self.watched_at = self.accepted_at
@@ -193,7 +190,7 @@ class Connection:
         self.peer.transport.when_readable(self._unpark)
 
     def _unpark(self) -> None:
-        self._context.crew.start(self.conn_id, self._resume)
+        self._context.pool.start(self.conn_id, self._resume)
 
     def _receive(self, message: Message) -> None:
         if message.type_id == AGGREGATE:
@@ -246,40 +243,21 @@ class Connection:
         self.deadline = self._context.clock.monotonic() + seconds if seconds else 0.0
 
     @property
-    def publishers(self) -> Iterable[Publishing]:
-        """What this connection publishes."""
-        return self.activity.publishers.values()
-
-    @property
     def bytes_sent(self) -> int:
         """Everything that was sent on this connection."""
         return self.peer.writer.bytes_sent + self.activity.uncounted_bytes
-
-    @property
-    def role(self) -> str:
-        """What it was last: "", ``publisher`` or ``subscriber``."""
-        return self.activity.role
-
-    @property
-    def stream_key(self) -> str:
-        """Of what it publishes, or else plays; "" if neither."""
-        return self.activity.stream_key
 
     @property
     def waits(self) -> bool:
         """Whether it waits for a verdict, and so does not read."""
         return self._requests.gate.waits
 
-    def overdue(self, now: float) -> str:
-        """Why something that was granted for a while is over, "" if nothing is."""
-        return self.activity.overdue(now)
-
     @property
     def phase(self) -> str:
         """Where in its life the connection is, as errors tell it."""
         if not self.report.is_accepted:
             return PHASE_HANDSHAKE
-        return PHASE_MEDIA if self.stream_key else PHASE_COMMAND
+        return PHASE_MEDIA if self.activity.stream_key else PHASE_COMMAND
 
     def end(self, reason: str, error: PeerError | None = None) -> None:
         """Have the connection end, from anywhere. Never switches, never raises."""
@@ -358,7 +336,7 @@ class Connection:
 
     def _close(self) -> None:
         reason = self._end_reason or "client_closed"
-        key = self.stream_key
+        key = self.activity.stream_key
         self.activity.stop_all(reason, clean=reason not in _CUT_OFF)
         self.peer.writer.close()
         self.peer.transport.close()

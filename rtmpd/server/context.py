@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..clock import Clock
 from ..errors import LimitReached
@@ -15,9 +16,11 @@ from ..settings import AppsSettings, LimitSettings, QualitySettings, ServerSetti
 from ..stream.registry import Registry
 from .access.access import Access
 from .access.quota import Quota
-from .client import Client
-from .crew import Crew
+from .pool import GreenletPool
 from .traffic import Traffic
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _MOST_TEXTS = 1024
 
@@ -40,9 +43,9 @@ class Context:
     traffic: Traffic = field(default_factory=Traffic)
     access: Access = field(kw_only=True)
     started_at: float = 0.0
-    connections: dict[str, Client] = field(default_factory=dict)
+    connections: dict[str, Connection] = field(default_factory=dict)
     quota: Quota = field(default_factory=Quota)
-    crew: Crew = field(default_factory=Crew)
+    pool: GreenletPool = field(default_factory=GreenletPool)
     draining: bool = False
     watch_period_s: float = 1.0
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
@@ -102,7 +105,7 @@ class Context:
         """Milliseconds since the server started, for handshakes and pings."""
         return int((self.clock.monotonic() - self.started_at) * 1000)
 
-    def admit(self, connection: Client) -> None:
+    def admit(self, connection: Connection) -> None:
         """Count a new connection. Raises LimitReached if it is one too many."""
         limits = self.limits
         address = connection.address
@@ -114,7 +117,7 @@ class Context:
         self.connections[connection.conn_id] = connection
         self._per_address[address] = held + 1
 
-    def forget(self, connection: Client) -> None:
+    def forget(self, connection: Connection) -> None:
         """A connection that was admitted is closed."""
         self.traffic.note(connection)
         if self.connections.pop(connection.conn_id, None) is not None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from ..identity import joined
 from ..settings import Address
 from ..stream.stream import Stream
-from .client import Client
 from .context import Context
 from .player import Playing
 from .publisher import Publishing
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 Facts = dict[str, Any]
 
@@ -56,22 +58,22 @@ def _number(conn_id: str) -> int:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else 0
 
 
-def connection(client: Client, now: float) -> Facts:
+def connection(connection: Connection, now: float) -> Facts:
     """One connection at the monotonic time ``now``."""
-    peer = client.peer
+    peer = connection.peer
     return {
-        "conn_id": client.conn_id,
-        "address": client.address,
-        "port": client.port,
-        "app": client.app,
-        "role": client.role,
-        "stream_key": client.stream_key,
-        "phase": client.phase,
-        "flash_ver": client.flash_ver,
+        "conn_id": connection.conn_id,
+        "address": connection.address,
+        "port": connection.port,
+        "app": connection.app,
+        "role": connection.activity.role,
+        "stream_key": connection.activity.stream_key,
+        "phase": connection.phase,
+        "flash_ver": connection.flash_ver,
         "tls": bool(peer.transport.tls_version),
-        "age_s": round(now - client.accepted_at, 3),
+        "age_s": round(now - connection.accepted_at, 3),
         "bytes_received": peer.bytes_received,
-        "bytes_sent": client.bytes_sent,
+        "bytes_sent": connection.bytes_sent,
         "backlogged": bool(peer.writer.busy),
     }
 

@@ -83,7 +83,7 @@ class Listener:
         """Serve a client that has come in at ``server``."""
         transport = Transport(sock) if self.tls_context is None else TlsTransport(sock, self.tls_context)
         connection = Connection(self.context, transport, client, server)
-        self.context.crew.start(connection.conn_id, connection.run)
+        self.context.pool.start(connection.conn_id, connection.run)
 
 
 class _Door:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..codec.frame import AUDIO, VIDEO
 from ..identity import StreamId
 from ..log import logger
 from ..protocol.notice import PlayAsked, Reply
 from ..stream.stream import Stream
 from ..stream.subscriber import Subscriber
-from .client import Client
 from .context import Context
-from .vitals import PlayVitals
+from .periodic import PlayerCheck
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _log = logger("server")
 _KINDS = {"audio": AUDIO, "video": VIDEO}
@@ -23,13 +27,13 @@ class Playing:
     """
 
     __slots__ = (
+        "_check",
         "_connection",
         "_context",
         "_msid",
         "_name",
         "_paused",
         "_started_at",
-        "_vitals",
         "app",
         "counted_for",
         "session_id",
@@ -37,7 +41,7 @@ class Playing:
         "subscriber",
     )
 
-    def __init__(self, connection: Client, context: Context, asked: PlayAsked, stream: StreamId) -> None:
+    def __init__(self, connection: Connection, context: Context, asked: PlayAsked, stream: StreamId) -> None:
         self._connection = connection
         self._context = context
         self._msid = asked.msid
@@ -56,7 +60,7 @@ class Playing:
             settings.backlog_ms,
         )
         self.stream: Stream = context.registry.join(*stream, self.subscriber)
-        self._vitals = PlayVitals(context, connection.conn_id, self.session_id, self.stream, self._started_at)
+        self._check = PlayerCheck(context, connection.conn_id, self.session_id, self.stream, self._started_at)
         key = self.stream.key
         context.emit(
             "play_start",
@@ -119,7 +123,7 @@ class Playing:
 
     def watch(self, now: float) -> None:
         """Called about once a second."""
-        self._vitals.look(now, self.subscriber)
+        self._check.look(now, self.subscriber)
 
     def stop(self, reason: str) -> None:
         """The play is over."""

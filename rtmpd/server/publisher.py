@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from ..codec.frame import codec_name
@@ -13,11 +13,13 @@ from ..protocol.constants import AUDIO, VIDEO
 from ..protocol.message import Message
 from ..protocol.notice import PublishAsked
 from ..stream.stream import Stream
-from .client import Client
 from .context import Context
 from .media import MediaReport
+from .periodic import PublisherCheck
 from .quality import Quality
-from .vitals import PublishVitals
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _log = logger("server")
 
@@ -39,6 +41,7 @@ class Publishing:
     __slots__ = (
         "_audio",
         "_audio_track",
+        "_check",
         "_connection",
         "_context",
         "_data_bytes",
@@ -51,7 +54,6 @@ class Publishing:
         "_started_at",
         "_video",
         "_video_track",
-        "_vitals",
         "address",
         "app",
         "audio_codec",
@@ -63,7 +65,7 @@ class Publishing:
         "video_codec",
     )
 
-    def __init__(self, connection: Client, context: Context, stream: StreamId, identity: str) -> None:
+    def __init__(self, connection: Connection, context: Context, stream: StreamId, identity: str) -> None:
         self._connection = connection
         self._context = context
         self.conn_id = connection.conn_id
@@ -85,7 +87,7 @@ class Publishing:
         self.report = MediaReport(context, self.conn_id, self.stream)
         self._audio = self.report.audio
         self._video = self.report.video
-        self._vitals: PublishVitals | None = None
+        self._check: PublisherCheck | None = None
         self._quality: Quality | None = None
         self._watch_quality()
 
@@ -162,9 +164,9 @@ class Publishing:
         if self._quality is not None:
             self._quality.judge()
             self._quality.silent(int((now - self._last_media_at) * 1000))
-        if self._vitals is None:
-            self._vitals = PublishVitals(self._context, self.conn_id, self.session_id, self.stream, self._started_at)
-        self._vitals.look(now, self._last_media_at, self.total_bytes, self.audio_packets + self.video_packets)
+        if self._check is None:
+            self._check = PublisherCheck(self._context, self.conn_id, self.session_id, self.stream, self._started_at)
+        self._check.look(now, self._last_media_at, self.total_bytes, self.audio_packets + self.video_packets)
 
     def _watch_quality(self) -> None:
         """The monitor can be switched on and off while it runs."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..errors import AccessDenied, AppRejected, PeerError, Rejected, StreamNotFound
 from ..identity import StreamId
 from ..log import logger
 from ..protocol.notice import Asked, ConnectAsked, PlayAsked, PublishAsked, Violation
 from ..settings import PLAY, PUBLISH
-from .client import Client
 from .context import Context
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _log = logger("server")
 _VIOLATIONS_REPORTED = 10
@@ -26,7 +30,7 @@ class Reporter:
 
     __slots__ = ("_connection", "_context", "_server", "_violations", "is_accepted")
 
-    def __init__(self, connection: Client, context: Context, server: tuple[str, int]) -> None:
+    def __init__(self, connection: Connection, context: Context, server: tuple[str, int]) -> None:
         self._connection = connection
         self._context = context
         self._server = server
@@ -78,7 +82,7 @@ class Reporter:
                 "connection_close",
                 conn_id=connection.conn_id,
                 stream_key=stream_key,
-                role=connection.role,
+                role=connection.activity.role,
                 reason=reason,
                 duration_sec=duration,
                 bytes_received=connection.peer.bytes_received,
@@ -127,7 +131,7 @@ class Reporter:
         self._context.emit(
             type,
             conn_id=connection.conn_id,
-            stream_key=connection.stream_key,
+            stream_key=connection.activity.stream_key,
             error_type=error_type,
             error_message=_cut(message),
             error_code=code,

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ..errors import AccessDenied, AppRejected, InvalidStreamKey, LimitReached, Rejected
+from ..errors import AccessDenied, AppRejected, CommandError, InvalidStreamKey, LimitReached, Rejected
 from ..identity import StreamId, is_clean, segments
 from ..protocol.constants import BANDWIDTH_DYNAMIC, CSID_CONTROL
 from ..protocol.control import set_chunk_size, set_peer_bandwidth, window_ack_size
 from ..protocol.notice import Asked, ConnectAsked, PlayAsked, PublishAsked, Reply
-from .access.gate import DENIED, Gate
 from .access.question import Verdict
 from .activity import Activity
-from .budget import Budget
-from .client import Client
 from .context import Context
+from .gate import DENIED, Gate
 from .report import Reporter
 
+if TYPE_CHECKING:
+    from .connection import Connection
+
 _TEXT_CHARACTERS: Final = 256
+_AT_ONCE: Final = 40.0
+_PER_S: Final = 5.0
 _FAILED: Final = {PublishAsked: "NetStream.Publish.BadName", PlayAsked: "NetStream.Play.Failed"}
 
 
@@ -32,6 +35,27 @@ def _greeting(window_bytes: int, chunk_bytes: int) -> tuple[Reply, ...]:
     )
 
 
+class Budget:
+    """Bounds how many requests one client may make: each connect, publish and play makes events for everybody's hooks,
+    so a client gets 40 of them at once and 5 more per second."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self, now: float) -> None:
+        self._at = now
+        self._left = _AT_ONCE
+
+    def spend(self, now: float) -> None:
+        """Take one; ``now`` is monotonic. Raises CommandError if none is left."""
+        self._left = min(_AT_ONCE, self._left + (now - self._at) * _PER_S) - 1
+        self._at = now
+        if self._left < 0:
+            raise CommandError(
+                f"over {_AT_ONCE:.0f} connect, publish and play requests at once and {_PER_S:.0f} a second",
+                "too_many_requests",
+            )
+
+
 class Requests:
     """Answers the requests of one client.
 
@@ -42,7 +66,7 @@ class Requests:
 
     __slots__ = ("_activity", "_budget", "_client", "_context", "_path", "_report", "gate")
 
-    def __init__(self, client: Client, context: Context, activity: Activity, report: Reporter) -> None:
+    def __init__(self, client: Connection, context: Context, activity: Activity, report: Reporter) -> None:
         self._client = client
         self._context = context
         self._activity = activity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import gevent
 
@@ -13,10 +14,12 @@ from ..log import logger
 from ..metrics.fault import DESCRIPTORS, Fault
 from ..net.tls import server_context
 from ..settings import Address, ServerSettings
-from .client import Client
 from .context import Context
 from .listener import Listener
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _log = logger("server")
 _CLOSING_S = 2.0
@@ -95,10 +98,10 @@ class Server:
         connections = self._context.connections
         if connections:
             _log.info("ending connections", connections=len(connections))
-        self._end([c for c in connections.values() if any(c.publishers)])
+        self._end([c for c in connections.values() if c.activity.publishers])
         self._end(list(connections.values()))
         self._watch.stop()
-        self._context.crew.close()
+        self._context.pool.close()
 
     def _ask_to_reconnect(self) -> None:
         """Have clients that can move leave by themselves, so that the drain ends soon and they lose little."""
@@ -113,7 +116,7 @@ class Server:
         if asked:
             _log.info("clients asked to reconnect", connections=asked, url=settings.reconnect_url or None)
 
-    def _end(self, connections: list[Client]) -> None:
+    def _end(self, connections: list[Connection]) -> None:
         """Have these end, and wait a moment until they have."""
         for connection in connections:
             connection.end("server_stop")

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..metrics.registry import OTHER, Histogram
 from ..metrics.window import Samples
 from ..settings import AppsSettings
-from .client import Client
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _RATE_S: Final = 5.0
 
@@ -65,14 +67,14 @@ class Traffic:
         if self._handshakes is not None:
             self._handshakes.observe(seconds)
 
-    def look_at(self, client: Client) -> None:
+    def look_at(self, client: Connection) -> None:
         """Note a connection in the course of a round."""
         self.note(client)
         self._waiting += client.activity.waiting_frames
         if app := self.slot(client.app):
             self._seen[app] += 1
 
-    def note(self, client: Client) -> None:
+    def note(self, client: Connection) -> None:
         """Note what a connection has moved since the last time."""
         moved = client.activity.moved()
         self.total.add(*moved)

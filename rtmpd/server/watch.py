@@ -7,13 +7,16 @@ may be gone without a word (those are asked by a ping).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import gevent
 
 from ..errors import PHASE_HANDSHAKE, PeerTimeout
 from ..log import logger
-from .access.gate import has_left
-from .client import Client
 from .context import Context
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _log = logger("server")
 _CONNECTIONS_PER_TURN = 500
@@ -52,55 +55,56 @@ class Watch:
                     _log.exception("watching a connection failed", conn_id=connection.conn_id)
             self._context.traffic.turn(now)
 
-    def _look_at(self, connection: Client, now: float) -> None:
+    def _look_at(self, connection: Connection, now: float) -> None:
         if connection.waits:
             self._watch_waiting(connection, now)
             return
         self._watch_step(connection, now)
         self._watch_publishers(connection, now)
-        for playing in connection.players:
+        for playing in connection.activity.players.values():
             playing.watch(now)
         self._watch_sending(connection, now)
         self._watch_leases(connection, now)
         self._watch_life(connection, now)
 
-    def _watch_step(self, connection: Client, now: float) -> None:
+    def _watch_step(self, connection: Connection, now: float) -> None:
         """The handshake, connect, the first media, or the client's leaving."""
         if not connection.deadline or now < connection.deadline:
             return
         step = connection.deadline_code
+        publishers = connection.activity.publishers.values()
         connection.deadline = 0.0
         if step == "leave":
             connection.end("rejected")
-        elif step != "first_media" or any(not publishing.has_media for publishing in connection.publishers):
+        elif step != "first_media" or any(not publishing.has_media for publishing in publishers):
             connection.end("timeout", PeerTimeout(f"no {step.replace('_', ' ')} in time", f"{step}_timeout"))
 
-    def _watch_waiting(self, connection: Client, now: float) -> None:
+    def _watch_waiting(self, connection: Connection, now: float) -> None:
         """While it waits for a verdict nothing is read, so only its leaving counts, and that is found out here."""
         connection.watched_at = now
-        if has_left(connection.peer.transport.fileno()):
+        if connection.peer.transport.has_left():
             connection.end("client_closed")
 
-    def _watch_leases(self, connection: Client, now: float) -> None:
-        if reason := connection.overdue(now):
+    def _watch_leases(self, connection: Connection, now: float) -> None:
+        if reason := connection.activity.overdue(now):
             connection.end(reason)
 
-    def _watch_publishers(self, connection: Client, now: float) -> None:
+    def _watch_publishers(self, connection: Connection, now: float) -> None:
         timeout_s = self._context.limits.publisher_timeout_s
-        for publishing in connection.publishers:
+        for publishing in connection.activity.publishers.values():
             publishing.watch(now)
             if timeout_s and publishing.has_media and publishing.stalled_s() > timeout_s:
                 connection.end("timeout", PeerTimeout(f"no media for {timeout_s:g} s", "publisher_timeout"))
 
-    def _watch_sending(self, connection: Client, now: float) -> None:
+    def _watch_sending(self, connection: Connection, now: float) -> None:
         writer = connection.peer.writer
         timeout_s = self._context.apps.of(connection.app).send_timeout_s
         if writer.busy and timeout_s and now - writer.stalled_since > timeout_s:
             text = f"it has taken no bytes for {timeout_s:g} s"
-            reason = "slow_player" if not any(connection.publishers) else "timeout"
+            reason = "slow_player" if not connection.activity.publishers else "timeout"
             connection.end(reason, PeerTimeout(text, "send_timeout"))
 
-    def _watch_life(self, connection: Client, now: float) -> None:
+    def _watch_life(self, connection: Connection, now: float) -> None:
         """Ping a peer that has been silent, and give up on one that stays so."""
         limits = self._context.limits
         if connection.peer.bytes_received != connection.watched_bytes:

@@ -80,7 +80,7 @@ def test_a_publisher_that_resets_is_lost_and_the_end_is_told_in_order(start: Sta
     msid = publisher.publish()
     publisher.video(msid, keyframe())
     connection = house.connection(publisher)
-    wait_until(lambda: any(p.has_media for p in connection.publishers), "the server has it")
+    wait_until(lambda: any(p.has_media for p in connection.activity.publishers.values()), "the server has it")
     publisher.reset()
     event = house.the_error("connection_error", "network_error", "ECONNRESET", "media_processing")
     assert event.stream_key == "live/a"

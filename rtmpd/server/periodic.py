@@ -42,7 +42,7 @@ class _Session:
         self.tell("session_update", role=self._role, session_id=self.session_id, bytes=bytes, **others, bitrate=bitrate)
 
 
-class PublishVitals(_Session):
+class PublisherCheck(_Session):
     """``publish_stalled``, ``publish_resumed``, ``stream_idle`` and the report of a publisher."""
 
     __slots__ = ("_is_idle", "_played_at", "_stalled_at")
@@ -83,7 +83,7 @@ class PublishVitals(_Session):
             self.tell("stream_idle", idle_sec=round(idle_s, 3))
 
 
-class PlayVitals(_Session):
+class PlayerCheck(_Session):
     """The report of a player. What it was sent is counted in bytes only."""
 
     __slots__ = ()

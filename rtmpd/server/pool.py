@@ -15,10 +15,10 @@ from typing import Any, Final
 import gevent
 from gevent.hub import get_hub
 
-_MOST_IDLE: Final = 64
+_MAX_IDLE: Final = 64
 
 
-class Crew:
+class GreenletPool:
     """``start`` is called from the hub, as watchers call; ``close`` once, at the end."""
 
     __slots__ = ("_hub", "_idle", "_jobs")
@@ -49,7 +49,7 @@ class Crew:
             me.name, body = job
             body()
             del job, body  # and with them the connection
-            if len(self._idle) >= _MOST_IDLE:
+            if len(self._idle) >= _MAX_IDLE:
                 return
             me.name = "idle"
             self._idle.append(me)

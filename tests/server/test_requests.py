@@ -1,9 +1,11 @@
+"""How many requests one client may make."""
+
 from __future__ import annotations
 
 import pytest
 
 from rtmpd.errors import CommandError
-from rtmpd.server.budget import Budget
+from rtmpd.server.requests import Budget
 
 
 def test_forty_requests_at_once_are_granted_and_no_more() -> None:

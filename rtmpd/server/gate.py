@@ -6,25 +6,24 @@ connection (the client leaves, the server stops) ends the wait too, and frees wh
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import gevent
-from gevent import monkey
 
-from ...errors import AccessDenied, ConnectionLost
-from ...identity import StreamId
-from ...log import logger
-from ...protocol.notice import PlayAsked, PublishAsked
-from ...settings import PLAY, PUBLISH
-from ..client import Client
-from ..context import Context
-from .access import Rule
-from .question import ADMITTED, Question, Verdict, token_of
+from ..errors import AccessDenied, ConnectionLost
+from ..identity import StreamId
+from ..log import logger
+from ..protocol.notice import PlayAsked, PublishAsked
+from ..settings import PLAY, PUBLISH
+from .access.access import Rule
+from .access.question import ADMITTED, Question, Verdict, token_of
+from .context import Context
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 _log = logger("server")
-_poll: Final = monkey.get_original("select", "poll")  # gevent's own would wait for the hub
 
 # OBS and GStreamer know the first and say that access is denied; librtmp knows the second, and no other for play.
 DENIED: Final = {PublishAsked: "NetStream.Publish.Denied", PlayAsked: "NetStream.Play.Failed"}
@@ -37,7 +36,7 @@ class Gate:
 
     __slots__ = ("_client", "_context", "_is_cut", "_waiting", "query")
 
-    def __init__(self, client: Client, context: Context) -> None:
+    def __init__(self, client: Connection, context: Context) -> None:
         self._client = client
         self._context = context
         self._waiting: gevent.Greenlet[[], Any] | None = None
@@ -115,11 +114,3 @@ class Gate:
         if isinstance(result, gevent.GreenletExit):
             raise ConnectionLost("the connection ended while it waited", clean=True)
         return result
-
-
-def has_left(fileno: int) -> bool:
-    """Whether the other end of a socket has ended the connection, or its direction of it, whatever may be
-    there to read before that. Never switches."""
-    poll = _poll()
-    poll.register(fileno, select.POLLRDHUP)
-    return bool(poll.poll(0))

@@ -12,15 +12,15 @@ import pytest
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from rtmpd.server import crew
-from rtmpd.server.crew import Crew
+from rtmpd.server import pool
+from rtmpd.server.pool import GreenletPool
 
 
 @pytest.fixture
-def band() -> Iterator[Crew]:
-    band = Crew()
-    yield band
-    band.close()
+def greenlets() -> Iterator[GreenletPool]:
+    greenlets = GreenletPool()
+    yield greenlets
+    greenlets.close()
     gevent.idle()
 
 
@@ -30,7 +30,7 @@ def from_hub(call: Callable[[], object]) -> None:
     gevent.idle()
 
 
-def crowd(band: Crew, count: int) -> list[Any]:
+def crowd(greenlets: GreenletPool, count: int) -> list[Any]:
     """That many greenlets, of which each has served one body while the others served theirs."""
     workers: list[Any] = []
     done = Event()
@@ -40,7 +40,7 @@ def crowd(band: Crew, count: int) -> list[Any]:
         done.wait()
 
     for _ in range(count):
-        band.start("c", body)
+        greenlets.start("c", body)
     gevent.idle()
     assert len(workers) == count
     done.set()
@@ -48,7 +48,7 @@ def crowd(band: Crew, count: int) -> list[Any]:
     return workers
 
 
-def test_who_is_done_serves_the_next_under_its_name(band: Crew) -> None:
+def test_who_is_done_serves_the_next_under_its_name(greenlets: GreenletPool) -> None:
     names: list[str] = []
     served_by: list[Any] = []
 
@@ -57,18 +57,18 @@ def test_who_is_done_serves_the_next_under_its_name(band: Crew) -> None:
         names.append(me.name)
         served_by.append(me)
 
-    from_hub(lambda: band.start("c000001", body))
-    from_hub(lambda: band.start("c000002", body))
+    from_hub(lambda: greenlets.start("c000001", body))
+    from_hub(lambda: greenlets.start("c000002", body))
     assert names == ["c000001", "c000002"]
     assert served_by[0] is served_by[1]
     assert served_by[0].name == "idle"
 
 
-def test_an_idle_one_begins_before_start_returns(band: Crew) -> None:
+def test_an_idle_one_begins_before_start_returns(greenlets: GreenletPool) -> None:
     order: list[str] = []
 
     def start() -> None:
-        band.start("c", lambda: order.append("body"))
+        greenlets.start("c", lambda: order.append("body"))
         order.append("returned")
 
     from_hub(start)
@@ -76,11 +76,11 @@ def test_an_idle_one_begins_before_start_returns(band: Crew) -> None:
     assert order == ["returned", "body", "body", "returned"]
 
 
-def test_bodies_that_wait_have_a_greenlet_each(band: Crew) -> None:
-    assert len(set(crowd(band, 3))) == 3
+def test_bodies_that_wait_have_a_greenlet_each(greenlets: GreenletPool) -> None:
+    assert len(set(crowd(greenlets, 3))) == 3
 
 
-def test_an_idle_one_holds_nothing_of_what_it_served(band: Crew) -> None:
+def test_an_idle_one_holds_nothing_of_what_it_served(greenlets: GreenletPool) -> None:
     class Served:
         def run(self) -> None:
             pass
@@ -90,15 +90,17 @@ def test_an_idle_one_holds_nothing_of_what_it_served(band: Crew) -> None:
         gone = weakref.ref(served)
         run = [served.run]
         del served
-        from_hub(lambda run=run: band.start("c", run.pop()))  # type: ignore[misc]
+        from_hub(lambda run=run: greenlets.start("c", run.pop()))  # type: ignore[misc]
         gc.collect()
         assert gone() is None
 
 
-def test_no_more_than_a_few_stay_idle_and_none_when_closed(band: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "_MOST_IDLE", 2)
-    workers = crowd(band, 5)
+def test_no_more_than_a_few_stay_idle_and_none_when_closed(
+    greenlets: GreenletPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_MAX_IDLE", 2)
+    workers = crowd(greenlets, 5)
     assert sum(not worker.dead for worker in workers) == 2
-    band.close()
+    greenlets.close()
     gevent.joinall(workers, timeout=1)
     assert all(worker.dead for worker in workers)
