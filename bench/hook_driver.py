@@ -36,7 +36,6 @@ WARM_UP_EVENTS = 200
 AHEAD_EVENTS = 2000
 POLL_S = 0.002
 PATIENCE_S = 60.0
-TRIES = 1_000_000
 STORE_BYTES = 16 << 30
 RESUMED_EVENTS = 2000
 FILTER_ROUNDS = 100_000
@@ -78,9 +77,9 @@ class Daemon:
             job.target,
             timeout_s=30.0,
             concurrency=job.concurrency,
-            queue_events=10 * AHEAD_EVENTS,
+            queue_events=job.queue_events,
             delivery=DeliverySettings(job.guarantee, batch_events=job.batch_events, batch_age_s=job.batch_age_s),
-            retry=RetrySettings(TRIES, initial_delay_s=0.1, max_delay_s=0.5),
+            retry=RetrySettings(job.max_attempts, job.initial_delay_s, job.max_delay_s, jitter=job.jitter),
         )
         store = StoreSettings(str(Path(job.directory) / "events.db"), size_bytes=STORE_BYTES)
         self.manager = HookManager(HooksSettings((hook,), concurrency=job.concurrency, store=store), Clock())
@@ -95,6 +94,15 @@ class Daemon:
     @property
     def delivered(self) -> int:
         return self.lane.executed
+
+    @property
+    def dead(self) -> int:
+        return sum(self.manager.facts_of(self.lane)["dead"].values())  # type: ignore[attr-defined]
+
+    @property
+    def ended(self) -> int:
+        """Events that have come to an end, whichever."""
+        return self.lane.executed + self.lane.dropped + self.dead
 
     def emit(self, events: int, sent_ns: Callable[[], int], done: Callable[[], int]) -> None:
         """Emit so many, never more than AHEAD_EVENTS before what ``done`` counts, and wait until it has them all."""
@@ -130,6 +138,25 @@ def deliver(job: Job) -> Figures:
     return {**figures, "sent": daemon.emitter.emitted}
 
 
+def sporadic(job: Job) -> Figures:
+    """Events as fast as they are delivered by an endpoint that fails now and then. The rate is that of what is
+    delivered while events come; those that wait for another try at the end are waited for, but not counted."""
+    daemon = Daemon(job)
+    daemon.emit(WARM_UP_EVENTS, no_moment, lambda: daemon.ended)
+    began, before, used = time.monotonic(), daemon.delivered, meter()
+    for _ in range(job.events):
+        if daemon.emitter.emitted % 50 == 0:
+            gevent.sleep(0)
+            wait(lambda: daemon.emitter.emitted - daemon.ended < AHEAD_EVENTS)
+        daemon.emitter.emit(0)
+    delivered, wall_s = daemon.delivered - before, time.monotonic() - began
+    figures = used(max(delivered, 1))
+    wait(lambda: daemon.ended >= daemon.emitter.emitted)
+    figures |= {"events/s": delivered / wall_s, "dropped": daemon.lane.dropped, "dead": daemon.dead}
+    daemon.manager.close(1.0)
+    return {**figures, "sent": daemon.emitter.emitted}
+
+
 def accept(job: Job) -> Figures:
     """Events as fast as they are on the disk; the hook is stopped."""
     daemon = Daemon(job)
@@ -147,7 +174,7 @@ def accept(job: Job) -> Figures:
 def paced(job: Job) -> Figures:
     """An open loop: each event has its moment, and it is from that moment on that its delay counts."""
     daemon = Daemon(job)
-    daemon.emit(WARM_UP_EVENTS, no_moment, lambda: daemon.delivered)
+    daemon.emit(WARM_UP_EVENTS, no_moment, lambda: daemon.ended)
     used = meter()
     step_ns = 1_000_000_000 // job.rate
     begin = time.monotonic_ns()
@@ -156,8 +183,8 @@ def paced(job: Job) -> Figures:
         while (left := due - time.monotonic_ns()) > 0:
             gevent.sleep(left / 1e9)
         daemon.emitter.emit(due)
-    wait(lambda: daemon.delivered >= daemon.emitter.emitted)
-    figures = used(job.events)
+    wait(lambda: daemon.ended >= daemon.emitter.emitted)
+    figures = used(job.events) | {"dropped": daemon.lane.dropped, "dead": daemon.dead}
     daemon.manager.close(1.0)
     return {**figures, "sent": daemon.emitter.emitted}
 
@@ -236,6 +263,7 @@ def resident_kb() -> int:
 
 JOBS: dict[str, Callable[[Job], Figures]] = {
     "deliver": deliver,
+    "sporadic": sporadic,
     "accept": accept,
     "paced": paced,
     "backlog": backlog,

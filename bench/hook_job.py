@@ -22,6 +22,11 @@ class Job:
     batch_events: int = 1
     batch_age_s: float = 0.0
     rate: int = 0
+    max_attempts: int = 1_000_000
+    initial_delay_s: float = 0.1
+    max_delay_s: float = 0.5
+    jitter: bool = False
+    queue_events: int = 20_000
     started_ns: int = 0
 
     def as_json(self) -> str:

@@ -1,6 +1,7 @@
 """A webhook receiver that is much lighter than what it measures: HTTP/1.1 kept alive, every event checked.
 
-``POST /slow/MS`` is answered after so many milliseconds, any other POST at once; ``GET`` gives the figures as JSON. It
+``POST /slow/MS`` is answered after so many milliseconds, ``POST /flaky/PERCENT`` so often with 503 and not taken, any
+other POST at once; ``GET`` gives the figures as JSON. It
 is a program of its own: it says its port on the first line and ends with its standard input.
 """
 
@@ -8,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
 import sys
 
 from .hook_check import Checker
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"\r\ncontent-length:"
 SLOW = b"/slow/"
+FLAKY = b"/flaky/"
+SEED = 20_261_130
 
 
 class Figures:
@@ -24,11 +29,13 @@ class Figures:
 
     def __init__(self) -> None:
         self.checker = Checker()
-        self.requests = self.under_way = self.most_under_way = 0
+        self.requests = self.refused = self.under_way = self.most_under_way = 0
+        self.dice = random.Random(SEED)
 
     def as_json(self) -> bytes:
         """The figures now."""
-        figures = {**self.checker.figures(), "requests": self.requests, "most_under_way": self.most_under_way}
+        counts = {"requests": self.requests, "refused": self.refused, "most_under_way": self.most_under_way}
+        figures = {**self.checker.figures(), **counts}
         return json.dumps(figures).encode()
 
 
@@ -65,10 +72,14 @@ class Connection(asyncio.Protocol):
             return
         figures = self._figures
         figures.requests += 1
+        target = head.split(b" ", 2)[1]
+        if target.startswith(FLAKY) and figures.dice.random() * 100 < float(target.removeprefix(FLAKY)):
+            figures.refused += 1
+            self._transport.write(UNAVAILABLE)
+            return
         figures.checker.take(body)
         figures.under_way += 1
         figures.most_under_way = max(figures.most_under_way, figures.under_way)
-        target = head.split(b" ", 2)[1]
         if target.startswith(SLOW):
             delay_s = int(target.removeprefix(SLOW)) / 1000
             asyncio.get_running_loop().call_later(delay_s, self._done)

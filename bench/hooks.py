@@ -33,6 +33,7 @@ END = "<!-- bench hooks: end -->"
 EX_PROBLEMS = 1
 PATIENCE_S = 900.0
 SLOW_MS = 250
+SHARES = (0, 1, 5, 20)  # percent of the answers that are 503
 NONE = "none"
 AT_LEAST_ONCE = "at-least-once"
 BOTH = (NONE, AT_LEAST_ONCE)
@@ -78,6 +79,7 @@ class Bench:
         self.size = size
         self._cpus = cpus
         self._sink: subprocess.Popen[bytes] | None = None
+        self.url = ""
 
     def __enter__(self) -> Bench:
         self.directory = tempfile.mkdtemp(prefix="rtmpd-bench-", dir="/var/tmp")  # a disk: /tmp may be memory
@@ -87,6 +89,13 @@ class Bench:
         if self._sink is not None:
             end(self._sink)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    @contextmanager
+    def another(self, path: str) -> Iterator[Bench]:
+        """A bench of its own within this trial, with a receiver at ``url``."""
+        with Bench(self.size, self._cpus) as bench:
+            bench.url = bench.sink(path)
+            yield bench
 
     def sink(self, path: str = "/") -> str:
         """Start the receiver; its URL."""
@@ -217,6 +226,37 @@ def concurrent(bench: Bench, guarantee: str) -> Figures:
     return {**figures, "most at once": seen["most_under_way"], **faults(seen, figures["sent"])}
 
 
+def sporadic(bench: Bench, guarantee: str) -> Figures:
+    """An endpoint that fails now and then, beside the same one without a fault, with the retries of the specification's
+    example: what is left of the rate, and what is lost at half of it with three attempts."""
+    found: Figures = {}
+    job = Job(
+        "sporadic",
+        guarantee,
+        events=bench.size.events,
+        streams=2000,
+        initial_delay_s=min(bench.size.seconds / 10, 1.0),
+        max_delay_s=60.0,
+        jitter=True,
+    )
+    for share in SHARES:
+        with bench.another(f"/flaky/{share}") as one:
+            figures = one.drive(replace(job, target=one.url))
+            problems = faults(one.received(), figures["sent"])
+            found[f"{share} % events/s"] = figures["events/s"]
+            found[f"{share} % left"] = 100 * figures["events/s"] / max(found["0 % events/s"], 1e-9)
+            for name, value in (problems | {"dropped": figures["dropped"]}).items():
+                found[name] = found.get(name, 0) + value
+    for share in SHARES[1:]:
+        with bench.another(f"/flaky/{share}") as one:
+            rate = max(int(found["0 % events/s"] / 2), 1)
+            half = replace(job, trial="paced", target=one.url, rate=rate, events=int(rate * bench.size.seconds))
+            figures = one.drive(replace(half, max_attempts=3, queue_events=1000))
+            found[f"{share} % dropped"] = figures["dropped"]
+            found[f"{share} % dead"] = figures["dead"]
+    return found
+
+
 def backlog(bench: Bench, guarantee: str) -> Figures:
     """An endpoint that is down, then a crash, then a start with all of it and an endpoint that is there."""
     job = Job("backlog", guarantee, target=f"http://127.0.0.1:{_free_port()}/", events=bench.size.backlog)
@@ -245,6 +285,8 @@ def _free_port() -> int:
         return port
 
 
+_LEFT = tuple(f"{share} % left" for share in SHARES[1:])
+_LOST = tuple(f"{share} % {what}" for share in SHARES[1:] for what in ("dropped", "dead"))
 _SPEED = ("events/s", "events/CPU-s", "CPU us/event", "cores")
 TRIALS = {
     trial.name: trial
@@ -274,6 +316,13 @@ TRIALS = {
             concurrent,
             ("most at once", *_SPEED),
             {"most at once": 100},
+        ),
+        HookTrial(
+            "sporadic",
+            "webhooks to an endpoint that fails now and then (503)",
+            sporadic,
+            ("0 % events/s", *_LEFT, *_LOST),
+            {"1 % left": 95, "5 % left": 90, "20 % left": 70},
         ),
         HookTrial(
             "backlog",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .quality_meter import ABSENT_MS, Reading, Sample
-from .quality_window import CLEARED, Alert, Level, Shift, Window
+from .quality_window import Alert, Level, Shift, Window
 
 WARNING: Final = "warning"
 CRITICAL: Final = "critical"
@@ -376,7 +376,7 @@ def _alert(metric: str, measured: _Measured, severity: str, state: str) -> Findi
             "metric": metric,
             "value": measured.value,
             "threshold": measured.threshold,
-            "severity": WARNING if state == CLEARED else severity,
+            "severity": severity,  # the end has that of the beginning: whoever heard it hears its end
             "state": state,
         },
     )

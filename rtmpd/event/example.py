@@ -19,10 +19,11 @@ STREAM_KEY = "example/stream"
 
 
 def example_data(type: str) -> dict[str, object]:
-    """Return data with every field of the type but those that only an end after a crash has. Raises KeyError if there
-    is no such type."""
-    return {
+    """Return data with every field of the type but those that only an end after a crash has; an alert is one that
+    begins. Raises KeyError if there is no such type."""
+    data = {
         field.name: field.values[-1] if field.values else _VALUES[field.type]
         for field in EVENT_TYPES[type].fields
         if field.name not in AFTER_CRASH
     }
+    return data | {"state": "raised"} if "state" in data else data

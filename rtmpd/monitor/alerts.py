@@ -8,8 +8,8 @@
     alert                RAISED ............ CLEARED
     under                     |<-- hold -->|
 
-An alert is told at its edges only: each change of its level is one change to tell, ``raised`` with the level that it
-has now, or ``cleared`` with the one that it had.
+An alert is reported at its edges only: ``raised`` with each level that it gets, and ``cleared`` with the highest that
+it had, so that whoever heard of its beginning hears of its end, whatever severity they ask for.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What there is to tell of an alert: its ``state``, the ``severity``, the ``threshold`` that decided."""
+    """What there is to report of an alert: its ``state``, the ``severity``, the ``threshold`` that decided."""
 
     state: str
     severity: str
@@ -87,10 +87,11 @@ class Latch:
 class Alert:
     """One thing that is watched. ``severity`` is the level it has: "", ``warning`` or ``critical``."""
 
-    __slots__ = ("_critical", "_quiet_until", "_timing", "_warning", "severity")
+    __slots__ = ("_critical", "_highest", "_quiet_until", "_timing", "_warning", "severity")
 
     def __init__(self, levels: Levels, timing: Timing) -> None:
         self.severity = ""
+        self._highest = ""  # the severity that it had since it was raised
         self._timing = timing
         self._warning = Latch(levels.warning, timing)
         self._critical = Latch(levels.critical, timing)
@@ -103,7 +104,7 @@ class Alert:
         self._critical.tune(levels.critical, timing)
 
     def look(self, value: float, now: float) -> Change | None:
-        """What there is to tell of it, None if nothing has changed."""
+        """What there is to report of it, None if nothing has changed."""
         self._warning.look(value, now)
         self._critical.look(value, now)
         return self._become(self._level(now), value, now)
@@ -125,9 +126,11 @@ class Alert:
         if level == before:
             return None
         if level:
+            self._highest = max(self._highest, level, key=RANK.__getitem__)
             return Change(RAISED, level, value, self._latch(level).threshold)
         self._quiet_until = now + self._timing.cool_down_s
-        return Change(CLEARED, before, value, self._latch(before).threshold)
+        highest, self._highest = self._highest, ""
+        return Change(CLEARED, highest, value, self._latch(before).threshold)
 
     def _latch(self, level: str) -> Latch:
         return self._critical if level == CRITICAL else self._warning

@@ -239,6 +239,7 @@ def test_an_alert_is_raised_once_and_cleared_once(metric: str, parts: list[Part]
     findings = watch(messages(*parts), asked)
     assert short(findings) == [f"{metric} {RAISED}", f"{metric} {CLEARED}"]
     assert list(findings[0].data) == ["metric", "value", "threshold", "severity", "state"]
+    assert findings[1].data["severity"] == findings[0].data["severity"], "whoever heard the beginning hears the end"
     if metric != "timestamp_jump":
         threshold, value = float(str(findings[0].data["threshold"])), float(str(findings[0].data["value"]))
         least = metric in ("bitrate", "framerate")

@@ -5,12 +5,12 @@ They are wrapped around the code from here, so that the product knows nothing of
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
+from rtmpd.hook.exchange import Connection
 from rtmpd.hook.lane.lane import Lane
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.store.database import Database, _Transaction
@@ -60,18 +60,15 @@ def after_commit(die: Countdown) -> None:
 
 def half_sent(die: Countdown) -> None:
     """A part of a request is on its way."""
-    send = http.client.HTTPConnection.send
+    send = Connection._send
 
-    def half(self: http.client.HTTPConnection, data: Any) -> None:
-        if die.left == 1 and isinstance(data, bytes):
-            if self.sock is None:
-                self.connect()
-            self.sock.sendall(data[: len(data) // 2])
-        if isinstance(data, bytes):
-            die()
-        send(self, data)
+    def half(self: Connection, request: bytes) -> Any:
+        if die.left == 1:
+            self._transport.send_now(request[: len(request) // 2])
+        die()
+        return send(self, request)
 
-    http.client.HTTPConnection.send = half  # type: ignore[method-assign]
+    Connection._send = half  # type: ignore[method-assign]
 
 
 def before_settle(die: Countdown) -> None:

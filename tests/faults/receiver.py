@@ -175,14 +175,14 @@ def _long_head(taker: Taker) -> None:
     taker.close_connection = True
 
 
-#: What is answered, and the status of that; 0 where there is no whole answer.
+#: What is answered, and the status of that; 0 where there is no whole head of an answer, for a head settles the event.
 ANSWERS: dict[str, tuple[int, Act]] = {
     "ok": plain(204),
     **{str(status): plain(status) for status in (400, 401, 403, 404, 408, 410, 413, 425, 429, 500, 503)},
     "301": plain(301, Location="/elsewhere"),
     **{f"429-{name}": plain(429, Retry_After=value) for name, value in RETRY_AFTER.items()},
     "200-reset": (200, _reset_after_200),
-    "reset-in-body": (0, _reset_in_body),
+    "reset-in-body": (200, _reset_in_body),
     "reset": (0, lambda taker: taker.hang_up()),
     "shut": (0, _shut),
     "hang": (0, _hang),

@@ -191,8 +191,11 @@ def test_page_somebody(cook: Cook) -> None:
     recipe = cook("7")
     with recipe.receiver() as pager, recipe.daemon(PAGER_URL=pager.url("/v2/enqueue")):
         recipe.ctl("hooks", "test", "pager", "--event", "resource_alert")
-        (page,) = bodies(pager)
-    assert page["event_action"] == "trigger"
+        recipe.ctl("hooks", "test", "pager-resolve", "--event", "resource_alert")
+        page, end = bodies(pager)
+    assert (page["event_action"], end["event_action"]) == ("trigger", "resolve")
+    assert page["dedup_key"] == end["dedup_key"]
+    assert page["payload"]["custom_details"]["state"] == "raised"  # type: ignore[index]
     assert {"summary", "source", "severity", "timestamp", "custom_details"} == set(page["payload"])  # type: ignore[call-overload]
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rtmpd.clock import FakeClock
+from rtmpd.event.birth import Births
 from rtmpd.event.event import Event
 from rtmpd.hook.lane.deadletter import ATTEMPTS, EXPIRED, DeadLetters, Numbers
 
@@ -45,6 +46,14 @@ def test_what_is_forwarded_is_the_event_with_what_led_to_its_death() -> None:
     }
     assert b"\n" not in letter.json() and b": " not in letter.json()
     assert (letter.id, letter.seq, letter.severity, str(letter)) == ("evt_1", 7, "warning", str(EVENT))
+
+
+def test_the_time_of_the_event_has_the_milliseconds_of_its_birth() -> None:
+    sent: list[Event] = []
+    clock = FakeClock(wall=1_700_000_000.789)
+    event = Births(clock.wall, lambda count: bytes(count)).event("publish_start", "", "live/a", {})
+    DeadLetters("ops", clock, Numbers(), sent.append).bury(event, ATTEMPTS, 1, "")
+    assert json.loads(sent[0].json())["original_time"] == "2023-11-14T22:13:20.789Z"
 
 
 @pytest.mark.parametrize("timestamp", [-(10**18), 10**18])

@@ -11,7 +11,7 @@ from rtmpd.clock import FakeClock
 from rtmpd.errors import DeliveryError, NotSentError, TransientDeliveryError
 from rtmpd.event.birth import Births
 from rtmpd.hook.filter.engine import REASONS
-from rtmpd.hook.record.metrics import OUTCOMES, HookMetrics, born_at, outcome_of
+from rtmpd.hook.record.metrics import OUTCOMES, HookMetrics, outcome_of
 from rtmpd.hook.record.records import Tried
 from rtmpd.metrics.registry import Distribution
 from tests.metrics.fakes import registry
@@ -79,9 +79,10 @@ def test_what_was_not_sent_is_no_execution_and_no_failure() -> None:
     assert rig.values("rtmp_hook_executions_total") == {} and rig.metrics.take_durations_ms() == {}
 
 
-@pytest.mark.parametrize("id", ["", "evt_", "mine", "evt_uuuuuuuuuuuuuuuuuuuuuuuuuu"])
-def test_an_event_made_by_hand_has_no_such_time(id: str) -> None:
-    assert born_at(id) == 0.0
+def test_an_event_made_by_hand_has_no_such_time() -> None:
+    rig = Rig()
+    rig.tried(SimpleNamespace(type="play_start", id="mine"), 1, 0.5)
+    assert rig.values("rtmp_hook_delivery_latency_seconds") == {}
 
 
 def test_events_are_counted_by_type() -> None:

@@ -52,7 +52,11 @@ def test_a_value_that_is_under_it_for_a_moment_only_ends_nothing() -> None:
 
 def test_it_is_raised_again_with_each_severity_that_it_comes_to() -> None:
     told = looked(alert(), 85, 96, 90, 84, 10)
-    assert told == [(0, RAISED, WARNING), (1, RAISED, CRITICAL), (3, RAISED, WARNING), (4, CLEARED, WARNING)]
+    assert told == [(0, RAISED, WARNING), (1, RAISED, CRITICAL), (3, RAISED, WARNING), (4, CLEARED, CRITICAL)]
+
+
+def test_the_next_alert_begins_with_a_severity_of_its_own() -> None:
+    assert looked(alert(), 96, 10, 85, 10)[2:] == [(2, RAISED, WARNING), (3, CLEARED, WARNING)]
 
 
 def test_what_is_critical_at_once_is_told_once() -> None:
@@ -83,7 +87,7 @@ def test_the_change_says_the_value_and_the_threshold_that_decided() -> None:
     one = alert()
     assert one.look(96, 0.0) == Change(RAISED, CRITICAL, 96, 95)
     assert one.look(82, 1.0) == Change(RAISED, WARNING, 82, 80)
-    assert one.look(3, 2.0) == Change(CLEARED, WARNING, 3, 80)
+    assert one.look(3, 2.0) == Change(CLEARED, CRITICAL, 3, 80)
 
 
 @given(
@@ -95,11 +99,14 @@ def test_whatever_comes_states_alternate_and_an_alert_is_told_only_when_it_chang
     values: list[float], hold_s: float, cool_down_s: float
 ) -> None:
     told = looked(alert(hold_s=hold_s, cool_down_s=cool_down_s), *values)
-    severity = ""
+    severities: list[str] = []  # since it was raised
     for _, state, now in told:
-        assert (state == CLEARED) <= (severity == now != "")
-        assert state == CLEARED or now != severity
-        severity = "" if state == CLEARED else now
+        if state == CLEARED:
+            assert now == (CRITICAL if CRITICAL in severities else WARNING) and severities
+            severities = []
+        else:
+            assert severities[-1:] != [now]
+            severities.append(now)
 
 
 @given(st.lists(st.floats(0, 200), max_size=40))

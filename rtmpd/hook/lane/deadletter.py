@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from ...clock import Clock
 from ...event.event import Event
+from ..body.schema import time_of
 
 REFUSED = "refused"
 ATTEMPTS = "attempts"
@@ -21,7 +22,6 @@ BUG = "bug"
 REASONS = (REFUSED, ATTEMPTS, EXPIRED, DISABLED, BUG)
 
 _KEPT = 100
-_LAST_MOMENT_S = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -45,7 +45,7 @@ class DeadLetter:
             "hook_id": self.hook_id,
             "attempts": self.attempts,
             "last_error": self.last_error,
-            "original_time": _rfc3339(self.event.timestamp),
+            "original_time": time_of(self.event),
             "dead_letter_time": _rfc3339(self.at),
         }
         return b'{"event":' + self.event.json() + b"," + _encode(facts).encode("utf-8", "replace")[1:]
@@ -125,5 +125,4 @@ def _enveloped(letter: DeadLetter) -> Letter:
 
 
 def _rfc3339(unix_s: float) -> str:
-    moment = datetime.fromtimestamp(min(max(unix_s, 0), _LAST_MOMENT_S), UTC)  # events may be made by hand
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ...clock import Clock
+from ...event.birth import time_of
 from ...event.event import Event
 from ...metrics.registry import Reading, Registry
 from ...metrics.window import Samples
@@ -22,7 +23,6 @@ OUTCOMES = (SUCCESS, TIMEOUT, "http_3xx", "http_4xx", "http_5xx", "exit", "signa
 
 _STATES = ("active", "retrying", "tripped", "paused", "disabled")
 _FILTER_TYPES = {"missing_field": "condition"}  # every other reason is the kind of filter itself
-_BASE32 = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 
 
 class HookCounts(Protocol):
@@ -72,7 +72,7 @@ class HookMetrics:
         if recent is None:
             recent = self._recent[hook.id] = Samples()
         recent.note(seconds)
-        if not error and (born := born_at(event.id)):
+        if not error and (born := time_of(event.id)):
             self._latency.observe(max(self._clock.wall() - born, 0.0), hook.id)
 
     def buried(self, hook: Hook, event: Event, reason: str, attempts: int, error: str) -> None:
@@ -118,15 +118,3 @@ def outcome_of(code: str) -> str:
     kind, _, rest = code.partition(":")
     name = f"http_{rest[:1]}xx" if kind == "status" else kind or SUCCESS
     return name if name in OUTCOMES else ERROR
-
-
-def born_at(event_id: str) -> float:
-    """The Unix time in an event's id (``event.birth``), 0 if there is none."""
-    letters = event_id[4:14]
-    value = 0
-    for letter in letters:
-        digit = _BASE32.get(letter)
-        if digit is None:
-            return 0.0
-        value = value << 5 | digit
-    return value / 1000 if len(letters) == 10 else 0.0
