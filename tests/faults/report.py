@@ -55,11 +55,15 @@ def _power(folder: Path, durability: str, cuts: int) -> Row:
     return f"power cut, durability = {durability}", str(found.cuts), words, good
 
 
-def _isolation(folder: Path, rounds: int) -> Row:
-    found = isolation.measure(folder, rounds, seconds=4.0, lanes=100, dead=10, drip=10, rate=2.0)
+def _isolation(folder: Path, rounds: int, **sick: int) -> Row:
+    found = isolation.measure(folder, rounds, seconds=4.0, lanes=100, rate=2.0, **sick)
     pairs = ", ".join(f"{a:.0f}/{b:.0f}" for a, b in zip(found.alone_ms, found.among_ms, strict=True))
-    words = f"p99 of the healthy alone/among, ms: {pairs}; median of the ratios {found.ratio:.2f}"
-    return "100 lanes, 10 dead, 10 dripping", f"{rounds} rounds", words, found.undelivered == 0
+    words = (
+        f"p99 of the healthy alone/among, ms: {pairs}; median of the ratios {found.ratio:.2f}, "
+        f"of the access callback's {found.asked_ratio:.2f}"
+    )
+    what = ", ".join(f"{number} {word}" for word, number in sick.items())
+    return f"100 lanes, {what}", f"{rounds} rounds", words, found.undelivered == 0
 
 
 def rows(folder: Path, kills: int, cuts: int, rounds: int) -> Iterator[Row]:
@@ -77,7 +81,8 @@ def rows(folder: Path, kills: int, cuts: int, rounds: int) -> Iterator[Row]:
     for durability in ("full", "normal"):
         yield _power(place(f"power-{durability}"), durability, cuts)
     if rounds:
-        yield _isolation(place("isolation"), rounds)
+        yield _isolation(place("isolation"), rounds, dead=10, drip=10)
+        yield _isolation(place("names"), rounds, mute=10)
 
 
 def main() -> int:
