@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rtmpd.config import sample
 from rtmpd.event import schema
 from tests.hook.certificates import Authority
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 END_S = 30
@@ -164,7 +166,6 @@ def test_a_missing_file_is_a_configuration_error(tmp_path: Path, capsys: pytest.
     assert "cannot be read" in capsys.readouterr().err
 
 
-@proves("log.file")
 def test_a_log_file_that_can_not_be_made_ends_the_start(tmp_path: Path, file: Path) -> None:
     file.write_text(f"[log]\nfile = {tmp_path}/none/x.log\n")
     assert cli.main(["-c", str(file)]) == os.EX_CANTCREAT
@@ -204,7 +205,6 @@ def daemon(file: Path) -> Iterator[Running]:
     running.process.communicate()
 
 
-@proves("limits.amf_depth", "hooks.attempt_log")
 def test_the_daemon_follows_its_signals(daemon: Running, file: Path) -> None:
     listening = daemon.until("server listening")
     assert str(listening["addr"]).startswith("127.0.0.1:") and listening["tls"] is False
@@ -249,3 +249,36 @@ def test_an_address_in_use_is_status_69(file: Path) -> None:
         result = rtmpd("-c", str(file), "-listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert result.returncode == os.EX_UNAVAILABLE
     assert json.loads(result.stderr.splitlines()[-1])["message"] == "server cannot start"
+
+
+def stopped(running: Running, pid_file: Path) -> None:
+    """Stop a daemon that has come to its pid file."""
+    wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), "the pid file")
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(END_S) == 0
+
+
+@proves("log.level", "log.file")
+@pytest.mark.parametrize(("level", "words"), [("info", True), ("error", False)])
+def test_the_log_file_has_what_its_level_lets_through(tmp_path: Path, file: Path, level: str, words: bool) -> None:
+    pid_file, log = tmp_path / "pid", tmp_path / "our.log"
+    text = file.read_text().replace("format = json\n", f"format = json\nlevel = {level}\nfile = {log}\n")
+    file.write_text(text + f"[daemon]\npid_file = {pid_file}\n")
+    stopped(Running("-c", str(file)), pid_file)
+    assert ("server started" in log.read_text()) is words
+
+
+@proves("hooks.drain")
+def test_a_stop_waits_for_hooks_no_longer_than_their_drain(tmp_path: Path, file: Path) -> None:
+    script, pid_file = tmp_path / "slow.sh", tmp_path / "pid"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nsleep 3\ntouch {tmp_path}/ended\n")
+    script.chmod(0o755)
+    hook = f"[[slow]]\ntype = script\npath = {script}\nevent_types = server_start\n"
+    file.write_text(
+        file.read_text().replace("drain = 1s\n", f"drain = 0\n{hook}") + f"[daemon]\npid_file = {pid_file}\n"
+    )
+    running = Running("-c", str(file))
+    wait_until((tmp_path / "begun").exists, "the script runs")
+    stopped(running, pid_file)
+    time.sleep(3.2)  # as long as the script takes, had it been left alone
+    assert not (tmp_path / "ended").exists()

@@ -79,7 +79,6 @@ def test_what_can_not_be_is_an_error_at_its_line(refuse: Refuse, lines: str, key
     assert problem.where.endswith(f":{5 + [line.split()[0] for line in lines.splitlines()].index(key)}")
 
 
-@proves("hooks.node")
 @pytest.mark.parametrize("node", ["a b", "ü", "a/b", "x" * 256])
 def test_a_name_that_no_server_has_is_an_error(refuse: Refuse, node: str) -> None:
     (problem,) = refuse(f"[hooks]\nnode = {node}\n")

@@ -12,7 +12,7 @@ from tests.support.proof import proves
 from .conftest import EVENT_TYPES, Read, Refuse
 
 
-@proves("hooks.concurrency", "hooks.drain", "hooks.NAME.format")
+@proves("hooks.concurrency", "hooks.NAME.format")
 def test_a_hook_takes_what_it_does_not_say_from_the_section(read: Read, tmp_path: Path) -> None:
     (tmp_path / "on.sh").write_text("")
     hooks = read(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.settings import Address, AlertSettings, Levels, MetricsSettings
-from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
 
-@proves("metrics.statsd_protocol", "metrics.statsd_packet", "metrics.max_apps", "metrics.per_stream")
 def test_metrics_are_read(read: Read) -> None:
     settings = read(
         "[metrics]\nstatsd = stats.example.net:8125\nstatsd_protocol = tcp\nstatsd_prefix = a.b\nstatsd_host = edge1\n"

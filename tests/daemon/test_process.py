@@ -110,7 +110,6 @@ def test_an_address_in_use_is_status_69_and_told_to_the_shell(place: Place) -> N
     assert "server cannot start" in place.log.read_text()
 
 
-@proves("server.backlog")
 def test_a_wrong_configuration_is_status_78_before_anything_is_forked(place: Place) -> None:
     file = place.home / "rtmpd.ini"
     file.write_text("[server]\nbacklog = nonsense\n")

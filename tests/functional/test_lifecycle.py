@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,8 @@ def test_a_second_signal_does_not_wait_for_the_drain(clip: Maker, tmp_path: Path
         try:
             daemon.child.signal(signal.SIGTERM)
             daemon.wait_log(lambda log: "server stopping" in log, "the first signal is seen")
+            time.sleep(6)  # longer than the drain is by default
+            assert all(child.running() for child in children) and daemon.child.running()
             assert daemon.stop() == 0
         finally:
             for child in children:

@@ -11,7 +11,6 @@ from rtmpd.event.event import Event
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import HookSettings, HooksSettings
-from tests.support.proof import proves
 
 from .receiver import NO_CONTENT, hangs, receiving, says
 from .waiting import HeldHook, until
@@ -489,7 +488,6 @@ def test_a_hook_that_can_not_be_built_is_a_configuration_error(type, target):
         build_hook(HookSettings("id_0", type, target), Clock())
 
 
-@proves("hooks.timeout", "hooks.NAME.timeout")
 def test_a_timeout_of_the_settings_reaches_the_endpoint(managed, caplog):
     with receiving(hangs) as dead:
         manager = managed(HooksSettings(hooks=(webhook("webhook_0", dead.url, timeout_s=0.2),)))

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from rtmpd.http.routes import ROUTES
-from tests.support.proof import proves
 
 from .desk import Desk, body_of, headers_of, status_of
 
@@ -164,7 +163,6 @@ def test_a_method_that_is_not_there_is_405_with_those_that_are(desk: Desk) -> No
 # --- configuration and log ------------------------------------------------------------------------
 
 
-@proves("log.level")
 def test_the_configuration_is_shown_compared_and_tested(desk: Desk) -> None:
     desk.config.changes = "+level = debug\n"
     assert desk.ask("GET", f"{V1}/config") == (200, {"text": "[log]\nlevel = info\n"})

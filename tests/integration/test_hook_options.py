@@ -19,7 +19,7 @@ from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.hook.build import check_auth, check_template
 from rtmpd.hook.filter import condition
 from rtmpd.hook.manager import HookManager
-from tests.hook.receiver import NO_CONTENT, Receiver, Request, receiving, says, status
+from tests.hook.receiver import NO_CONTENT, Receiver, Request, hangs, receiving, says, status
 from tests.hook.waiting import until
 from tests.support.proof import proves
 
@@ -279,3 +279,32 @@ def test_a_script_runs_that_the_file_names(hooked: Hooked, tmp_path: Path) -> No
     manager.emit("publish_start", stream_key="a")
     until((tmp_path / "ran").exists)
     assert (tmp_path / "ran").read_text() == "publish_start\n"
+
+
+@proves("hooks.NAME.timeout", "hooks.timeout")
+@pytest.mark.parametrize("in_section", [True, False])
+def test_a_request_without_an_answer_ends_with_the_time_out_of_the_file(hooked: Hooked, in_section: bool) -> None:
+    with receiving(hangs) as receiver, gevent.Timeout(15):  # less than the time-out is by default
+        line = "timeout = 200ms"
+        manager = hooked(webhook(receiver, section=line) if in_section else webhook(receiver, line))
+        manager.emit("publish_start", stream_key="a")
+        until(lambda: manager.stats()["hooks"]["ops"]["dead"])
+
+
+@proves("hooks.node")
+def test_an_event_names_the_node_of_the_file(hooked: Hooked) -> None:
+    with receiving(says(NO_CONTENT)) as receiver:
+        manager = hooked(webhook(receiver, "schema = 2", section="node = north-1"))
+        manager.emit("publish_start", stream_key="a")
+        until(lambda: receiver.requests)
+    assert json.loads(receiver.requests[0].body)["node"] == "north-1"
+
+
+@proves("hooks.attempt_log")
+def test_as_many_tries_are_remembered_as_the_file_says(hooked: Hooked) -> None:
+    with receiving(says(NO_CONTENT)) as receiver:
+        manager = hooked(webhook(receiver, section="attempt_log = 100"))
+        for number in range(150):
+            manager.emit("publish_start", stream_key=str(number))
+        until(lambda: manager.stats()["hooks"]["ops"]["executed"] == 150)
+        until(lambda: 0 < len(manager.records.attempts.latest("ops", 1000)) <= 100)

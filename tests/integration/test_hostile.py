@@ -300,7 +300,6 @@ def test_stray_media_is_of_nobody_as_soon_as_a_second_message_stream_publishes(s
     assert stops == {"live/a": 2, "live/b": 0}
 
 
-@proves("server.chunk_size")
 @pytest.mark.parametrize("size", [1, 2, 0xFFFFFF, 0x1000000, 0x7FFFFFFF])
 def test_every_chunk_size_of_the_standard_works(start: Start, size: int) -> None:
     house = start()

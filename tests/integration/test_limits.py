@@ -170,6 +170,7 @@ def test_a_publisher_whose_media_stop_is_cut(start: Start) -> None:
     house.the_error("connection_error", "timeout", "publisher_timeout", "media_processing")
 
 
+@proves("limits.ping_interval")
 @pytest.mark.parametrize("park", [True, False], ids=["parked", "unparked"])
 def test_a_silent_player_is_asked_for_a_sign_of_life_and_lives_as_long_as_it_answers(start: Start, park: bool) -> None:
     house = start(server={"park_idle_players": park}, limits={"ping_interval_s": 0.05, "ping_timeout_s": 2.0})

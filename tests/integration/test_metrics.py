@@ -108,6 +108,7 @@ def test_a_handshake_is_measured(start: Start) -> None:
     assert value(house, "rtmp_handshake_duration_seconds_count") == 1
 
 
+@proves("metrics.max_apps")
 def test_applications_that_clients_make_up_are_counted_together(start: Start) -> None:
     named = (("kept", AppSettings()),)
     house = start(metrics={"max_apps": 3}, apps={"named": named})
@@ -120,7 +121,7 @@ def test_applications_that_clients_make_up_are_counted_together(start: Start) ->
     assert value(house, "rtmp_app_connections", "kept") == 1
 
 
-@proves("metrics.max_streams")
+@proves("metrics.max_streams", "metrics.per_stream")
 def test_streams_have_metrics_only_by_option_and_never_too_many(start: Start) -> None:
     house = start()
     play_something(house)

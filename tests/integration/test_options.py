@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -31,10 +35,20 @@ BROKEN: dict[str, tuple[bytes, dict[str, int], str, tuple[str, str]]] = {
         "too_many_chunks",
         CHUNKING,
     ),
+    "streams": (
+        b"".join(begun(csid, 400) + bytes(128) for csid in range(4, 20)),
+        {"chunk_streams": 8},
+        "too_many_chunk_streams",
+        CHUNKING,
+    ),
+    "message": (begun(3, 70_000), {"message_bytes": 65536}, "message_too_large", CHUNKING),
 }
 
 
-@proves("limits.small_chunks_per_message", "limits.amf_items", "limits.amf_size")
+@proves(
+    "limits.small_chunks_per_message", "limits.amf_items", "limits.amf_size", "limits.chunk_streams",
+    "limits.message_size", "limits.amf_depth",
+)  # fmt: skip
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_limit_of_messages_is_where_it_was_set(start: Start, case: str) -> None:
     data, limits, code, (error_type, phase) = BROKEN[case]
@@ -137,3 +151,26 @@ def test_the_wait_of_who_is_refused_again_grows_no_further_than_its_bound(start:
             ask(client, "publish", "a?token=wr0ng")
             client.wait_end()
             client.close()
+
+
+@proves("server.chunk_size")
+def test_media_is_sent_in_chunks_of_the_size_that_the_option_says(start: Start) -> None:
+    house = start(server={"chunk_size_bytes": 777})
+    client = house.client()
+    client.connect()
+    assert client.peer.reader.chunk_size == 777
+
+
+@proves("server.backlog")
+def test_a_listener_has_the_backlog_that_the_option_says(start: Start) -> None:
+    house = start(server={"backlog": 7})
+    inodes = {os.readlink(f"/proc/self/fd/{fd}"): int(fd) for fd in os.listdir("/proc/self/fd") if exists(fd)}
+    fields = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    (inode,) = (f[9] for f in fields if f[3] == "0A" and int(f[1].partition(":")[2], 16) == house.address.port)
+    with socket.socket(fileno=os.dup(inodes[f"socket:[{inode}]"])) as listener:
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    assert struct.unpack_from("I", info, 28) == (7,)  # tcpi_sacked, which is the bound of the backlog in this state
+
+
+def exists(fd: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{fd}")

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.client import keyframe
 from tests.integration.conftest import Start
 from tests.integration.house import wait_until
+from tests.support.proof import proves
 
 CODE = "NetConnection.Connect.ReconnectRequest"
 
@@ -34,6 +35,7 @@ def test_clients_that_can_reconnect_are_asked_to_and_others_are_not(start: Start
     stopper.get(timeout=8)
 
 
+@proves("server.ask_to_reconnect")
 def test_an_operator_can_have_nobody_asked(start: Start) -> None:
     house = start(server={"ask_to_reconnect": False})
     client = house.client()

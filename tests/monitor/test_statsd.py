@@ -120,6 +120,7 @@ def test_what_the_network_says_can_not_break_the_wire_format(rig: Rig, server: F
     assert all(path.startswith(f"{BASE}.stream.") and len(path) < 150 for path, _, _ in server.lines)
 
 
+@proves("metrics.statsd_packet")
 def test_one_datagram_is_no_longer_than_was_said() -> None:
     server = FakeStatsd()
     rig = Rig(Address("127.0.0.1", server.port), statsd_packet_bytes=600)
@@ -151,6 +152,7 @@ def closed_port() -> int:
         return int(sock.getsockname()[1])
 
 
+@proves("metrics.statsd_protocol")
 def test_counters_that_could_not_be_sent_are_in_the_next_reading() -> None:
     port = closed_port()
     rig = Rig(Address("127.0.0.1", port), statsd_protocol="tcp")

@@ -15,7 +15,6 @@ from rtmpd.protocol.chunk import ChunkLimits, ChunkReader, append_chunks, basic_
 from rtmpd.protocol.constants import ABORT, AUDIO, MAX_CHUNK_SIZE, SET_CHUNK_SIZE, VIDEO
 from rtmpd.protocol.message import Message
 from rtmpd.protocol.source import Buffer, MemorySource
-from tests.support.proof import proves
 
 MARKER = 0xFFFFFF
 TAIL = bytes.fromhex("3f 00 00 4d 00 00 05 09") + b"\0\0"  # a message on csid 63 whose header is cut off
@@ -478,7 +477,6 @@ def test_complete_messages_do_not_count_towards_reassembly() -> None:
     assert reader.between_messages
 
 
-@proves("limits.chunk_streams")
 def test_chunk_streams_are_limited() -> None:
     limits = ChunkLimits(chunk_streams=5)
     data = b"".join(type0(csid, 0, 1, AUDIO, 1) + b"x" for csid in (2, 70, 400, 5, 6))

@@ -34,7 +34,6 @@ from rtmpd.protocol.message import Message
 from rtmpd.protocol.notice import ConnectAsked, MediaArrived, PlayAsked, PublishAsked, Reply, Violation
 from rtmpd.protocol.session import ServerSession
 from rtmpd.protocol.url import parse_url
-from tests.support.proof import proves
 
 
 class Client:
@@ -598,7 +597,6 @@ def test_no_message_stream_number_is_too_hostile(hostile: float) -> None:
     assert isinstance(client.hears(Message(AUDIO, b"x", 0, 1))[0], MediaArrived)
 
 
-@proves("server.ask_to_reconnect")
 @pytest.mark.parametrize("tc_url", ["", "rtmp://other.example/live"])
 def test_our_own_client_follows_a_reconnect_request(tc_url: str) -> None:
     client, server = ClientSession(), ServerSession(DEFAULT_LIMITS, 4)
