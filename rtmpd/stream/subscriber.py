@@ -159,7 +159,6 @@ class Subscriber:
         """Send a notice about the stream behind all media that the player is still to get."""
         notice = Frame(message.type_id, message.payload, message.timestamp, DATA)
         if self._backlog:
-            notice.timestamp = self._backlog[-1].timestamp
             self._append([notice])
         else:
             self._outlet.write(notice.wire(self.chunk_size, self.msid))
@@ -193,8 +192,7 @@ class Subscriber:
             self._drop()
         elif not self._burst_bytes and self._media_ms() > self._backlog_ms:
             self._drop()
-        if not self._outlet.busy:
-            self._refill()
+        self._refill()
 
     def fail(self, error: OSError) -> None:
         """The socket is broken; the connection is told through its writer."""
@@ -235,7 +233,7 @@ class Subscriber:
         assert self._group is not None
         gop = self._group.gop
         if frame.flags & KEYFRAME or not (self.wants & VIDEO and gop.has_video):
-            self._skipping = False
+            self._skipping = self._joining = False
             return True
         return bool(frame.flags & AUDIO and (self._joining or gop.video_is_over))
 
@@ -262,7 +260,6 @@ class Subscriber:
         if not newest or _size(kept) > self._limit_bytes:
             kept = [frame for frame in frames if frame.flags & _KEPT]
             self._skipping = True
-            self._joining = False
         self.frames_dropped += len(frames) - len(kept)
         self._backlog = deque(kept)
         self._backlog_bytes = _size(kept)

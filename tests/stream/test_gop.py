@@ -100,8 +100,26 @@ def test_a_gop_is_over_when_the_video_ends_and_the_sound_goes_on() -> None:
 
 def test_a_picture_ends_the_silence_of_the_video() -> None:
     gop = with_sound(filled(cache(), key()), 100, 3000)
-    gop.add(frame(inter(), 3050))
-    assert len(given(with_sound(gop, 3100, 6100))) == 6 and not gop.video_is_over
+    for at in (3050, 3090):
+        gop.add(frame(inter(), at))
+    assert len(given(with_sound(gop, 3100, 6100))) == 7 and not gop.video_is_over
+
+
+def test_one_picture_has_no_spacing() -> None:
+    gop = cache()
+    gop.add(frame(key(), 1_000_000))
+    assert given(with_sound(gop, 1_000_020, 1_003_021)) == []
+
+
+def test_other_bounds_hold_at_once() -> None:
+    gop = filled(cache(), AVC_HEADER, key(), inter())
+    gop.configure(True, 10_000, 2)
+    assert len(given(gop)) == 3
+    gop.configure(True, 10_000, 1)
+    assert given(gop) == [AVC_HEADER]
+    filled(gop, key())
+    gop.configure(False, 10_000, 100)
+    assert given(gop) == [AVC_HEADER]
 
 
 def test_a_slide_show_keeps_its_picture() -> None:

@@ -64,6 +64,19 @@ def test_frames_that_wait_are_neither_missed_nor_repeated_by_a_joiner(policy: st
 
 
 @proves("apps.gop_cache")
+def test_sound_waits_for_no_picture_where_the_video_has_ended() -> None:
+    rig = Rig(flush="audio-waits", audio_wait_ms=60_000)
+    stream, player = rig.publish(), rig.join()[1]
+    send(stream, key(), 0)
+    send(stream, audio(b"waits"), 20)
+    assert player.bodies == [key()]
+    for at in range(1000, 4000, 1000):
+        send(stream, audio(), at)
+    send(stream, audio(b"at once"), 4000)
+    assert player.bodies[-1] == audio(b"at once")
+    stream.close()
+
+
 def test_without_a_gop_cache_a_joiner_hears_at_once_and_sees_from_the_keyframe_on() -> None:
     rig = Rig(gop_cache=False)
     stream = begun(rig)

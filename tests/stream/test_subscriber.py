@@ -102,6 +102,53 @@ def test_a_player_of_sound_alone_goes_on_after_a_gap() -> None:
     assert player.outlet.sends[-1].endswith(audio(b"on")) and not player.subscriber.misses_frames
 
 
+def test_a_player_that_wants_no_video_goes_on_with_the_sound_at_once() -> None:
+    rig = Rig()
+    stream = rig.publish()
+    send(stream, key(), 0)
+    _, player = rig.join(backlog_bytes=1000)
+    player.subscriber.wants &= ~2
+    stream.rejoin(player.subscriber, wait_for_keyframe=False)
+    fallen_behind(rig, stream, player, 20)
+    send(stream, audio(b"on"), 1000)
+    assert player.bodies[-1] == audio(b"on") and not player.subscriber.misses_frames
+
+
+def test_a_joiner_that_misses_sound_before_its_first_picture_hears_what_follows() -> None:
+    rig = Rig(gop_cache=False)
+    stream = rig.publish()
+    send(stream, key(), 0)
+    _, player = rig.join(backlog_bytes=1000)
+    fallen_behind(rig, stream, player, 20)
+    send(stream, audio(b"on"), 1000)
+    send(stream, inter(b"cannot be decoded"), 1010)
+    assert player.bodies[-1] == audio(b"on")
+    send(stream, key(b"seen"), 1020)
+    player.outlet.room = 0
+    for number in range(20):
+        send(stream, inter(bytes(100)), 1040 + number * 20)
+    player.outlet.take(None)
+    send(stream, audio(b"belongs to a picture that is missing"), 2000)
+    assert player.bodies[-1] != audio(b"belongs to a picture that is missing")
+
+
+def test_a_player_that_waits_for_a_keyframe_still_does_after_its_wishes_have_changed() -> None:
+    rig = Rig()
+    stream = rig.publish()
+    send(stream, key(), 0)
+    _, player = rig.join(backlog_bytes=1000)
+    player.outlet.room = 0
+    for number in range(1, 20):
+        send(stream, inter(bytes(100)), number * 20)
+    player.outlet.take(None)
+    assert not player.subscriber.backlog_frames and player.subscriber.misses_frames
+    player.subscriber.wants &= ~1
+    stream.rejoin(player.subscriber, wait_for_keyframe=False)
+    send(stream, inter(b"cannot be decoded"), 500)
+    send(stream, key(b"again"), 520)
+    assert player.bodies[-1] == key(b"again") and inter(b"cannot be decoded") not in player.bodies
+
+
 def test_a_player_goes_on_with_the_sound_where_the_video_has_ended() -> None:
     rig = Rig()
     stream = rig.publish()
@@ -205,11 +252,12 @@ def test_a_player_whose_backlog_can_not_be_cut_is_given_up() -> None:
 def test_the_burst_of_a_late_joiner_does_not_count_as_a_backlog() -> None:
     rig = Rig()
     stream = rig.publish()
-    send(stream, key(bytes(5000)), 0)
+    send(stream, key(bytes(100_000)), 0)
     for number in range(1, 5):
         rig.clock.advance(5.0)
-        send(stream, inter(bytes(5000)), number * 5000)
+        send(stream, inter(bytes(100_000)), number * 5000)
     _, player = rig.join(0, backlog_bytes=1000, backlog_ms=1000)
+    assert player.subscriber.backlog_frames, "the connection does not take all of it"
     rig.clock.advance(5.0)
     send(stream, inter(bytes(500)), 25_000)
     assert player.subscriber.frames_dropped == 0

@@ -48,6 +48,21 @@ def test_a_jump_becomes_the_spacing_of_the_last_frame_and_sound_and_picture_stay
     assert sent.jumps == [("video", by + 40)]
 
 
+@pytest.mark.parametrize("spacing", [1, 20, 2500])
+def test_the_spacing_is_that_of_the_frame_before(spacing: int) -> None:
+    sent = Sent()
+    assert [sent.send(inter(), at) for at in (HOUR, HOUR + 40, HOUR + 40 + spacing, 7)][-1] == HOUR + 40 + 2 * spacing
+
+
+def test_a_publisher_that_nobody_waits_for_begins_with_its_own_time() -> None:
+    rig = Rig(publish_conflict="replace")
+    stream = rig.publish()
+    send(stream, key(), HOUR)
+    rig.publish(publisher=FakePublisher("c000002"))
+    send(stream, key(), 7)
+    assert rig.join()[1].times == [7]
+
+
 def test_a_jump_is_reported_once_for_each_publish() -> None:
     sent = Sent()
     for begin in (HOUR, 0, 2 * DAY, 7):
