@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import __version__
 from .guard import LOCAL, PUBLIC
-from .problem import phrase
-from .response import JSON, PROBLEM
+from .problem import PROBLEM, phrase
+from .response import JSON
 from .route import BODY, MOST_ITEMS, PATH, QUERY, Param, Route
 from .schema import PROBLEM as PROBLEM_SCHEMA
 

@@ -1,156 +1,210 @@
-"""One HTTP/1.1 request, read strictly (RFC 9112).
+"""One HTTP/1.1 request, read strictly (RFC 9112) by llhttp.
 
 What two readers could understand differently is refused, not guessed: two lengths, a length together with chunks,
-folded headers, bare newlines, spaces before a colon. A connection carries one request, so nothing that follows
-can be taken for another one.
+folded headers, bare newlines, spaces before a colon are errors of the parser; what it lets pass and we do not (a second
+Host, a target that is not a path, an escape that is not UTF-8) is checked here. Whatever follows a request
+before it was answered is not read: it can never be taken for another one.
 """
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from .problem import Gone, HttpError
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from werkzeug.wrappers import Request as WerkzeugRequest
+
+from .problem import HttpError
 
 HEAD_BYTES: Final = 16384
 TARGET_BYTES: Final = 8192
 HEADERS: Final = 64
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (\S+) HTTP/(\d)\.(\d)")
 _TARGET: Final = re.compile(rb"/[!-\"$-~]*")  # visible characters of ASCII, no fragment
 _ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_VALUE: Final = re.compile(rb"[\t -~\x80-\xff]*")
-_LENGTH: Final = re.compile(rb"[0-9]{1,15}")
-_ONCE: Final = frozenset(("host", "content-length", "content-type", "authorization", "transfer-encoding", "expect"))
+_ONCE: Final = frozenset(("HTTP_HOST", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_AUTHORIZATION", "HTTP_EXPECT"))
+_UNPREFIXED: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_VERSIONS: Final = ("1.1", "1.0")
+_LEAST_TOKEN_BYTE: Final = b"!"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """``segments`` are the parts of the path, each decoded after the path was split; ``query`` has the decoded
-    pairs in their order. Names of headers are in lower case."""
-
-    method: str
-    path: str
-    segments: tuple[str, ...]
-    query: tuple[tuple[str, str], ...]
-    headers: Mapping[str, str] = field(default_factory=dict)
-    is_1_0: bool = False
-    body: bytes = b""
+class Request(WerkzeugRequest):
+    """A request with all of its body. ``raw_path`` is the path as it was sent: where it is split matters before it is
+    decoded."""
 
     @property
-    def length(self) -> int:
-        """Bytes of the body that the head announces."""
-        return int(self.headers.get("content-length", "0"))
+    def raw_path(self) -> str:
+        """The path as it was sent, without the query."""
+        path: str = self.environ["RAW_PATH"]
+        return path
 
-    def with_body(self, body: bytes) -> Request:
-        """The same request with its body."""
-        return replace(self, body=body)
-
-
-def read_head(recv: Callable[[int], bytes]) -> tuple[Request, bytes]:
-    """The request without its body, and what came behind its head.
-
-    Raises HttpError, or Gone if the client left. ``recv`` may switch greenlets.
-    """
-    data = b""
-    while (end := data.find(b"\r\n\r\n")) < 0:
-        if len(data) > HEAD_BYTES:
-            raise HttpError(431, f"the head of the request has over {HEAD_BYTES} bytes")
-        piece = recv(HEAD_BYTES)
-        if not piece:
-            raise Gone
-        data += piece
-        if data[:1] < b"!":
-            raise HttpError(400, "this is no HTTP request")
-        if data.startswith(b"\x16\x03"):
-            raise HttpError(400, "TLS is not spoken here")
-    if end > HEAD_BYTES:
-        raise HttpError(431, f"the head of the request has over {HEAD_BYTES} bytes")
-    return parse_head(data[:end]), data[end + 4 :]
+    @property
+    def is_1_0(self) -> bool:
+        """Whether the client speaks HTTP/1.0 and knows no chunks."""
+        return bool(self.environ["SERVER_PROTOCOL"] == "HTTP/1.0")
 
 
-def read_body(recv: Callable[[int], bytes], length: int, begun: bytes) -> bytes:
-    """``length`` bytes of body, of which ``begun`` has come. Raises Gone. ``recv`` may switch greenlets."""
-    pieces, missing = [begun[:length]], length - len(begun)
-    while missing > 0:
-        piece = recv(min(missing, 65536))
-        if not piece:
-            raise Gone
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
-
-
-def parse_head(head: bytes) -> Request:
-    """The request line and the headers, without the empty line at their end. Raises HttpError."""
-    lines = head.split(b"\r\n")
-    match = _LINE.fullmatch(lines[0])
-    if match is None:
-        raise HttpError(400, "the request line is not understood")
-    method, target, major, minor = match.groups()
-    if major != b"1":
-        raise HttpError(505, "HTTP/1.1 is spoken here")
+def request_of(
+    method: str, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes = b"", version: str = "1.1"
+) -> Request:
+    """The request that these make. Raises HttpError where they are not one."""
     if len(target) > TARGET_BYTES:
         raise HttpError(414, f"the target has over {TARGET_BYTES} bytes")
     if not _TARGET.fullmatch(target) or _ESCAPE.search(target):
-        raise HttpError(400, "the target is no path")
+        raise HttpError(400, "the target is not a path")
     path, _, query = target.partition(b"?")
-    headers = _headers(lines[1:])
-    _check_length(headers)
-    if minor != b"0" and "host" not in headers:
-        raise HttpError(400, "there is no Host")
-    return Request(
-        method.decode(),
-        path.decode(),
-        tuple(_decoded(part) for part in path[1:].split(b"/")),
-        _query(query),
-        headers,
-        minor == b"0",
-    )
-
-
-def _headers(lines: list[bytes]) -> dict[str, str]:
-    if len(lines) > HEADERS:
+    if b"%" in target:
+        try:
+            decoded = unquote_to_bytes(path).decode()
+            unquote_to_bytes(query).decode()
+        except UnicodeDecodeError:
+            raise HttpError(400, "the target is not valid UTF-8") from None
+    else:
+        decoded = path.decode()
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": decoded.encode().decode("latin-1"),
+        "RAW_PATH": path.decode(),
+        "QUERY_STRING": query.decode(),
+        "SERVER_PROTOCOL": f"HTTP/{version}",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+    }
+    if len(headers) > HEADERS:
         raise HttpError(431, f"there are over {HEADERS} headers")
-    headers: dict[str, str] = {}
-    for line in lines:
-        raw_name, colon, raw_value = line.partition(b":")
-        if not colon or not _TOKEN.fullmatch(raw_name) or not _VALUE.fullmatch(raw_value):
-            raise HttpError(400, "a header is not understood")
-        name, value = raw_name.decode().lower(), raw_value.decode("latin-1").strip(" \t")
-        if name in headers:
+    for raw_name, raw_value in headers:
+        if b"_" in raw_name:
+            continue  # it would look like the one with a dash, as every gateway warns
+        lower = raw_name.lower()
+        name = _UNPREFIXED.get(lower) or "HTTP_" + lower.decode().upper().replace("-", "_")
+        value = raw_value.decode("latin-1").strip(" \t")
+        if name in environ:
             if name in _ONCE:
-                raise HttpError(400, f"{name} stands there twice")
-            value = f"{headers[name]}, {value}"
-        headers[name] = value
-    return headers
+                raise HttpError(400, f"{lower.decode()} is given twice")
+            value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ', '}{value}"
+        environ[name] = value
+    if version != "1.0" and "HTTP_HOST" not in environ:
+        raise HttpError(400, "there is no Host")
+    return Request(environ)
 
 
-def _check_length(headers: Mapping[str, str]) -> None:
-    length = headers.get("content-length")
-    if "transfer-encoding" in headers:
-        if length is not None:
-            raise HttpError(400, "there is a length and a transfer coding")
-        raise HttpError(411, "a body needs a Content-Length here")
-    if length is not None and not _LENGTH.fullmatch(length.encode("latin-1")):
-        raise HttpError(400, "the length is no number")
+class Reading:
+    """A request that is being received: ``feed`` until ``is_complete``, then ``request``.
 
+    ``is_begun`` and ``has_head`` say how far it is. ``rest`` is what followed it in the last piece: what belongs to
+    another protocol if ``wants_upgrade``, else the beginning of another request (``is_followed``).
+    """
 
-def _query(query: bytes) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for part in query.split(b"&"):
-        if part:
-            name, _, value = part.partition(b"=")
-            pairs.append((_decoded(name.replace(b"+", b" ")), _decoded(value.replace(b"+", b" "))))
-    return tuple(pairs)
+    def __init__(self, body_bytes: int) -> None:
+        self._body_bytes = body_bytes
+        self._parser = HttpRequestParser(self)
+        self._head = b""
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._refusal: HttpError | None = None
+        self._request: Request | None = None
+        self.keeps_alive = False
+        self.wants_upgrade = False
+        self.has_head = False
+        self.is_complete = False
+        self.is_followed = False
+        self.rest = b""
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a byte of it has come."""
+        return bool(self._head)
 
-def _decoded(part: bytes) -> str:
-    try:
-        return unquote_to_bytes(part).decode("utf-8")
-    except UnicodeDecodeError:
-        raise HttpError(400, "the target is no UTF-8") from None
+    @property
+    def wanted_bytes(self) -> int:
+        """How many bytes may be read next."""
+        return 65536 if self.has_head else HEAD_BYTES + 1 - len(self._head)
+
+    @property
+    def request(self) -> Request:
+        """The complete request."""
+        assert self._request is not None
+        self._request.environ["wsgi.input"] = io.BytesIO(b"".join(self._body))
+        return self._request
+
+    @property
+    def expectation(self) -> str:
+        """What the client expects before it sends the body, "" if nothing."""
+        return self._request.headers.get("Expect", "") if self._request is not None else ""
+
+    def feed(self, data: bytes) -> None:
+        """More bytes. Raises HttpError; nothing can be fed after that."""
+        in_head = not self.has_head
+        if in_head:
+            self._head += data
+            if self._head[:1] < _LEAST_TOKEN_BYTE:
+                raise HttpError(400, "this is not an HTTP request")
+            if self._head.startswith(b"\x16\x03"):
+                raise HttpError(400, "TLS is not spoken here")
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self.wants_upgrade = True
+            self.rest = data[upgrade.args[0] :]
+        except HttpParserError as error:
+            if self._refusal is None and not self.is_complete:
+                raise HttpError(400, f"the request is not understood: {error}") from None
+        if self._refusal is not None:
+            raise self._refusal
+        if in_head and not self.has_head and len(self._head) > HEAD_BYTES:
+            raise HttpError(431, f"the head of the request has over {HEAD_BYTES} bytes")
+
+    # --- called by the parser -------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Another message begins."""
+        self.is_followed = self.is_complete
+
+    def on_url(self, data: bytes) -> None:
+        """A piece of the target."""
+        if not self.is_complete:
+            self._url += data
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        if not self.is_complete:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete. What is wrong with it is kept for ``feed``: the parser would wrap an error."""
+        if self.is_complete:
+            return
+        self.has_head = True
+        try:
+            self._request = self._read_head()
+        except HttpError as refusal:
+            self._refusal = refusal
+
+    def _read_head(self) -> Request:
+        version = self._parser.get_http_version()
+        line = self._head[: self._head.find(b"\r\n")]
+        if line.count(b" ") != 2 or version == "0.9":
+            raise HttpError(400, "the request line is not understood")
+        if version not in _VERSIONS:
+            raise HttpError(505, "HTTP/1.1 is spoken here")
+        self.keeps_alive = version == "1.1" and self._parser.should_keep_alive()
+        request = request_of(self._parser.get_method().decode(), self._url, self._headers, version=version)
+        if "HTTP_TRANSFER_ENCODING" in request.environ:
+            raise HttpError(411, "a body needs a Content-Length here")
+        length = int(request.environ.get("CONTENT_LENGTH", "0"))
+        if length > self._body_bytes:
+            raise HttpError(413, f"a body may have {self._body_bytes} bytes")
+        return request
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if not self.is_complete:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        """All of it has come."""
+        self.is_complete = True

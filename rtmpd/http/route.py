@@ -127,23 +127,10 @@ class Route:
     one_of: tuple[str, ...] = ()
     more_types: tuple[str, ...] = ()
 
-    def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
-        """What stands at the places of the path's names; None if it is another path."""
-        wanted = self.path[1:].split("/")
-        if self.rest and len(segments) > len(wanted):
-            segments = (*segments[: len(wanted) - 1], "/".join(segments[len(wanted) - 1 :]))
-        if len(segments) != len(wanted):
-            return None
-        found = {}
-        for want, segment in zip(wanted, segments, strict=True):
-            if want.startswith("{"):
-                found[want[1:-1]] = segment
-            elif want != segment:
-                return None
-        return found
-
     def call(self, request: Request, found: Mapping[str, str]) -> Call:
         """The request's parameters, checked. Raises HttpError."""
+        if not self.params and not request.query_string:
+            return Call({}, request.headers.get("accept", ""))
         given: dict[str, Any] = {}
         for param in self.of(PATH):
             given[param.name] = param.read(found[param.name])
@@ -166,23 +153,24 @@ class Route:
     def _queried(self, request: Request) -> dict[str, Any]:
         params = {param.name: param for param in self.of(QUERY)}
         given: dict[str, Any] = {}
-        for name, text in request.query:
+        for name, text in request.args.items(multi=True):
             if name not in params:
                 raise HttpError(400, _unknown(name, params))
             value = params[name].read(text)
             if params[name].many:
                 given.setdefault(name, []).append(value)
             elif name in given:
-                raise HttpError(400, f"{name} stands there twice")
+                raise HttpError(400, f"{name} is given twice")
             else:
                 given[name] = value
         return given
 
     def _told(self, request: Request) -> dict[str, Any]:
         params = {param.name: param for param in self.of(BODY)}
-        if not params or not request.body:
+        body = request.get_data()
+        if not params or not body:
             return {}  # a body nobody asked for was read, and is let be
-        document = _document(request)
+        document = _document(request.mimetype, body)
         given = {}
         for name, value in document.items():
             if name not in params:
@@ -196,11 +184,11 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _document(request: Request) -> dict[str, Any]:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+def _document(mimetype: str, body: bytes) -> dict[str, Any]:
+    if mimetype != JSON:
         raise HttpError(415, f"the body is {JSON}")
     try:
-        document = json.loads(request.body, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        document = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         raise HttpError(400, "the body is no JSON document") from None
     if not isinstance(document, dict):
@@ -215,7 +203,7 @@ def _refuse_constant(name: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands there twice")
+        raise ValueError("a name is given twice")
     return found
 
 

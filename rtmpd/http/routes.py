@@ -43,7 +43,7 @@ def _health(api: Api, call: Call) -> Response:
 def _metrics(api: Api, call: Call) -> Response:
     wanted = call.get("format")
     openmetrics = wanted == "openmetrics" if wanted else prometheus.wants_openmetrics(call.accept)
-    return Response(api.metrics(openmetrics), prometheus.content_type(openmetrics))
+    return Response(api.metrics(openmetrics), content_type=prometheus.content_type(openmetrics))
 
 
 def _openapi(api: Api, call: Call) -> Response:
@@ -95,7 +95,7 @@ def _kick(api: Api, call: Call) -> Response:
 
 def _events(api: Api, call: Call) -> Response:
     pieces = api.tail.listen(call.get("type") or [], call.get("stream") or [], call["count"], call["wait_s"])
-    return Response(pieces, EVENTS)
+    return Response(pieces, content_type=EVENTS)
 
 
 # --- configuration and log ------------------------------------------------------------------------

@@ -1,8 +1,12 @@
-"""The HTTP server: one request per connection, everything bounded.
+"""The HTTP server: listeners, and a bounded number of connections for each.
 
-Each listener has its own bound on connections, so that whatever is done to a TCP port leaves the control socket
-usable. A request has one deadline for all of it, each piece of an answer another one. Nothing that happens to a
-connection reaches the hub or another connection.
+Each listener has its own bound, so that whatever is done to a TCP port leaves the control socket usable; where it is
+reached, the connection that has been idle longest makes room. What a connection may do and how long is in ``exchange``.
+Nothing that happens to a connection reaches the hub or another connection.
+
+The listeners and the loop are ours as ``gevent.pywsgi`` sets no TCP_NODELAY, has no time-outs, bounds nothing and reads
+contradicting lengths leniently. Bytes are parsed by llhttp (httptools), strictly; requests, responses, routing, ranges
+and conditional answers are Werkzeug's, as a library of parts.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import errno
 import os
 import socket as stdlib_socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import gevent
@@ -22,23 +26,16 @@ from ..log import logger
 from ..net.listen import listen_tcp, listen_unix
 from ..settings import Address
 from ..settings.http import ApiSettings
+from .exchange import Exchange, Handle, Service, refused
 from .guard import Peer, is_address, is_loopback
-from .problem import Gone, HttpError
-from .request import Request, read_body, read_head
-from .response import Response, of_error
 
 _log = logger("http")
 
 _BACKLOG: Final = 64
 _RETRY_S: Final = 0.2
-_LINGER_S: Final = 1.0
 _DRAIN_S: Final = 5.0
-_LINGER_BYTES: Final = 256 * 1024
 _PIECE_BYTES: Final = 65536
 _ROOT: Final = 0
-
-Handle = Callable[[Request, Peer], Response]
-
 
 class NoSocket(OSError):
     """The control socket cannot be made. ``key`` is the option to look at."""
@@ -119,15 +116,15 @@ class _Listener:
         self.name = self._path or _name(place, socks[0])
         self._socks = [socket.socket(fileno=sock.detach()) for sock in socks]
         self._local = local
-        self._settings = settings
-        self._handle = handle
+        self._service = Service(settings, handle)
         self._inode = os.stat(self._path).st_ino if self._path else 0
         self._accepting: list[Greenlet[..., None]] = []
-        self._connections: set[Greenlet[[Any], None]] = set()
+        self._connections: dict[Greenlet[..., None], Exchange] = {}
 
     def serve(self, settings: ApiSettings, handle: Handle) -> None:
-        self._settings = settings
-        self._handle = handle
+        """Serve with these from the next request on, also on connections that are kept."""
+        self._service.settings = settings
+        self._service.handle = handle
 
     def start(self) -> None:
         for sock in self._socks:
@@ -148,8 +145,10 @@ class _Listener:
         gevent.killall(list(self._connections))
 
     def close(self) -> None:
-        """Accept no more. A path is removed only if it is still ours: another daemon may have taken it. Never
-        switches."""
+        """Accept no more, and keep no connection. A path is removed only if it is still ours: another daemon may have
+        taken it."""
+        self._service.is_closing = True
+        gevent.killall([one for one, exchange in self._connections.items() if exchange.idle_since], block=False)
         gevent.killall(self._accepting, block=False)
         for sock in self._socks:
             sock.close()
@@ -158,7 +157,7 @@ class _Listener:
                 os.unlink(self._path)
         except OSError as error:
             if error.errno != errno.ENOENT:
-                _log.warning("control socket can not be removed", path=self._path, error=error.strerror)
+                _log.warning("cannot remove the control socket", path=self._path, error=error.strerror)
 
     def _accept(self, listening: Any) -> None:
         is_short = False
@@ -174,22 +173,36 @@ class _Listener:
             if is_short:
                 is_short = False
                 _log.warning("connections are accepted again", addr=self.name)
-            if len(self._connections) >= self._settings.connections:
+            if len(self._connections) >= self._service.settings.connections and not self._make_room():
                 _refuse(sock)
                 continue
-            connection = Greenlet(self._serve, sock)
-            connection.name = f"http request {self.name}"
-            connection.link(self._connections.discard)
-            self._connections.add(connection)
+            try:
+                exchange = Exchange(sock, self._service, self._peer(sock))
+            except OSError:
+                sock.close()  # gone already
+                continue
+            connection = Greenlet(self._serve, sock, exchange)
+            connection.name = f"http connection {self.name}"
+            connection.link(lambda ended: self._connections.pop(ended, None))
+            self._connections[connection] = exchange
             connection.start()
 
-    def _serve(self, sock: Any) -> None:
+    def _make_room(self) -> bool:
+        """End the connection that has been idle longest, if one is."""
+        idle = [(exchange.idle_since, one) for one, exchange in self._connections.items() if exchange.idle_since]
+        if not idle:
+            return False
+        _, longest = min(idle, key=lambda each: each[0])
+        del self._connections[longest]
+        longest.kill(block=False)
+        return True
+
+    def _serve(self, sock: Any, exchange: Exchange) -> None:
         try:
             with sock:
-                sock.settimeout(self._settings.send_timeout_s)
                 if not self._path:
                     sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-                _Exchange(sock, self._settings, self._handle).run(self._peer(sock))
+                exchange.run()
         except OSError as error:
             _log.debug("http connection ended", addr=self.name, error=error)
         except Exception:  # noqa: BLE001  one request's trouble must not reach the hub
@@ -230,97 +243,12 @@ def _stop(listeners: Iterable[_Listener]) -> None:
         listener.stop()
 
 
-class _Exchange:
-    """One request and its answer."""
-
-    def __init__(self, sock: Any, settings: ApiSettings, handle: Handle) -> None:
-        self._sock = sock
-        self._settings = settings
-        self._handle = handle
-
-    def run(self, peer: Peer) -> None:
-        """May switch greenlets. Raises OSError if the client left."""
-        request = None
-        try:
-            request = self._read()
-            response = self._answer(request, peer)
-        except Gone:
-            return
-        except HttpError as error:
-            response = of_error(error)
-        self._send(response, request)
-        self._linger()
-
-    def _read(self) -> Request:
-        deadline = gevent.Timeout.start_new(self._settings.request_timeout_s)
-        try:
-            request, begun = read_head(self._sock.recv)
-            if request.length > self._settings.body_bytes:
-                raise HttpError(413, f"a body may have {self._settings.body_bytes} bytes")
-            if request.length > len(begun):
-                self._expect(request)
-            return request.with_body(read_body(self._sock.recv, request.length, begun))
-        except gevent.Timeout as timeout:
-            if timeout is not deadline:
-                raise
-            raise HttpError(408, f"no whole request within {self._settings.request_timeout_s:g} s") from None
-        finally:
-            deadline.close()
-
-    def _expect(self, request: Request) -> None:
-        expectation = request.headers.get("expect", "")
-        if expectation.lower() == "100-continue":
-            self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        elif expectation:
-            raise HttpError(417, "only 100-continue can be expected")
-
-    def _answer(self, request: Request, peer: Peer) -> Response:
-        try:
-            return self._handle(request, peer)
-        except HttpError:
-            raise
-        except Exception:  # noqa: BLE001  a bug of ours is an answer too
-            _log.exception("request failed by an error of ours", method=request.method, path=request.path)
-            raise HttpError(500, "an error of rtmpd; its log has the traceback") from None
-
-    def _send(self, response: Response, request: Request | None) -> None:
-        wants_body = request is None or request.method != "HEAD"
-        body = response.body
-        if isinstance(body, bytes):
-            self._sock.sendall(response.head(chunked=False) + (body if wants_body else b""))
-            return
-        chunked = request is not None and not request.is_1_0
-        try:
-            self._sock.sendall(response.head(chunked))
-            for piece in body if wants_body else ():
-                if piece:
-                    self._sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-            if chunked and wants_body:
-                self._sock.sendall(b"0\r\n\r\n")
-        finally:
-            close = getattr(body, "close", None)  # iterators that are not generators have none
-            if close is not None:
-                close()
-
-    def _linger(self) -> None:
-        """Let the answer arrive: closing over unread bytes would reset the connection and lose it."""
-        self._sock.shutdown(stdlib_socket.SHUT_WR)
-        gevent.with_timeout(_LINGER_S, self._drain, timeout_value=None)
-
-    def _drain(self) -> None:
-        for _ in range(_LINGER_BYTES // _PIECE_BYTES):
-            if not self._sock.recv(_PIECE_BYTES):
-                return
-
-
 def _refuse(sock: Any) -> None:
     """Too many are here; said in one send, which an empty buffer takes."""
     with sock:
         try:
             sock.setblocking(False)
-            response = of_error(HttpError(503, "too many connections", (("Retry-After", "1"),)))
-            assert isinstance(response.body, bytes)
-            sock.send(response.head(chunked=False) + response.body)
+            sock.send(refused(503, "too many connections", (("Retry-After", "1"),)))
             sock.shutdown(stdlib_socket.SHUT_WR)
             sock.recv(_PIECE_BYTES)  # what has come and is not read would reset the connection
         except OSError:

@@ -319,7 +319,7 @@ class Desk:
         token: str = "",
     ) -> tuple[int, Any]:
         """The status and the JSON document of an answer."""
-        lines = {"Host": "localhost", **(headers or {})}
+        lines = {"Host": "localhost", "Connection": "close", **(headers or {})}
         if token:
             lines["Authorization"] = f"Bearer {token}"
         data = b""

@@ -9,7 +9,7 @@ import pytest
 
 from rtmpd.http.guard import CONTROL, LOCAL, PUBLIC, Guard, Peer, is_loopback, read_tokens
 from rtmpd.http.problem import HttpError
-from rtmpd.http.request import Request
+from rtmpd.http.request import Request, request_of
 
 from .desk import TOKEN, Desk
 
@@ -22,8 +22,8 @@ def tokens(tmp_path: Path) -> str:
 
 
 def request(host: str = "localhost", authorization: str = "") -> Request:
-    headers = {"host": host, **({"authorization": authorization} if authorization else {})}
-    return Request("GET", "/", ("",), (), headers)
+    headers = [(b"Host", host.encode()), *([(b"Authorization", authorization.encode())] if authorization else [])]
+    return request_of("GET", b"/", headers)
 
 
 def refusal(guard: Guard, asked: Request, peer: Peer, scope: str) -> int:

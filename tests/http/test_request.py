@@ -6,41 +6,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtmpd.http.problem import Gone, HttpError
-from rtmpd.http.request import HEAD_BYTES, HEADERS, parse_head, read_body, read_head
+from rtmpd.http.problem import HttpError
+from rtmpd.http.request import HEAD_BYTES, HEADERS, Reading
 
-PLAIN = b"GET /api/v1/streams/live%2Fa?limit=5&after=x+y%20z HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\nX-a:2 \r\n\r\n"
+PLAIN = b"POST /api/v1/streams/live%2Fa?limit=5&after=x+y%20z HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\nX-a:2 \r\n"
+PLAIN += b"X_A: 3\r\nContent-Length: 4\r\nCookie: a=1\r\nCookie: b=2\r\n\r\nbody"
 
 
-class Pieces:
-    """``recv`` over bytes, ``size`` at a time."""
-
-    def __init__(self, data: bytes, size: int) -> None:
-        self.data = data
-        self.size = size
-
-    def recv(self, most: int) -> bytes:
-        piece, self.data = self.data[: min(self.size, most)], self.data[min(self.size, most) :]
-        return piece
+def read(data: bytes, size: int = 65536) -> Reading:
+    """Feed a request in pieces."""
+    reading = Reading(1000)
+    for start in range(0, len(data), size):
+        reading.feed(data[start : start + size])
+    return reading
 
 
 @pytest.mark.parametrize("size", [1, 7, 65536])
 def test_a_request_is_read_in_pieces_of_any_size(size: int) -> None:
-    source = Pieces(PLAIN + b"body", size)
-    request, begun = read_head(source.recv)
-    assert (request.method, request.path) == ("GET", "/api/v1/streams/live%2Fa")
-    assert request.segments == ("api", "v1", "streams", "live/a")
-    assert request.query == (("limit", "5"), ("after", "x y z"))
-    assert request.headers == {"host": "localhost", "x-a": "1, 2"}
-    assert read_body(source.recv, 4, begun) == b"body"
+    reading = read(PLAIN, size)
+    assert reading.is_complete and reading.keeps_alive and not reading.is_followed
+    request = reading.request
+    assert (request.method, request.raw_path, request.path) == (
+        "POST", "/api/v1/streams/live%2Fa", "/api/v1/streams/live/a",
+    )  # fmt: skip
+    assert list(request.args.items(multi=True)) == [("limit", "5"), ("after", "x y z")]
+    assert (request.headers["Host"], request.headers["X-A"]) == ("localhost", "1, 2"), "and not what looks like it"
+    assert request.cookies.to_dict() == {"a": "1", "b": "2"}
+    assert request.get_data() == b"body"
 
 
-@pytest.mark.parametrize("data", [b"", PLAIN[:10], PLAIN[:-1]])
-def test_a_client_that_leaves_in_between_is_gone(data: bytes) -> None:
-    with pytest.raises(Gone):
-        read_head(Pieces(data, 5).recv)
-    with pytest.raises(Gone):
-        read_body(Pieces(b"ab", 5).recv, 3, b"")
+@pytest.mark.parametrize("end", [0, 10, len(PLAIN) - 1])
+def test_a_request_that_breaks_off_is_not_complete(end: int) -> None:
+    reading = read(PLAIN[:end])
+    assert not reading.is_complete and reading.is_begun == (end > 0)
+
+
+@pytest.mark.parametrize("size", [1, 65536])
+def test_what_follows_a_request_is_no_part_of_it(size: int) -> None:
+    data = PLAIN + b"GET /other?x HTTP/1.1\r\nHost: evil\r\nContent-Length: 3\r\n\r\nabc"
+    reading = Reading(1000)
+    for start in range(0, len(data), size):
+        reading.feed(data[start : start + size])
+    assert reading.is_followed
+    assert (reading.request.raw_path, reading.request.get_data()) == ("/api/v1/streams/live%2Fa", b"body")
+
+
+def parse_head(data: bytes) -> None:
+    """All that stands before the empty line."""
+    reading = Reading(1000)
+    reading.feed(data + b"\r\n\r\n")
+    if not reading.has_head:
+        raise HttpError(400, "the head does not end")
 
 
 def head(*headers: str, line: str = "GET / HTTP/1.1") -> bytes:
@@ -95,17 +111,27 @@ def test_what_two_readers_could_take_differently_is_refused(data: bytes, status:
 
 
 def test_a_head_without_an_end_is_refused_at_its_bound() -> None:
-    source = Pieces(b"GET / HTTP/1.1\r\nX: " + b"a" * 10 * HEAD_BYTES, 4096)
+    reading, fed = Reading(1000), 0
     with pytest.raises(HttpError) as refused:
-        read_head(source.recv)
+        reading.feed(b"GET / HTTP/1.1\r\nX: ")
+        while fed < 10 * HEAD_BYTES:
+            assert reading.wanted_bytes > 0
+            reading.feed(b"a" * min(4096, reading.wanted_bytes))
+            fed += 4096
     assert refused.value.status == 431
-    assert len(source.data) > 8 * HEAD_BYTES, "the rest was not read"
+    assert fed < 2 * HEAD_BYTES
+
+
+def test_a_body_that_is_too_long_is_refused_by_its_head() -> None:
+    with pytest.raises(HttpError) as refused:
+        Reading(1000).feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n")
+    assert refused.value.status == 413
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00", b"\x03" + bytes(1536), b"\r\nGET / HTTP/1.1\r\n\r\n"])
 def test_another_protocol_is_refused_at_its_first_byte(data: bytes) -> None:
     with pytest.raises(HttpError) as refused:
-        read_head(Pieces(data, 1).recv)
+        read(data, 1)
     assert refused.value.status == 400
 
 

@@ -7,14 +7,16 @@ from typing import Any
 import gevent
 import pytest
 
+from rtmpd.errors import PeerTimeout
 from rtmpd.net.tls import TlsTransport
 from rtmpd.protocol.chunk import encode
+from rtmpd.protocol.command import command_message
 from rtmpd.protocol.control import user_control
 from rtmpd.protocol.message import Message
 from rtmpd.settings import Address
-from tests.integration.client import Client, connect_chunks, handshake_bytes, keyframe
+from tests.integration.client import Client, chunked, connect_chunks, handshake_bytes, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.integration.house import Running, greenlets, wait_until
 
 
 @pytest.mark.parametrize("sent", [b"\x03", handshake_bytes()[:1537], handshake_bytes()[:2000]])
@@ -342,6 +344,38 @@ def test_a_publisher_that_leaves_inside_a_message_is_a_network_error(start: Star
     assert event.stream_key == "live/a"
     stop = house.wait_event("publish_stop").data
     assert (stop["video_packets"], stop["reason"]) == (1, "network_error")
+
+
+def test_a_publisher_that_leaves_between_two_chunks_of_a_message_is_a_network_error(start: Start) -> None:
+    house = start()
+    publisher = house.client()
+    msid = publisher.publish()
+    publisher.raw(b"\x07\x00\x00\x28\x00\x10\x00\x09" + msid.to_bytes(4, "little") + bytes(128))
+    publisher.close()
+    house.the_error("connection_error", "network_error", "EOF", "chunking")
+
+
+def test_the_first_reason_for_an_end_is_the_one_that_is_reported(start: Start) -> None:
+    house = start()
+    publisher = house.client()
+    publisher.publish()
+    connection = house.connection(publisher)
+    connection.end("kicked")
+    connection.end("timeout", PeerTimeout("too late", "late"))
+    assert house.wait_event("connection_close").data["reason"] == "kicked"
+    assert house.of("publish_stop")[0].data["reason"] == "kicked"
+    assert not house.errors()
+
+
+def test_a_player_that_says_two_things_at_once_is_heard_before_it_is_parked(start: Start) -> None:
+    house = start(server={"park_idle_players": True})
+    player = house.client()
+    player.play()
+    wait_until(lambda: f"{house.connection(player).conn_id}" not in greenlets(), "it is parked")
+    calls = [command_message("getStreamLength", number, None, "a") for number in (101.0, 102.0, 103.0)]
+    player.raw(chunked(*((3, call) for call in calls)))
+    for call in (101.0, 102.0, 103.0):
+        player.answer(call)
 
 
 def test_a_stop_of_the_server_tells_players_and_ends_everybody(start: Start) -> None:

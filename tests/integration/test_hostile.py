@@ -298,6 +298,8 @@ def test_stray_media_is_of_nobody_as_soon_as_a_second_message_stream_publishes(s
     publisher.answer(publisher.call("createStream", None))
     stops = {e.stream_key: e.data["video_packets"] for e in house.of("publish_stop")}
     assert stops == {"live/a": 2, "live/b": 0}
+    codes = [e.data["error_code"] for e in house.of("protocol_error")]
+    assert codes == ["unknown_message_stream", "media_without_publish", "media_without_publish"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 0xFFFFFF, 0x1000000, 0x7FFFFFFF])

@@ -148,13 +148,41 @@ def test_the_rest_of_a_picture_of_any_size_leaves_the_limit_to_what_follows_it()
 
 def test_what_was_left_of_the_first_piece_counts_no_more_once_it_is_sent() -> None:
     pair = Pair(limit_bytes=1000)
-    sent = pair.fill()
-    pair.writer.push(b"p" * 5000)
-    pair.writer.write(b"r" * 100_000)
-    wait_until(lambda: pair.received(min(sent, 4000)) and pair.writer.queued_bytes < 90_000, "the first piece has gone")
+    pair.fill()
+    pair.writer.push(b"p" * 300_000)
+    pair.writer.write(b"r" * 200_000)
+    wait_until(lambda: pair.received(4000) and pair.writer.queued_bytes < 150_000, "the first piece has gone")
+    assert pair.writer.queued_bytes > 1000 and pair.failures == []
     pair.writer.write(b"more")
     assert pair.failures == ["send_queue_full"]
     pair.close()
+
+
+def test_who_is_told_after_one_who_made_the_socket_busy_again_is_not_told(pair: Pair) -> None:
+    told: list[str] = []
+
+    class Other:
+        def __init__(self, name: str, data: bytes) -> None:
+            self.name, self.data = name, data
+
+        def on_busy(self) -> None:
+            pass
+
+        def on_drained(self) -> None:
+            told.append(self.name)
+            pair.writer.write(self.data)
+            self.data = b""
+
+    pair.writer.listen(Other("first", b"x" * 400_000))
+    pair.writer.listen(Other("second", b""))
+    sent = pair.fill()
+    pair.writer.write(b"a")
+    pair.received(sent + 1)
+    wait_until(lambda: told, "the first is told")
+    assert told == ["first"] and pair.writer.busy
+    pair.received(400_000)
+    wait_until(lambda: not pair.writer.busy, "all is sent")
+    assert told == ["first", "first", "second"]
 
 
 def test_stalled_since_moves_whenever_the_socket_takes_something(pair: Pair) -> None:
