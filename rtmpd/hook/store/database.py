@@ -142,7 +142,7 @@ class Database:
                 write("DELETE FROM gap WHERE lane = ? AND from_seq = ? AND to_seq = ?", gaps)
             write("INSERT OR REPLACE INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?)", batch.events)
             write("INSERT INTO dead VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", batch.dead)
-            write("DELETE FROM dead WHERE number = ?", [(number,) for number in batch.risen])
+            write("DELETE FROM dead WHERE number = ?", [(number,) for number in batch.dead_removed])
             self._write_lanes(batch.lanes, batch.gaps)
             for key, row in batch.sessions.items():
                 if row is None:

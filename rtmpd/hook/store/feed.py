@@ -28,11 +28,14 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...event.event import Event, copied, restored
 from ..redelivery import RECOVERY
 from .schema import UNSAVED, DeadRow, LaneRow, Page, Row
+
+if TYPE_CHECKING:
+    from .log import EventLog
 
 #: Takes an event: its seq in the log, the Unix time of its birth, the attempts made, and why it may have been received
 #: before (``redelivery.REASONS``).
@@ -42,23 +45,6 @@ Take = Callable[[Event, int, int, int, str], None]
 Blocked = Callable[[], int]
 
 _MAX_WINDOW = 1024
-
-
-class Keeper(Protocol):
-    """What a feed asks of the log. None of it switches."""
-
-    @property
-    def accepted(self) -> int:
-        """The seq up to which everything is on the disk."""
-
-    def wants_page(self, feed: Feed) -> None:
-        """Call ``paged`` when the next events have been read."""
-
-    def has_settled(self, feed: Feed) -> None:
-        """Write the feed down soon."""
-
-    def gap(self, feed: Feed, from_seq: int, to_seq: int, count: int, reason: str) -> None:
-        """Report that the feed will not get these numbers."""
 
 
 class Tries(NamedTuple):
@@ -84,9 +70,9 @@ class Feed:
         "_blocked",
         "_handed",
         "_is_live",
-        "_keeper",
         "_left",
         "_loaded",
+        "_log",
         "_newest",
         "_newest_number",
         "_paging",
@@ -106,13 +92,13 @@ class Feed:
         "window",
     )
 
-    def __init__(self, row: LaneRow, window: int, keeper: Keeper, newest: int) -> None:
+    def __init__(self, row: LaneRow, window: int, log: EventLog, newest: int) -> None:
         self.id = row.id
         self.window = window
         self.is_parked = True
         self.numbered = row.numbered
         self.settled = row.settled
-        self._keeper = keeper
+        self._log = log
         self._read = row.read  # the cursor: everything up to here has been handed out
         self._widened = 1  # times
         self._settled_lately = 0  # since the last commit
@@ -143,7 +129,7 @@ class Feed:
     @property
     def read(self) -> int:
         """Up to this seq all is settled but ``pinned``."""
-        return max(self._read, self._keeper.accepted) if self._is_live else self._read
+        return max(self._read, self._log.accepted) if self._is_live else self._read
 
     @property
     def pinned(self) -> list[int]:
@@ -178,7 +164,7 @@ class Feed:
             self._left[seq] = self._handed.pop(seq)
         self._scan = self._start()
         self._is_live = self._scan >= self._newest
-        self._keeper.has_settled(self)
+        self._log.has_settled(self)
 
     def settled_one(self, seq: int) -> None:
         """What was handed out has come to its end, whichever."""
@@ -186,7 +172,7 @@ class Feed:
             return
         self.settled += 1
         self._settled_lately += 1
-        self._keeper.has_settled(self)
+        self._log.has_settled(self)
         if not self._is_live:
             self._fill()
 
@@ -194,14 +180,14 @@ class Feed:
         """What was handed out has failed, and is held for another try."""
         if seq in self._handed:
             self._handed[seq] = Tries(attempts, reason)
-            self._keeper.has_settled(self)
+            self._log.has_settled(self)
             self._fill()
 
     def leave(self, seq: int, attempts: int, reason: str) -> None:
         """What was under way when the lane was detached is not settled: it comes again."""
         if self._handed.pop(seq, None) is not None or seq in self._left:
             self._left[seq] = Tries(attempts, reason)
-            self._keeper.has_settled(self)
+            self._log.has_settled(self)
 
     def refill(self) -> None:
         """The lane goes on after a pause."""
@@ -226,7 +212,7 @@ class Feed:
         self._read = max(self._read, upto)
         self._scan = max(self._scan, self._read) if not self._left else self._scan
         self._is_live = self._scan >= self._newest
-        self._keeper.has_settled(self)
+        self._log.has_settled(self)
         self._fill()
 
     # --- reading --------------------------------------------------------------------------------------
@@ -261,7 +247,7 @@ class Feed:
     def _fill(self) -> None:
         if not self._is_live and not self._paging and self._room() >= max(self._limit // 2, 1):
             self._paging = True
-            self._keeper.wants_page(self)
+            self._log.wants_page(self)
 
     @property
     def wish(self) -> tuple[int, int]:
@@ -306,7 +292,7 @@ class Feed:
         if lost := len(self._left):
             self._left.clear()
             self.settled += lost
-            self._keeper.gap(self, self._passed - lost + 1, self._passed, lost, "expired")
+            self._log.gap(self, self._passed - lost + 1, self._passed, lost, "expired")
 
     def _pass(self, number: int) -> None:
         """The event with that number is handed out now."""
@@ -327,7 +313,7 @@ class Feed:
         first, self._passed = self._passed + 1, upto
         if lost:
             self.settled += lost
-            self._keeper.gap(self, first, upto, lost, reason)
+            self._log.gap(self, first, upto, lost, reason)
 
     def _hand(self, event: Event, seq: int, tries: Tries) -> None:
         assert self._take

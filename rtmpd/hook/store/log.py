@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import gevent
 from gevent.event import Event as Signal
@@ -48,6 +48,7 @@ _NOTHING = Batch()
 _log = logger("store")
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 #: Takes the id of a lane and the data of an ``events_dropped`` about it. Never switches, never raises.
 TellDropped = Callable[[str, dict[str, object]], None]
@@ -56,14 +57,14 @@ TellDropped = Callable[[str, dict[str, object]], None]
 class _Staged:
     """An event that is not on the disk yet."""
 
-    __slots__ = ("doubt", "event", "feeds", "numbers", "risen", "seq")
+    __slots__ = ("doubt", "event", "feeds", "numbers", "replayed", "seq")
 
-    def __init__(self, seq: int, event: Event, feeds: Sequence[Feed], doubt: str, risen: int) -> None:
+    def __init__(self, seq: int, event: Event, feeds: Sequence[Feed], doubt: str, replayed: int) -> None:
         self.seq = seq
         self.event = event
         self.feeds = feeds
         self.doubt = doubt
-        self.risen = risen
+        self.replayed = replayed
         self.numbers: list[int] = []
 
     def row(self) -> Row:
@@ -225,12 +226,15 @@ class EventLog:
     def faults(self) -> Iterator[Fault]:
         """Yield what is wrong with the store now."""
         path = self._settings.path
-        if self._greenlets[0].dead and not self._closing:
+        writer, reader, _ = self._greenlets
+        if writer.dead and not self._closing:
             yield Fault(STORE_NOT_WRITABLE, path, "its writer ended by an error of rtmpd; the log has the traceback")
         elif self.fault:
             waiting = self.staged + len(self._writing)
             yield Fault(STORE_NOT_WRITABLE, path, f"{self.fault}; {waiting} events wait in memory")
-        if self.read_fault:
+        if reader.dead and not self._closing:
+            yield Fault(STORE_NOT_READABLE, path, "its reader ended by an error of rtmpd; the log has the traceback")
+        elif self.read_fault:
             yield Fault(STORE_NOT_READABLE, path, self.read_fault)
         if self.database.is_capped:
             yield Fault(STORE_FULL, path, "its disk is full, so that the file does not grow")
@@ -246,10 +250,10 @@ class EventLog:
         yield Reading("rtmp_store_limit_bytes", self._settings.size_bytes)
         yield Reading("rtmp_store_commits_total", self.commits)
 
-    def append(self, event: Event, feeds: Sequence[Feed], doubt: str = "", risen: int = 0) -> None:
+    def append(self, event: Event, feeds: Sequence[Feed], doubt: str = "", replayed: int = 0) -> None:
         """Accept the event for these lanes as soon as it is on the disk. Never raises.
 
-        ``risen`` is the number of the dead letter that it was. When nothing can be written and as much waits as
+        ``replayed`` is the number of the dead letter that it was. When nothing can be written and as much waits as
         may, the event is given up, and a gap of the lanes' numbers reports that.
         """
         size = len(event.json())
@@ -261,7 +265,7 @@ class EventLog:
             return
         self._seq += 1
         self._staged_bytes += size
-        self._staged.append(_Staged(self._seq, event, feeds, doubt, risen))
+        self._staged.append(_Staged(self._seq, event, feeds, doubt, replayed))
         self._staged_for.update([feed.id for feed in feeds])
         self._signal.set()
         self._urgent.set()
@@ -281,24 +285,25 @@ class EventLog:
 
     def purge(self, numbers: Iterable[int]) -> None:
         """Delete dead letters."""
-        self._batch.risen.extend(numbers)
+        self._batch.dead_removed.extend(numbers)
         self._signal.set()
         self._urgent.set()
 
     def has_settled(self, feed: Feed) -> None:
-        """Write the feed down soon (``feed.Keeper``)."""
+        """Write the feed down soon."""
         if not self._dirty:
             self._signal.set()
         self._dirty[feed.id] = feed
 
     def wants_page(self, feed: Feed) -> None:
-        """Read the next events of the feed (``feed.Keeper``)."""
+        """Read the next events of the feed, and hand them to its ``paged``."""
         self._pages.append(feed)
         self._page_signal.set()
 
-    def ask(self, question: Callable[..., T], *values: object) -> T:
-        """The answer of a method of ``database``. Raises StoreFault. Switches greenlets."""
-        answer: T | StoreFault = self.pool.apply(_caught, (question, values))
+    def ask(self, question: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+        """Return the answer of ``question``, a method of ``database``, which runs on the log's thread. Raises
+        StoreFault. May switch."""
+        answer: T | StoreFault = self.pool.apply(_caught, (question, *values), named)
         if isinstance(answer, StoreFault):
             raise answer
         return answer
@@ -421,8 +426,8 @@ class EventLog:
             for feed in each.feeds:
                 self._staged_for[feed.id] -= 1
             each.note_session(batch.sessions, self._sessions)
-            if each.risen:
-                batch.risen.append(each.risen)
+            if each.replayed:
+                batch.dead_removed.append(each.replayed)
         dirty, self._dirty = self._dirty, {}
         for each in staged:
             dirty.update((feed.id, feed) for feed in each.feeds)
@@ -495,9 +500,9 @@ class EventLog:
             feed.paged(page, after)
 
 
-def _caught(question: Callable[..., T], values: tuple[object, ...]) -> T | StoreFault:
-    """The answer or the fault: what is raised in a thread of gevent's is also printed, whoever handles it."""
+def _caught(question: Callable[P, T], *values: P.args, **named: P.kwargs) -> T | StoreFault:
+    """Return the answer or the fault: what is raised in a thread of gevent's is also printed, whoever handles it."""
     try:
-        return question(*values)
+        return question(*values, **named)
     except StoreFault as fault:
         return fault

@@ -49,11 +49,13 @@ class Retention:
         """Tidy up every few seconds, for ever, with a sign of life between. May switch."""
         while True:
             gevent.sleep(PERIOD_S)
-            self._events.sign_of_life()
             try:
+                self._events.sign_of_life()
                 self.tidy()
             except StoreFault as error:
                 self._events.in_trouble(error)
+            except Exception:  # noqa: BLE001  a bug here must not end the retention
+                _log.exception("event store not tidied", store=self.settings.path)
 
     def tidy(self) -> None:
         """Delete what is settled and old, and make room if there is too little. May switch."""

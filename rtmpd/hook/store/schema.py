@@ -137,7 +137,7 @@ class Batch:
     events: list[Row] = field(default_factory=list)
     lanes: list[LaneRow] = field(default_factory=list)
     dead: list[DeadRow] = field(default_factory=list)
-    risen: list[int] = field(default_factory=list)  # numbers of dead letters that are none any more
+    dead_removed: list[int] = field(default_factory=list)  # numbers of dead letters: replayed, or purged
     gaps: list[GapRow] = field(default_factory=list)
     sessions: dict[str, SessionRow | None] = field(default_factory=dict)
     alive_at: float = 0.0

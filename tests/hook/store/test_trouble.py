@@ -183,7 +183,7 @@ def test_what_was_staged_at_the_end_is_a_gap_of_the_next_start(managed, disk):  
     add(manager, Taker())
     publish(manager, "live/a", "live/b")
     settled(manager)
-    until(lambda: not manager.events._dirty and not manager.events._writing)
+    until(lambda: [row.settled for row in manager.events.ask(manager.events.database.load).lanes] == [2])
     disk.fills_up()
     publish(manager, *[f"live/{number}" for number in range(3)])
     until(lambda: manager.events.fault)
