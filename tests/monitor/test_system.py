@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import namedtuple
 from pathlib import Path
 
 import gevent
@@ -71,24 +72,26 @@ def test_cpu_is_the_share_of_one_processor_since_the_last_window() -> None:
     assert system.look().cpu_percent < 5.0
 
 
-def test_the_machines_share_is_all_that_is_not_idle(tmp_path: Path) -> None:
+def test_the_machines_share_is_all_that_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    root = files(tmp_path, proc__stat="cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1 1 1\n")
-    system = System(clock, root=root)
-    files(tmp_path, proc__stat="cpu  130 0 110 750 110 0 0 0 60 0\n")
+    names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
+    times = namedtuple("times", names)  # type: ignore[misc]  # the names are those of /proc/stat
+    monkeypatch.setattr(psutil, "cpu_times", lambda: times(1.0, 0, 1, 7, 1, 0, 0, 0, 0.5, 0))
+    system = System(clock)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: times(1.3, 0, 1.1, 7.5, 1.1, 0, 0, 0, 0.6, 0))
     clock.advance(1.0)
     assert system.look().machine_percent == pytest.approx(40.0)
 
 
 V1 = "sys__fs__cgroup__memory"
-MEMINFO = "MemTotal:       1000 kB\nMemFree: 1 kB\n"
+WHOLE = psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        ({}, 1024_000),
-        ({"proc__self__cgroup": "0::/a/b\n", "sys__fs__cgroup__a__b__memory.max": "max\n"}, 1024_000),
+        ({}, WHOLE),
+        ({"proc__self__cgroup": "0::/a/b\n", "sys__fs__cgroup__a__b__memory.max": "max\n"}, WHOLE),
         ({"proc__self__cgroup": "0::/a/b\n", "sys__fs__cgroup__a__b__memory.max": "500000\n"}, 500_000),
         ({"proc__self__cgroup": "0::/a/b\n", "sys__fs__cgroup__a__memory.max": "400000\n"}, 400_000),
         ({"proc__self__cgroup": "0::/../x\n", "sys__fs__cgroup__memory.max": "300000\n"}, 300_000),
@@ -101,23 +104,22 @@ MEMINFO = "MemTotal:       1000 kB\nMemFree: 1 kB\n"
                 "proc__self__cgroup": "4:memory:/x\n",
                 f"{V1}__x__memory.limit_in_bytes": "9223372036854771712",
             },
-            1024_000,
+            WHOLE,
         ),
     ],
 )
 def test_memory_is_measured_against_the_least_limit(tmp_path: Path, limits: dict[str, str], expected: int) -> None:
-    root = files(tmp_path, proc__meminfo=MEMINFO, proc__self__statm="100 20 1 1 1 1 1", **limits)
-    usage = System(FakeClock(), root=root).look()
-    assert usage.memory_bytes == 20 * os.sysconf("SC_PAGE_SIZE")
+    usage = System(FakeClock(), root=files(tmp_path, **limits)).look()
     assert usage.memory_percent == pytest.approx(100 * usage.memory_bytes / expected)
 
 
-def test_without_a_proc_nothing_fails(tmp_path: Path) -> None:
-    clock = FakeClock()
-    system = System(clock, root=str(tmp_path))
-    clock.advance(1.0)
-    usage = system.look()
-    assert (usage.memory_bytes, usage.memory_percent, usage.machine_percent, usage.descriptors) == (0, 0, 0, 0)
+def test_without_descriptors_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(path: str) -> None:
+        raise OSError(24, "Too many open files")
+
+    system = System(FakeClock())
+    monkeypatch.setattr(os, "stat", none_left)
+    assert system.look().descriptors == 0
     assert len(list(system.read())) > 9
 
 
