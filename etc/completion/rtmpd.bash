@@ -115,7 +115,7 @@ _rtmpctl() {
         " hooks test") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json --event" -- "$word")) ;;
         " hooks pause") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json" -- "$word")) ;;
         " hooks resume") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json" -- "$word")) ;;
-        " hooks why") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json" -- "$word")) ;;
+        " hooks why") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json --verbose" -- "$word")) ;;
         " hooks attempts") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json --limit" -- "$word")) ;;
         " dead-letters") COMPREPLY=($(compgen -W "list show replay purge --help" -- "$word")) ;;
         " dead-letters list") COMPREPLY=($(compgen -W "--help --socket --url --token-file --timeout --json --hook --after --limit" -- "$word")) ;;

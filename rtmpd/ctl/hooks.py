@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from .client import V1, Client, segment
 from .commands import Told
 from .errors import NO
-from .text import facts, plain, safe, table
+from .text import age, facts, plain, safe, shortened, table
 
-_COLUMNS = ("id", "type", "state", "executed", "failed", "queued", "active", "retried", "dropped", "dead")
+_COLUMNS = "id type state executed failed queued active held oldest retried dropped dead".split()
+_AGES = {"oldest_sec": "oldest", "retry_in_sec": "retry_in"}
+_SHOWN_ERROR = 60
 
 
 def listing(client: Client, words: Namespace) -> Told:
     """Every hook and how it does."""
     document = client.get(f"{V1}/hooks")
-    hooks = document["hooks"]
+    hooks = [_for_people(hook) | {"state": _state(hook)} for hook in document["hooks"]]
     columns = [name for name in _COLUMNS if any(name in hook for hook in hooks)] or ["id"]
     rows = [[_cell(hook.get(name)) for name in columns] for hook in hooks]
     return Told(document, table([name.upper() for name in columns], rows))
@@ -33,7 +37,8 @@ def _cell(value: object) -> object:
 
 def show(client: Client, words: Namespace) -> Told:
     """One hook."""
-    return _facts(client.get(_hook(words)))
+    document = client.get(_hook(words))
+    return Told(document, facts(_for_people(document) | {"state": _state(document)}))
 
 
 def test(client: Client, words: Namespace) -> Told:
@@ -53,14 +58,62 @@ def resume(client: Client, words: Namespace) -> Told:
 
 
 def why(client: Client, words: Namespace) -> Told:
-    """What each hook made of an event."""
-    return _facts(client.get(f"{V1}/events/{segment(words.event_id)}/why"))
+    """What each hook made of an event: a line for each, and everything that is known with --verbose."""
+    document = client.get(f"{V1}/events/{segment(words.event_id)}/why")
+    event = document["event"] or {}
+    about = " ".join(safe(event[name]) for name in ("type", "stream_key", "conn_id") if event.get(name))
+    rows = [
+        [hook["hook_id"], hook["state"], len(hook["attempts"]), _last_try(hook["attempts"])]
+        for hook in document["hooks"]
+    ]
+    lines = [f"{safe(document['event_id'])}  {about}".rstrip(), *table(["HOOK", "STATE", "ATTEMPTS", "LAST"], rows)]
+    return Told(document, [*lines, "", *facts(_for_people(document))] if words.verbose else lines)
+
+
+def _last_try(attempts: list[dict[str, Any]]) -> str:
+    """When the last try was, and what came of it."""
+    if not attempts:
+        return "-"
+    last = attempts[-1]
+    what = last["outcome"] if last["outcome"] == "delivered" else shortened(last["error"] or last["code"], _SHOWN_ERROR)
+    return f"{_moment(last['at'])} {what}"
 
 
 def attempts(client: Client, words: Namespace) -> Told:
     """The attempts to deliver an event to a hook."""
     document = client.get(f"{_hook(words)}/events/{segment(words.event_id)}/attempts", {"limit": words.limit})
-    return Told(document, _rows(document["attempts"], "there were no attempts"))
+    return Told(document, _rows([_for_people(one) for one in document["attempts"]], "there were no attempts"))
+
+
+def _state(hook: dict[str, Any]) -> str:
+    """The state, with by whom or for how long."""
+    state = str(hook.get("state", "-"))
+    if state == "paused" and hook.get("paused_by"):
+        return f"{state} by {safe(hook['paused_by'])}"
+    if state in ("retrying", "tripped") and hook.get("retry_in_sec"):
+        return f"{state}, again in {age(math.ceil(hook['retry_in_sec']))}"
+    return state
+
+
+def _for_people(document: Any) -> Any:
+    """The same with moments in RFC 3339 and lengths of time as ages."""
+    if isinstance(document, list):
+        return [_for_people(one) for one in document]
+    if not isinstance(document, dict):
+        return document
+    shown: dict[str, Any] = {}
+    for name, value in document.items():
+        if name in _AGES:
+            shown[_AGES[name]] = age(math.ceil(value)) if value else "-"
+        elif name == "at" and isinstance(value, int | float):
+            shown[name] = _moment(value)
+        else:
+            shown[name] = value if name == "event" else _for_people(value)
+    return shown
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _hook(words: Namespace) -> str:
@@ -86,12 +139,13 @@ def letters(client: Client, words: Namespace) -> Told:
     """Events that hooks did not get."""
     query = {"hook": words.hook, "after": words.after, "limit": words.limit}
     document = client.get(f"{V1}/dead-letters", query)
-    return Told(document, _rows(document["dead_letters"], "there are no dead letters"))
+    return Told(document, _rows([_for_people(one) for one in document["dead_letters"]], "there are no dead letters"))
 
 
 def letter(client: Client, words: Namespace) -> Told:
     """One dead letter with its event."""
-    return _facts(client.get(f"{V1}/dead-letters/{words.number}"))
+    document = client.get(f"{V1}/dead-letters/{words.number}")
+    return Told(document, facts(_for_people(document)))
 
 
 def letters_replay(client: Client, words: Namespace) -> Told:

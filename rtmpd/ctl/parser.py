@@ -80,6 +80,11 @@ def _event(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("event_id", metavar="EVENT", help="its id, evt_...")
 
 
+def _why(parser: argparse.ArgumentParser) -> None:
+    _event(parser)
+    parser.add_argument("--verbose", action="store_true", help="everything that is known, also what would be sent")
+
+
 def _attempts(parser: argparse.ArgumentParser) -> None:
     _hook(parser)
     _event(parser)
@@ -135,7 +140,7 @@ COMMANDS: dict[tuple[str, ...], tuple[Run, Add]] = {
     ("hooks", "test"): (hooks.test, _test),
     ("hooks", "pause"): (hooks.pause, _hook),
     ("hooks", "resume"): (hooks.resume, _hook),
-    ("hooks", "why"): (hooks.why, _event),
+    ("hooks", "why"): (hooks.why, _why),
     ("hooks", "attempts"): (hooks.attempts, _attempts),
     ("dead-letters", "list"): (hooks.letters, _letters),
     ("dead-letters", "show"): (hooks.letter, _letter),

@@ -1,6 +1,6 @@
 """What an operator can ask of the hooks, and have them do.
 
-An unknown hook, event or dead letter is a KeyError, what can not be done is OperatorRefused. Everything here may switch
+What is not there and what cannot be done is OperatorRefused. Everything here may switch
 greenlets; the iterators yield a record of progress every now and then, and stop where they are when nobody asks on.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import gevent
@@ -15,10 +16,13 @@ import gevent
 from ..clock import Clock
 from ..errors import DeliveryError, OperatorRefused
 from ..event.birth import first_id_of
-from ..event.event import Event
+from ..event.catalogue import EVENT_TYPES
+from ..event.event import Event, copied
 from ..event.example import CONN_ID, STREAM_KEY, example_data
+from .lane.deadletter import DeadLetter
 from .lane.lane import Lane
 from .manager import HookManager
+from .record.records import DELIVERED
 from .redelivery import REPLAY, again
 from .store.feed import event_of, event_of_dead
 from .store.log import EventLog
@@ -30,6 +34,7 @@ Letters = list[DeadRow]
 Rows = list[Row]
 Numbers = list[int] | None
 Ids = list[str] | None
+Kept = list[tuple[Lane, DeadLetter]]
 
 _STEP = 100
 _STAGED = 2000
@@ -67,11 +72,13 @@ class HookControl:
         return facts
 
     def _facts(self, lane: Lane) -> Facts:
-        return {"id": lane.hook.id, "type": lane.hook.type, **self._hooks.facts_of(lane)}
+        return {"id": lane.hook.id, "type": lane.settings.type, **self._hooks.facts_of(lane)}
 
     def test(self, hook_id: str, event_type: str) -> Facts:
         """Send an example of that type, past the queue and the filters, and wait for what becomes of it."""
         lane = self._lane(hook_id)
+        if event_type not in EVENT_TYPES:
+            raise OperatorRefused(_no("event type", event_type, EVENT_TYPES), 404)
         event = self._hooks.born(event_type, CONN_ID, STREAM_KEY, example_data(event_type))
         started = self._clock.monotonic()
         outcome: Facts = {"delivered": True, "event_id": event.id}
@@ -106,109 +113,129 @@ class HookControl:
         return [each._asdict() for each in found[:limit]]
 
     def why(self, event_id: str) -> Facts:
-        """What became of an event at every hook: the filter's verdict, its place, its tries."""
+        """What became of an event at every hook: its ``state`` in words, its entries in the log, its dead letters and
+        its tries; and what the hook would send of it."""
         log = self._hooks.events
         rows: Rows = log.ask(log.database.event, event_id) if log else []
-        dead: Letters = log.ask(log.database.dead_of_event, event_id) if log else []
+        dead_rows: Letters = log.ask(log.database.dead_of_event, event_id) if log else []
         attempts = self._hooks.records.attempts.of_event(event_id)
-        if not (rows or dead or attempts):
-            raise KeyError(event_id)
-        event = event_of(rows[0]) if rows else event_of_dead(dead[0]) if dead else None
+        in_memory = {
+            id: [letter for letter in lane.dead_letters.kept if letter.event.id == event_id]
+            for id, lane in self._hooks.lanes.items()
+            if lane.feed is None
+        }
+        kept = [letter for letters in in_memory.values() for letter in letters]
+        if not (rows or dead_rows or attempts or kept or any(self._lane(id).find(event_id) for id in in_memory)):
+            raise OperatorRefused(f"the event {event_id} is in no log, and no hook has tried it", 404)
+        event = event_of(rows[0]) if rows else event_of_dead(dead_rows[0]) if dead_rows else None
+        event = event or (kept[0].event if kept else None)
+        type = event.type if event else attempts[0].event_type if attempts else ""
         hooks = []
-        for lane in self._hooks.lanes.values():
-            id = lane.hook.id
-            facts: Facts = {"hook_id": id, "state": self._place(lane, rows, dead, event)}
-            facts["entries"] = [
-                {"seq": numbers[id], "replay": row.doubt == REPLAY}
-                for row in rows
-                if id in (numbers := json.loads(row.routes))
-            ]
-            own_dead = [row for row in dead if row.lane == id]
-            facts["dead"] = [{"number": row.number, "reason": row.reason, "error": row.error} for row in own_dead]
-            facts["attempts"] = [each._asdict() for each in attempts if each.hook_id == id]
+        for id, lane in self._hooks.lanes.items():
+            numbers = {row.seq: json.loads(row.routes) for row in rows}
+            own = [row for row in rows if id in numbers[row.seq]]
+            dead = [(row.number, row.reason, row.error) for row in dead_rows if row.lane == id]
+            dead += [(letter.number, letter.reason, letter.last_error) for letter in in_memory.get(id, [])]
+            facts: Facts = {
+                "hook_id": id,
+                "state": "",
+                "entries": [{"seq": numbers[row.seq][id], "replay": row.doubt == REPLAY} for row in own],
+                "dead": [dict(zip(("number", "reason", "error"), letter, strict=True)) for letter in dead],
+                "attempts": [each._asdict() for each in attempts if each.hook_id == id],
+            }
+            facts["state"] = self._place(lane, event_id, own, facts) or self._why_not(lane, type, event)
+            if event:
+                number = facts["entries"][-1]["seq"] if facts["entries"] else event.seq
+                facts["would_send"] = _preview(lane, copied(event, Event, number))
             hooks.append(facts)
-        body = json.loads(event.json()) if event else None
-        if event:
-            for facts in hooks:
-                facts["would_send"] = _preview(self._lane(facts["hook_id"]), event)
-        return {"event_id": event_id, "event": body, "hooks": hooks}
+        return {"event_id": event_id, "event": json.loads(event.json()) if event else None, "hooks": hooks}
 
-    def _place(self, lane: Lane, rows: Rows, dead: Letters, event: Event | None) -> str:
-        """``delivered``, ``dead``, ``held`` or ``under way``, ``waiting``, or why it was never routed here."""
-        own = [row.seq for row in rows if lane.hook.id in json.loads(row.routes)]
+    def _place(self, lane: Lane, event_id: str, own: Rows, facts: Facts) -> str:
+        """Where an event is that the hook has to do with, "" if it has not. The lane itself knows best, then the log;
+        what the last try came to is believed before what is merely not known to be otherwise."""
+        if where := lane.find(event_id):
+            return where
         if own and lane.feed:
-            if own[-1] > lane.feed.read:
+            if own[-1].seq > lane.feed.read:
                 return "waiting"
-            if own[-1] in lane.feed.pinned:
-                return "under way or held"
-        if any(row.lane == lane.hook.id for row in dead):
-            return "dead"
-        if own:
-            return "delivered"
-        if event is None:
-            return "unknown, it is in no log"
-        if not lane.takes(event.type):
+            if own[-1].seq in lane.feed.pinned:
+                return "waiting for another try"
+        outcome = facts["attempts"][-1]["outcome"] if facts["attempts"] else ""
+        if facts["dead"] and outcome != DELIVERED:
+            return f"dead: {facts['dead'][-1]['reason']}"
+        if outcome == DELIVERED or (own and not outcome):
+            return DELIVERED
+        return "failed, and given up" if outcome else ""
+
+    def _why_not(self, lane: Lane, type: str, event: Event | None) -> str:
+        """Why an event was not routed to the hook, as far as that can still be known."""
+        if type and not lane.takes(type):
             return "not bound to this type"
-        reason = self._hooks.filters.verdict(event, lane.hook.id)
-        return f"refused by its filter: {reason}" if reason else "not routed: its filter or rate was another then"
+        reason = self._hooks.filters.verdict(event, lane.hook.id) if event else ""
+        if reason:
+            return f"refused by its filter: {reason}"
+        return "not routed, or its attempts are forgotten: its filter, its rate or the hook was another then"
 
     # --- dead letters -------------------------------------------------------------------------------
 
     def dead_letters(self, hook_id: str, after: int, limit: int) -> Found:
-        """Dead letters with a number above ``after``; those in memory have the number 0 and come first."""
-        lanes = [self._lane(hook_id)] if hook_id else list(self._hooks.lanes.values())
-        found: Found = []
-        for lane in lanes if not after else []:
-            if lane.feed is None:
-                found += [
-                    _letter_facts(0, lane.hook.id, each.at, each.reason, each.attempts, each.last_error, each.event)
-                    for each in lane.dead_letters.kept
-                ]
+        """Dead letters with a number above ``after``, those of hooks in memory and those of the store."""
+        found = [_letter_facts(letter) for _, letter in self._kept(hook_id) if letter.number > after]
         if self._hooks.events:
             found += [_row_facts(row) for row in self._dead_page(hook_id, after, limit)]
-        return found[:limit]
+        return sorted(found, key=lambda facts: int(facts["number"]))[:limit]
 
     def dead_letter(self, number: int) -> Facts:
-        """One of those in the store, with its event."""
+        """One dead letter, with its event."""
+        for _, letter in self._kept(""):
+            if letter.number == number:
+                return {**_letter_facts(letter), "event": json.loads(letter.event.json())}
         (row,) = self._dead_rows([number])
         return {**_row_facts(row), "event": json.loads(row.body)}
 
     def replay_dead(self, hook_id: str, numbers: Numbers) -> Iterator[Facts]:
         """Deliver dead letters again: these, those of a hook, or with "" all."""
         self._hooks.records.act("replay_dead", hook_id=hook_id, numbers=numbers or "all")
-        if numbers is None:
-            yield from self._replay_memory(hook_id)
-        if self._hooks.events:
-            yield from self._each_dead(hook_id, numbers, self._rise, "replayed")
+
+        def replay(lane: Lane, letter: DeadLetter) -> None:
+            lane.offer(again(letter.event, 1, REPLAY))
+
+        yield from self._each_dead(hook_id, numbers, replay, self._replay_row, "replayed")
 
     def purge_dead(self, hook_id: str, numbers: Numbers) -> Iterator[Facts]:
         """Delete dead letters: these, those of a hook, or with "" all."""
         self._hooks.records.act("purge_dead", hook_id=hook_id, numbers=numbers or "all")
-        if numbers is None:
-            for lane in [self._lane(hook_id)] if hook_id else self._hooks.lanes.values():
-                lane.dead_letters.kept.clear()
-        if self._hooks.events:
-            yield from self._each_dead(hook_id, numbers, self._purge, "purged")
+        yield from self._each_dead(hook_id, numbers, lambda lane, letter: None, self._purge_row, "purged")
 
-    def _replay_memory(self, hook_id: str) -> Iterator[Facts]:
-        for lane in [self._lane(hook_id)] if hook_id else list(self._hooks.lanes.values()):
-            if lane.feed is None and lane.dead_letters.kept:
-                letters = list(lane.dead_letters.kept)
-                lane.dead_letters.kept.clear()
-                for letter in letters:
-                    lane.offer(again(letter.event, 1, REPLAY))
-                yield {"hook_id": lane.hook.id, "replayed": len(letters)}
+    def _kept(self, hook_id: str) -> Kept:
+        """The dead letters in memory, of one hook or ("") of all: those that are not in the store."""
+        lanes = [self._lane(hook_id)] if hook_id else list(self._hooks.lanes.values())
+        return [(lane, letter) for lane in lanes if lane.feed is None for letter in lane.dead_letters.kept]
 
     def _each_dead(
-        self, hook_id: str, numbers: Numbers, act: Callable[[EventLog, DeadRow], bool], done: str
+        self,
+        hook_id: str,
+        numbers: Numbers,
+        act: Callable[[Lane, DeadLetter], None],
+        act_on_row: Callable[[EventLog, DeadRow], bool],
+        done: str,
     ) -> Iterator[Facts]:
-        log = self._log()
-        if hook_id:
-            self._lane(hook_id)
-        rows: Iterable[DeadRow] = self._dead_rows(numbers) if numbers is not None else self._all_dead(hook_id)
+        """Act on dead letters, which are none any more then: on those in memory, then on those in the store."""
         count = skipped = 0
+        chosen = [pair for pair in self._kept(hook_id) if numbers is None or pair[1].number in numbers]
+        wanted = None if numbers is None else [n for n in numbers if n not in {letter.number for _, letter in chosen}]
+        rows: Iterable[DeadRow] = ()
+        if wanted is None and self._hooks.events:
+            rows = self._all_dead(hook_id)
+        elif wanted:
+            rows = self._dead_rows(wanted)  # before anything is done: one that there is not is a mistake
+        for lane, letter in chosen:
+            lane.dead_letters.kept.remove(letter)
+            act(lane, letter)
+            count += 1
         for row in rows:
-            if act(log, row):
+            log = self._log()
+            if act_on_row(log, row):
                 count += 1
             else:
                 skipped += 1
@@ -217,7 +244,7 @@ class HookControl:
                 self._wait_for(log)
         yield {done: count, "skipped": skipped}
 
-    def _rise(self, log: EventLog, row: DeadRow) -> bool:
+    def _replay_row(self, log: EventLog, row: DeadRow) -> bool:
         lane = self._hooks.lanes.get(row.lane)
         if lane is None or lane.feed is None or row.number is None:
             return False
@@ -225,7 +252,7 @@ class HookControl:
         return True
 
     @staticmethod
-    def _purge(log: EventLog, row: DeadRow) -> bool:
+    def _purge_row(log: EventLog, row: DeadRow) -> bool:
         assert row.number is not None
         log.purge([row.number])
         return True
@@ -244,11 +271,11 @@ class HookControl:
         return page
 
     def _dead_rows(self, numbers: Iterable[int]) -> Letters:
-        log = self._log()
-        rows: Letters = log.ask(log.database.dead_of, [*numbers])
+        log = self._hooks.events
+        rows: Letters = log.ask(log.database.dead_of, [*numbers]) if log else []
         missing = set(numbers) - {row.number for row in rows}
         if missing:
-            raise KeyError(min(missing))
+            raise OperatorRefused(f"there is no dead letter {min(missing)}", 404)
         return rows
 
     # --- replay -------------------------------------------------------------------------------------
@@ -276,7 +303,7 @@ class HookControl:
         for id in event_ids:
             rows: Rows = log.ask(log.database.event, id)
             if not rows:
-                raise KeyError(id)
+                raise OperatorRefused(f"there is no event {id} in the log", 404)
             yield rows[0]
 
     def _between(self, lane: Lane, since: float | None, until: float | None) -> Iterator[Row]:
@@ -293,7 +320,10 @@ class HookControl:
     # --- finding ------------------------------------------------------------------------------------
 
     def _lane(self, hook_id: str) -> Lane:
-        return self._hooks.lanes[hook_id]
+        lane = self._hooks.lanes.get(hook_id)
+        if lane is None:
+            raise OperatorRefused(_no("hook", hook_id, self._hooks.lanes), 404)
+        return lane
 
     def _log(self) -> EventLog:
         if self._hooks.events is None:
@@ -306,6 +336,11 @@ class HookControl:
             gevent.sleep(_POLL_S)
 
 
+def _no(what: str, name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"there is no {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
 def _preview(lane: Lane, event: Event) -> Facts | None:
     """What the hook would send, None for a kind that does not tell."""
     preview = getattr(lane.hook, "preview", None)
@@ -315,23 +350,25 @@ def _preview(lane: Lane, event: Event) -> Facts | None:
         facts: Facts = preview(event)
     except (DeliveryError, OSError) as error:
         return {"error": str(error)}
+    if "signed_by" in facts:
+        facts["signed_by"] = [auth.type for auth in lane.settings.auth]
     return facts
 
 
 def _row_facts(row: DeadRow) -> Facts:
-    return _letter_facts(row.number or 0, row.lane, row.at, row.reason, row.attempts, row.error, event_of_dead(row))
+    event = event_of_dead(row)
+    return _letter_facts(DeadLetter(row.number or 0, event, row.lane, row.reason, row.attempts, row.error, row.at))
 
 
-def _letter_facts(
-    number: int, hook_id: str, at: float, reason: str, attempts: int, error: str, event: Event
-) -> Facts:
+def _letter_facts(letter: DeadLetter) -> Facts:
+    event = letter.event
     return {
-        "number": number,
-        "hook_id": hook_id,
-        "at": at,
-        "reason": reason,
-        "attempts": attempts,
-        "error": error,
+        "number": letter.number,
+        "hook_id": letter.hook_id,
+        "at": letter.at,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "error": letter.last_error,
         "event_id": event.id,
         "event_type": event.type,
         "stream_key": event.stream_key,

@@ -26,7 +26,7 @@ def health(
     return {
         "hook_manager_status": DEGRADED if any(KINDS[fault.kind].of_events for fault in faults) else HEALTHY,
         "active_hooks": len(hooks),
-        "failed_deliveries": sum(counts["failed"] for counts in hooks.values()),
+        "failed_deliveries": sum(counts["dropped"] + sum(counts["dead"].values()) for counts in hooks.values()),
         "last_event_time": last_event_time,
         "status": DEGRADED if faults else HEALTHY,
         "faults": [

@@ -136,7 +136,7 @@ FAULT = obj(
 HEALTH = obj(
     "hook_manager_status s healthy, or degraded if events are not accepted or delivered",
     "active_hooks i hooks there are",
-    "failed_deliveries i executions that failed, since the start",
+    "failed_deliveries i events that a hook did not get, dead or dropped, since the start",
     "last_event_time n? Unix time of the latest event, null if there was none",
     "status s healthy, or degraded if there is a fault",
     "hooks_held_up [s] hooks whose endpoint is only probed or given up",

@@ -66,7 +66,8 @@ GOOD = [
     (("hooks", "test", "ops", "--event", "play_start"), "play_start", "delivered"),
     (("hooks", "pause", "ops"), "ops is paused", "ok"),
     (("hooks", "resume", "ops"), "ops is resumed", "ok"),
-    (("hooks", "why", "evt_1"), "passed", "hooks"),
+    (("hooks", "why", "evt_1"), "2023-11-14T22:13:20.500Z server returned status 503", "hooks"),
+    (("hooks", "why", "evt_1", "--verbose"), "all of it", "hooks"),
     (("hooks", "attempts", "ops", "evt_1"), "status:503", "attempts"),
     (("dead-letters", "list"), "attempts", "dead_letters"),
     (("dead-letters", "list", "--hook", "ops", "--after", "2"), "3  ops", "dead_letters"),
@@ -174,6 +175,30 @@ def test_somebody_else_at_the_socket_is_not_taken_for_rtmpd(run: Run, tmp_path: 
         serving.join(5)
     assert status == os.EX_UNAVAILABLE
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ("active", "active "),
+        ("paused", "paused by operator "),
+        ("retrying", "retrying, again in 1m 12s "),
+        ("tripped", "tripped, again in 1m 12s "),
+        ("disabled", "disabled "),
+    ],
+)
+def test_the_state_of_a_hook_says_by_whom_or_for_how_long(desk: Desk, run: Run, state: str, shown: str) -> None:
+    desk.hooks.state = state
+    _, listed, _ = run("hooks", "list")
+    assert f"ops  webhook  {shown}" in listed and "  1h 1m  " in listed
+    _, one, _ = run("hooks", "show", "ops")
+    assert shown.strip() in one and "retry_in   1m 12s" in one and "oldest     1h 1m" in one
+
+
+def test_why_is_a_line_for_each_hook_first(desk: Desk, run: Run) -> None:
+    status, text, _ = run("hooks", "why", "evt_1")
+    assert status == 0 and "all of it" not in text
+    assert text.splitlines()[0] == "evt_1  play_start live/a" and len(text.splitlines()) == 3
 
 
 @pytest.mark.parametrize("words", [(), ("nonsense",), ("hooks",), ("log-level", "loud"), ("dead-letters", "purge")])

@@ -86,13 +86,15 @@ class Hooks:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.delivers = True
+        self.state = "active"
 
     def _known(self, hook_id: str) -> None:
         if hook_id != "ops":
             raise KeyError(hook_id)
 
     def list(self) -> list[Facts]:
-        return [{"id": "ops", "type": "webhook", "state": "active", "executed": 5, "dead": {"refused": 2}}]
+        ops = {"id": "ops", "type": "webhook", "state": self.state, "executed": 5, "dead": {"refused": 2}}
+        return [ops | {"paused_by": "operator", "retry_in_sec": 71.2, "oldest_sec": 3661.0}]
 
     def show(self, hook_id: str) -> Facts:
         self._known(hook_id)
@@ -113,7 +115,11 @@ class Hooks:
     def why(self, event_id: str) -> Facts:
         if event_id != "evt_1":
             raise KeyError(event_id)
-        return {"event_id": event_id, "hooks": [{"hook_id": "ops", "verdict": "passed"}]}
+        error = "server returned status 503"
+        tried = {"outcome": "failed", "code": "status:503", "error": error, "at": 1_700_000_000.5}
+        event = {"type": "play_start", "stream_key": "live/a", "conn_id": "", "data": {}}
+        hook = {"hook_id": "ops", "state": "dead: attempts", "attempts": [tried], "would_send": {"body": "all of it"}}
+        return {"event_id": event_id, "event": event, "hooks": [hook]}
 
     def attempts(self, hook_id: str, event_id: str, limit: int) -> list[Facts]:
         self._known(hook_id)

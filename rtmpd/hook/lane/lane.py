@@ -186,6 +186,12 @@ class Lane:
         is_stuck = self.disabled_by or not self._may_deliver(self._clock.monotonic())
         return bool(is_stuck) or self.queued <= self._schedule.blocked
 
+    def find(self, event_id: str) -> str:
+        """Where an event is in the lane, in words for an operator; "" if it is not there."""
+        if any(delivery.event.id == event_id for delivery in self._under_way):
+            return "under way"
+        return self._schedule.find(event_id)
+
     def takes(self, type: str) -> bool:
         """Whether the lane is bound to the type."""
         return matches(type, self.settings.event_types)

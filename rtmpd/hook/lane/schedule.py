@@ -216,6 +216,13 @@ class Schedule:
         while self._waiting:
             yield self.shed()
 
+    def find(self, event_id: str) -> str:
+        """How an event waits, in words for an operator; "" if it does not wait here. Takes as long as much waits."""
+        followers = [each for following in self._following.values() for each in following]
+        if any(each.event.id == event_id for each in [*(delivery for _, _, delivery in self._held), *followers]):
+            return "held for another try"
+        return "waiting" if any(each.event.id == event_id for each in self._waiting.values()) else ""
+
     def oldest_since(self) -> float | None:
         """The moment at which the oldest of what waits was born, None if nothing waits. Takes as long as much is
         held."""

@@ -6,12 +6,12 @@ import gevent
 import pytest
 
 from rtmpd.clock import Clock
-from rtmpd.errors import OperatorRefused, PermanentDeliveryError
+from rtmpd.errors import OperatorRefused, PermanentDeliveryError, TransientDeliveryError
 from rtmpd.hook.control import HookControl
-from rtmpd.settings import FilterSettings
+from rtmpd.settings import FilterSettings, RetrySettings
 from tests.support.proof import proves
 
-from ..waiting import until
+from ..waiting import HeldHook, until
 from .test_durable import Taker, add, managed, publish, settled
 
 __all__ = ["managed"]
@@ -51,10 +51,17 @@ def test_a_test_sends_an_example_past_the_queue(controlled):
     assert hook.events[0].data["session_id"] == "example"
     hook.answer = refuse
     assert control.test("taker", "publish_stop")["code"] == "status:400"
-    with pytest.raises(KeyError):
+    with pytest.raises(OperatorRefused, match="there is no event type 'nothing'"):
         control.test("taker", "nothing")
-    with pytest.raises(KeyError):
-        control.test("nobody", "publish_stop")
+    with pytest.raises(OperatorRefused, match="there is no hook 'takr'; did you mean 'taker'"):
+        control.test("takr", "publish_stop")
+
+
+def test_the_example_of_an_alert_is_one_that_begins(controlled):
+    manager, control = controlled
+    hook = add(manager, Taker())
+    control.test("taker", "resource_alert")
+    assert hook.events[0].data["state"] == "raised"
 
 
 def test_why_tells_what_each_hook_made_of_an_event(controlled):
@@ -71,15 +78,59 @@ def test_why_tells_what_each_hook_made_of_an_event(controlled):
     by_hook = {facts["hook_id"]: facts for facts in why["hooks"]}
     assert {id: facts["state"] for id, facts in by_hook.items()} == {
         "taker": "delivered",
-        "other": "dead",
+        "other": "dead: refused",
         "play": "not bound to this type",
         "loud": "refused by its filter: severity",
     }
     assert [each["outcome"] for each in by_hook["taker"]["attempts"]] == ["delivered"]
     assert by_hook["other"]["attempts"][0]["code"] == "status:400"
     assert by_hook["other"]["dead"][0]["reason"] == "refused"
-    with pytest.raises(KeyError):
+    with pytest.raises(OperatorRefused, match="in no log"):
         control.why("evt_00000000000000000000000000")
+
+
+def test_why_agrees_with_the_attempts_of_hooks_in_memory(controlled):
+    manager, control = controlled
+    held = HeldHook("held")
+    retry = RetrySettings(5, 3600.0, 3600.0)
+
+    def busy(event):
+        raise TransientDeliveryError("busy", "status:503")
+
+    for hook in (Taker("taker"), Taker("other", answer=refuse), Taker("busy", answer=busy), held):
+        manager.register(hook, retry=retry)
+    manager.register(Taker("play"), ["play_*"])
+    publish(manager, "live/a", "live/a")
+    until(lambda: manager.lanes["busy"].held and len(manager.records.attempts.latest("", 10)) >= 5)
+    first = manager.records.attempts.latest("busy", 10)[-1].event_id
+    by_hook = {facts["hook_id"]: facts for facts in control.why(first)["hooks"]}
+    assert {id: facts["state"] for id, facts in by_hook.items()} == {
+        "taker": "delivered",
+        "other": "dead: refused",
+        "busy": "held for another try",
+        "held": "under way",
+        "play": "not bound to this type",
+    }
+    number = by_hook["other"]["dead"][0]["number"]
+    assert control.dead_letter(number)["event_id"] == first
+    held.go.set()
+
+
+def test_why_shows_the_number_that_the_hook_gets(controlled):
+    manager, control = controlled
+    quiet = add(manager, Previewing("quiet"), event_types=["publish_stop"])
+    add(manager, Taker())
+    publish(manager, "live/a", "live/b")
+    manager.emit("publish_stop", stream_key="live/b", session_id="live/b")
+    settled(manager)
+    (event,) = quiet.events
+    facts = {each["hook_id"]: each for each in control.why(event.id)["hooks"]}["quiet"]
+    assert facts["entries"][0]["seq"] == event.seq == facts["would_send"]["seq"] == 1
+
+
+class Previewing(Taker):
+    def preview(self, event):
+        return {"seq": event.seq}
 
 
 @proves("store.dead_letters")
@@ -116,7 +167,7 @@ def test_dead_letters_are_listed_shown_and_delivered_again(controlled):
     settled(manager)
     assert len(hook.keys) == 250
     until(lambda: control.dead_letters("", 0, 10) == [])
-    with pytest.raises(KeyError):
+    with pytest.raises(OperatorRefused, match="there is no dead letter"):
         list(control.replay_dead("taker", [first["number"]]))
 
 
@@ -137,9 +188,46 @@ def test_letters_of_memory_hooks_can_be_replayed_together(controlled):
     publish(manager, "live/a", "live/b")
     until(lambda: len(control.dead_letters("plain", 0, 10)) == 2)
     hook.answer = None
-    assert list(control.replay_dead("plain", None)) == [{"hook_id": "plain", "replayed": 2}]
+    assert list(control.replay_dead("plain", None)) == [{"replayed": 2, "skipped": 0}]
     until(lambda: hook.keys == ["live/a", "live/b"])
     assert control.dead_letters("plain", 0, 10) == []
+
+
+def test_letters_of_memory_hooks_have_numbers_of_their_own(controlled):
+    manager, control = controlled
+    hook, durable = Taker("plain", answer=refuse), add(manager, Taker(answer=refuse))
+    manager.register(hook)
+    publish(manager, "live/a", "live/b", "live/c")
+    until(lambda: len(control.dead_letters("", 0, 10)) == 6)
+    letters = control.dead_letters("", 0, 10)
+    assert [letter["number"] for letter in letters] == [1, 2, 3, 4, 5, 6]
+    mine = [letter for letter in letters if letter["hook_id"] == "plain"]
+    assert control.dead_letter(mine[1]["number"])["event"]["stream_key"] == "live/b"
+    hook.answer = durable.answer = None
+    assert list(control.replay_dead("", [mine[1]["number"]])) == [{"replayed": 1, "skipped": 0}]
+    until(lambda: hook.keys == ["live/b"])
+    assert list(control.purge_dead("", [mine[0]["number"], letters[-1]["number"]]))[-1]["purged"] == 2
+    until(lambda: len(control.dead_letters("", 0, 10)) == 3)
+    with pytest.raises(OperatorRefused, match="there is no dead letter 99"):
+        list(control.purge_dead("", [mine[2]["number"], 99]))
+    assert len(control.dead_letters("plain", 0, 10)) == 1, "a mistake changes nothing"
+
+
+def test_numbers_of_dead_letters_go_on_after_a_restart(managed):
+    manager = managed()
+    add(manager, Taker(answer=refuse))
+    publish(manager, "live/a", "live/b")
+    settled(manager)
+    manager.close(1)
+    again = managed()
+    add(again, Taker())
+    again.register(Taker("plain", answer=refuse))
+    publish(again, "live/c")
+    control = HookControl(again, Clock())
+    until(lambda: len(control.dead_letters("", 0, 10)) == 3)
+    assert [(each["number"], each["hook_id"]) for each in control.dead_letters("", 0, 10)] == [
+        (1, "taker"), (2, "taker"), (3, "plain"),
+    ]  # fmt: skip
 
 
 def test_events_are_replayed_by_id_and_by_time(controlled):
