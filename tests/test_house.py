@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"errors", "clock", "backoff", "settings", "change", "text"},
     {"identity", "textfile"},
     {"protocol", "codec", "event", "metrics", "log"},
-    {"net", "stream"},
+    {"net", "stream", "quality"},
     {"server", "output", "hook", "monitor", "http", "tool"},
     {"config", "daemon"},
     {"assembly"},
@@ -53,7 +53,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "log": {"settings", "clock", "change", "text"},
     "net": {"protocol", "errors", "clock", "log"},
     "stream": {"protocol", "codec", "event", "metrics", "errors", "clock", "settings", "change", "identity", "log"},
-    "server": {"net", "stream", "protocol", "codec", "event", "metrics", "log", "identity", "textfile"} | STONES,
+    "quality": {"codec", "settings", "event", "errors"},
+    "server": {"net", "stream", "quality", "protocol", "codec", "event", "metrics", "log", "identity", "textfile"}
+    | STONES,
     "output": {"net", "stream", "protocol", "codec", "event", "metrics", "log"} | STONES,
     "hook": {"net", "event", "metrics", "log", "textfile"} | STONES,
     "monitor": {"net", "event", "metrics", "clock", "settings", "change", "log"},
@@ -68,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-PURE_ROOMS = STONES - {"clock"} | {"identity", "protocol", "codec", "event"}
+PURE_ROOMS = STONES - {"clock"} | {"identity", "protocol", "codec", "event", "quality"}
 # Nothing here waits, tells the time, opens a file or writes to a log.
 PURE_STANDARD_LIBRARY = set(
     """__future__ abc array base64 binascii bisect collections copy dataclasses enum fnmatch functools hashlib heapq

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, NamedTuple
 
 from ..clock import Clock
-from ..codec.frame import AUDIO, DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, header_slot
+from ..codec.classify import AUDIO, DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, header_slot
 from ..codec.metadata import is_metadata
 from ..protocol.message import Message
 from ..settings.output import RECORD_ALL, RECORD_AUDIO, RECORD_KEYFRAMES, RECORD_VIDEO, OutputSettings

@@ -15,7 +15,7 @@ import gevent
 
 from ..backoff import Backoff
 from ..clock import Clock
-from ..codec.frame import DATA
+from ..codec.classify import DATA
 from ..codec.metadata import SET_DATA_FRAME, is_metadata
 from ..errors import ConnectionLost, EndedByServer, PeerError, PeerTimeout, RefusedByServer
 from ..event.event import Emit

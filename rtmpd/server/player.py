@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..codec.frame import AUDIO, VIDEO
+from ..codec.classify import AUDIO, VIDEO
 from ..identity import StreamId
 from ..log import logger
 from ..protocol.notice import PlayAsked, Reply

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
-from ..codec.frame import codec_name
-from ..codec.quality_meter import KEY_BITS, TYPE_BITS, Track
+from ..codec.classify import codec_name
 from ..identity import StreamId
 from ..log import logger
 from ..protocol.constants import AUDIO, VIDEO
 from ..protocol.message import Message
 from ..protocol.notice import PublishAsked
+from ..quality.meter import KEY_BITS, TYPE_BITS, Track
 from ..stream.stream import Stream
 from .context import Context
 from .media import MediaReport

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from functools import lru_cache
 from typing import Final
 
-from ..codec.quality import Monitor, Thresholds
-from ..codec.quality_meter import Meter, Sample, Track
+from ..quality.meter import Meter, Sample, Track
+from ..quality.monitor import Monitor
 from ..settings import QualitySettings
 from .context import Context
 
-_ASKED: Final = tuple(field.name for field in fields(Thresholds))
 _SILENT_MS: Final = 1000
 _BATCH: Final = 32  # samples, which only a stream faster than real time brings within a second
-
-
-@lru_cache(maxsize=4)
-def _thresholds(settings: QualitySettings) -> Thresholds:
-    return Thresholds(**{name: getattr(settings, name) for name in _ASKED})
 
 
 class Quality:
     """Judges what is counted in two tracks: about once a second, as samples are cheaper judged together. Settings
     are those of the context, also if they change. No method switches greenlets."""
 
-    __slots__ = ("_asked", "_conn_id", "_context", "_meter", "_monitor", "_samples", "_settings", "_stream_key")
+    __slots__ = ("_conn_id", "_context", "_meter", "_monitor", "_samples", "_settings", "_stream_key")
 
     def __init__(self, context: Context, conn_id: str, stream_key: str, audio: Track, video: Track) -> None:
         self._context = context
         self._conn_id = conn_id
         self._stream_key = stream_key
         self._settings = settings = context.quality
-        self._asked: Thresholds | None = None
         self._meter = Meter(audio, video, int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
         self._monitor: Monitor | None = None  # from the first sample on: many a publish is over before
         self._samples: list[Sample] = []
 
     def _follow(self, settings: QualitySettings) -> None:
         self._settings = settings
-        self._asked = None
         self._meter.tune(int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
 
     def turn(self, track: Track, timestamp: int, payload: bytes) -> None:
@@ -58,10 +48,8 @@ class Quality:
             return
         if self._monitor is None:
             self._monitor = Monitor()
-        if self._asked is None:
-            self._asked = _thresholds(self._settings)
         for sample in self._samples:
-            for finding in self._monitor.judge(sample, self._asked):
+            for finding in self._monitor.judge(sample, self._settings):
                 self._context.emit(finding.type, conn_id=self._conn_id, stream_key=self._stream_key, **finding.data)
         self._samples.clear()
 

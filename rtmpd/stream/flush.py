@@ -20,7 +20,7 @@ from typing import Any, Final
 from gevent.hub import get_hub
 
 from ..clock import Clock
-from ..codec.frame import VIDEO
+from ..codec.classify import VIDEO
 from ..metrics.window import Peak
 from ..settings import FLUSH_ADAPTIVE, FLUSH_AUDIO_WAITS, FLUSH_IMMEDIATE, FLUSH_WINDOW, AppSettings
 

@@ -15,7 +15,7 @@ FRAME_BYTES: Final = 192  #: what a frame holds besides its payload, so that emp
 
 
 class Frame:
-    """``flags`` are those of ``codec.frame``; ``timestamp`` is what players see, in ms modulo 2**32.
+    """``flags`` are those of ``codec.classify``; ``timestamp`` is what players see, in ms modulo 2**32.
 
     The wire bytes are made once for a chunk size and message stream id and kept: in practice every
     player uses the same two, so every player is sent the same bytes object.

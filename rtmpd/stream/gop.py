@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from ..codec.frame import DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, header_slot
+from ..codec.classify import DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, header_slot
 from .frame import FRAME_BYTES, Frame
 from .timeline import step_ms
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gevent.hub import get_hub
 
 from ..clock import Clock
-from ..codec.frame import DATA, HEADER, NOT_CACHED, VIDEO, classify
+from ..codec.classify import DATA, HEADER, NOT_CACHED, VIDEO, classify
 from ..codec.metadata import clears_metadata, is_metadata, strip_set_data_frame
 from ..protocol.constants import DATA_AMF0, DATA_AMF3
 from ..protocol.message import Message

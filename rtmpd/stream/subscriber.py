@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from ..codec.frame import AUDIO, DATA, HEADER, KEYFRAME, VIDEO
+from ..codec.classify import AUDIO, DATA, HEADER, KEYFRAME, VIDEO
 from ..protocol.message import Message
 from .fanout import Group
 from .frame import Frame

@@ -13,7 +13,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from ..clock import Clock
-from ..codec.frame import AUDIO, HEADER, NOT_CACHED, VIDEO, classify, codec_name
+from ..codec.classify import AUDIO, HEADER, NOT_CACHED, VIDEO, classify, codec_name
 from ..codec.metadata import strip_set_data_frame
 from ..errors import EndedByServer, UrlError
 from ..net.link import Link

@@ -17,7 +17,7 @@ import gevent
 from gevent.os import tp_read
 
 from ..clock import Clock
-from ..codec.frame import AUDIO, HEADER, NOT_CACHED, VIDEO, classify
+from ..codec.classify import AUDIO, HEADER, NOT_CACHED, VIDEO, classify
 from ..codec.metadata import ON_METADATA, SET_DATA_FRAME, data_name
 from ..errors import MediaError, RtmpdError, UrlError
 from ..net.link import Link

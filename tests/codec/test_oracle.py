@@ -15,7 +15,7 @@ import av
 import pytest
 
 from rtmpd.codec import tag
-from rtmpd.codec.frame import HEADER, KEYFRAME, NOT_CACHED, classify, codec_name, header_slot
+from rtmpd.codec.classify import HEADER, KEYFRAME, NOT_CACHED, classify, codec_name, header_slot
 from rtmpd.codec.metadata import is_metadata
 from rtmpd.codec.tag import AUDIO_MESSAGE, CODED, VIDEO_MESSAGE
 from rtmpd.protocol import flv

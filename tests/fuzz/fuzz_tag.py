@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtmpd.codec import tag
-from rtmpd.codec.frame import HEADER, classify, codec_name, header_slot
+from rtmpd.codec.classify import HEADER, classify, codec_name, header_slot
 from rtmpd.codec.metadata import clears_metadata, data_name, is_metadata, strip_set_data_frame
 from rtmpd.codec.tag import AUDIO_MESSAGE, VIDEO_MESSAGE
 from rtmpd.errors import MediaError

@@ -10,7 +10,7 @@ import gevent
 import pytest
 from gevent import socket
 
-from rtmpd.codec.frame import DATA, HEADER, KEYFRAME
+from rtmpd.codec.classify import DATA, HEADER, KEYFRAME
 from rtmpd.event.event import Event
 from rtmpd.net.transport import Transport
 from rtmpd.output.relay import as_published

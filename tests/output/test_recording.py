@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtmpd.clock import FakeClock
-from rtmpd.codec.frame import DATA, HEADER, KEYFRAME, classify
+from rtmpd.codec.classify import DATA, HEADER, KEYFRAME, classify
 from rtmpd.output.path import Name
 from rtmpd.output.recording import Completed, Opened, Recording, Stopped
 from rtmpd.protocol.amf0 import decode_all, encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtmpd.codec.frame import DATA, HEADER, classify
+from rtmpd.codec.classify import DATA, HEADER, classify
 from rtmpd.protocol.constants import AUDIO, DATA_AMF0, VIDEO
 from rtmpd.stream.frame import FRAME_BYTES, Frame
 from rtmpd.stream.gop import GopCache

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ..codec import tag
+from ..codec.classify import HEADER, KEYFRAME, NOT_CACHED, classify
 from ..errors import MediaError
-from . import tag
-from .frame import HEADER, KEYFRAME, NOT_CACHED, classify
 
 PERIOD_MS: Final = 2000  #: from one sample to the next
 ABSENT_MS: Final = 3000  #: a track without a frame for this long is not there

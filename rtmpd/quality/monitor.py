@@ -1,10 +1,10 @@
 """The quality monitor: samples of one publish in, what there is to tell out.
 
 Two kinds of judgement. ``bitrate_change`` and ``framerate_change`` compare the publish with itself: with the level
-that was usual (``quality_window.Level``). ``quality_alert`` compares it with what is asked of every publish: one
+that was usual (``window.Level``). ``quality_alert`` compares it with what is asked of every publish: one
 rule for each metric, raised and cleared by turns.
 
-Pure: the clock is that of the media (``quality_meter``). Nothing switches or raises.
+Pure: the clock is that of the media (``meter``). Nothing switches or raises.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .quality_meter import ABSENT_MS, Reading, Sample
-from .quality_window import Alert, Level, Shift, Window
+from ..settings import QualitySettings
+from .meter import ABSENT_MS, Reading, Sample
+from .window import Alert, Level, Shift, Window
 
 WARNING: Final = "warning"
 CRITICAL: Final = "critical"
@@ -24,26 +25,6 @@ _STILL_BYTES: Final = 64  # an encoder's "nothing has changed" for a whole frame
 _DRIFT_SAMPLES: Final = 5
 _NO_RATES: Final = (0.0, 0.0)
 _MARGIN: Final = 0.1  # by how much a rate must be over its least before that clears the alert
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What is asked of a publish: seconds, percent, bit/s and frames/s as the names say; 0 asks nothing."""
-
-    window_s: float = 10.0
-    warm_up_s: float = 10.0
-    cool_down_s: float = 30.0
-    bitrate_drop: int = 20
-    bitrate_rise: int = 20
-    framerate_drop: int = 10
-    max_keyframe_interval_s: float = 20.0
-    min_bitrate: int = 0
-    min_framerate: int = 0
-    frozen_after_s: float = 10.0
-    missing_after_s: float = 10.0
-    max_timestamp_jump_s: float = 3.0
-    max_av_drift_s: float = 2.0
-    forbid_b_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +97,7 @@ class Monitor:
         self._alerts: dict[str, Alert] = {}  # of what was ever bad
         self._raised = 0  # how many of them are
         self._last: Sample | None = None
-        self._asked: Thresholds | None = None
+        self._asked: QualitySettings | None = None
         self._window_ms = 0
         self._learn_ms = 0
         self._moved_ms = 0
@@ -124,7 +105,7 @@ class Monitor:
         self._b_frames_ms = 0
         self._drifts: deque[int] = deque(maxlen=_DRIFT_SAMPLES)
 
-    def judge(self, sample: Sample, asked: Thresholds) -> list[Finding]:
+    def judge(self, sample: Sample, asked: QualitySettings) -> list[Finding]:
         """What the sample shows, changes before alerts."""
         if asked is not self._asked:
             self._asked = asked
@@ -136,7 +117,7 @@ class Monitor:
             findings += self._turns(state, asked)
         return findings
 
-    def _turns(self, state: _State, asked: Thresholds) -> list[Finding]:
+    def _turns(self, state: _State, asked: QualitySettings) -> list[Finding]:
         """Alerts that are raised or cleared."""
         found = []
         for metric, (severity, rule) in _RULES.items():
@@ -185,7 +166,7 @@ class Monitor:
             clock_ms - self._jumped_ms, lasting_ms, b_frames, clock_ms - self._b_frames_ms,
         )  # fmt: skip
 
-    def _changes(self, state: _State, asked: Thresholds) -> list[Finding]:
+    def _changes(self, state: _State, asked: QualitySettings) -> list[Finding]:
         found = []
         clock_ms = state.sample.clock_ms
         window_ms, learn_ms = self._window_ms, self._learn_ms
@@ -225,22 +206,22 @@ class _State(NamedTuple):
 # --- the rules ------------------------------------------------------------------------------------
 
 
-def _keyframe_interval(state: _State, asked: Thresholds) -> _Measured | None:
+def _keyframe_interval(state: _State, asked: QualitySettings) -> _Measured | None:
     video = state.sample.video
     if video is None or video.at_ms is None or not _is_present(video, state.video_absent_ms):
         return None
     return _at_most(_keyframe_interval_ms(video) / 1000, asked.max_keyframe_interval_s)
 
 
-def _low_bitrate(state: _State, asked: Thresholds) -> _Measured | None:
+def _low_bitrate(state: _State, asked: QualitySettings) -> _Measured | None:
     return _at_least(state.bitrate, asked.min_bitrate, 0)
 
 
-def _low_framerate(state: _State, asked: Thresholds) -> _Measured | None:
+def _low_framerate(state: _State, asked: QualitySettings) -> _Measured | None:
     return _at_least(state.framerate, asked.min_framerate, 2)
 
 
-def _frozen_video(state: _State, asked: Thresholds) -> _Measured | None:
+def _frozen_video(state: _State, asked: QualitySettings) -> _Measured | None:
     video = state.sample.video
     if video is None or video.at_ms is None:
         return None
@@ -248,11 +229,11 @@ def _frozen_video(state: _State, asked: Thresholds) -> _Measured | None:
     return _Measured(still_s, limit_s, 0 < limit_s <= still_s, not limit_s or not still_s)
 
 
-def _missing_audio(state: _State, asked: Thresholds) -> _Measured | None:
+def _missing_audio(state: _State, asked: QualitySettings) -> _Measured | None:
     return _missing(state.audio_absent_ms, asked.missing_after_s)
 
 
-def _missing_video(state: _State, asked: Thresholds) -> _Measured | None:
+def _missing_video(state: _State, asked: QualitySettings) -> _Measured | None:
     return _missing(state.video_absent_ms, asked.missing_after_s)
 
 
@@ -263,23 +244,23 @@ def _missing(absent_ms: int | None, limit_s: float) -> _Measured | None:
     return _Measured(absent_s, limit_s, 0 < limit_s <= absent_s, not limit_s or not absent_ms)
 
 
-def _timestamp_jump(state: _State, asked: Thresholds) -> _Measured | None:
+def _timestamp_jump(state: _State, asked: QualitySettings) -> _Measured | None:
     jump_s, limit_s = state.sample.jump_ms / 1000, asked.max_timestamp_jump_s
     calm = not limit_s or (not jump_s and state.calm_ms >= asked.cool_down_s * 1000)
     return _Measured(jump_s, limit_s, 0 < limit_s < abs(jump_s), calm)
 
 
-def _av_drift(state: _State, asked: Thresholds) -> _Measured | None:
+def _av_drift(state: _State, asked: QualitySettings) -> _Measured | None:
     return None if state.drift_ms is None else _at_most(state.drift_ms / 1000, asked.max_av_drift_s)
 
 
-def _b_frames(state: _State, asked: Thresholds) -> _Measured | None:
+def _b_frames(state: _State, asked: QualitySettings) -> _Measured | None:
     forbids = asked.forbid_b_frames
     calm = not forbids or (not state.b_frames and state.ordered_ms >= asked.cool_down_s * 1000)
     return _Measured(state.b_frames, 0, forbids and state.b_frames > 0, calm)
 
 
-_RULES: Final[dict[str, tuple[str, Callable[[_State, Thresholds], _Measured | None]]]] = {
+_RULES: Final[dict[str, tuple[str, Callable[[_State, QualitySettings], _Measured | None]]]] = {
     "keyframe_interval": (WARNING, _keyframe_interval),
     "bitrate": (WARNING, _low_bitrate),
     "framerate": (WARNING, _low_framerate),
@@ -295,7 +276,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[_State, Thresholds], _Measured | No
 METRICS: Final = tuple(_RULES)
 
 
-def _is_calm(state: _State, asked: Thresholds) -> bool:
+def _is_calm(state: _State, asked: QualitySettings) -> bool:
     """Whether no rule can find anything bad, so that none needs to be asked: they cost more than all the rest."""
     sample, video_absent_ms, audio_absent_ms, bitrate, framerate, still_ms, _, drift_ms, b_frames, _ = state
     if video_absent_ms or audio_absent_ms or sample.jump_ms or still_ms or b_frames:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtmpd.codec import tag
-from rtmpd.codec.frame import AUDIO, DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, classify, codec_name, header_slot
+from rtmpd.codec.classify import AUDIO, DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, classify, codec_name, header_slot
 from rtmpd.codec.tag import AUDIO_MESSAGE, VIDEO_MESSAGE, PacketType
 from rtmpd.errors import MediaError
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtmpd.codec import quality
-from rtmpd.codec.quality import METRICS, Finding, Monitor, Thresholds
-from rtmpd.codec.quality_meter import PERIOD_MS, Meter, Sample, Track
-from rtmpd.codec.quality_window import CLEARED, RAISED, Alert, Level, Window
 from rtmpd.codec.tag import AUDIO_MESSAGE, VIDEO_MESSAGE
+from rtmpd.quality import monitor as quality
+from rtmpd.quality.meter import PERIOD_MS, Meter, Sample, Track
+from rtmpd.quality.monitor import METRICS, Finding, Monitor
+from rtmpd.quality.window import CLEARED, RAISED, Alert, Level, Window
+from rtmpd.settings import QualitySettings
 from tests.support.proof import proves
 
 KEY = b"\x17\x01\x00\x00\x00"
@@ -23,7 +24,7 @@ INTER = b"\x27\x01\x00\x00\x00"
 VIDEO_HEADER = b"\x17\x00\x00\x00\x00\x01\x64"
 AUDIO_HEADER = b"\xaf\x00\x12\x10"
 SOUND = b"\xaf\x01" + bytes(168)
-ASKED = Thresholds()
+ASKED = QualitySettings()
 
 Message = tuple[int, int, bytes]
 
@@ -85,7 +86,7 @@ def new_meter() -> Meter:
     return Meter(Track(AUDIO_MESSAGE), Track(VIDEO_MESSAGE))
 
 
-def watch(stream: Iterable[Message], asked: Thresholds = ASKED) -> list[Finding]:
+def watch(stream: Iterable[Message], asked: QualitySettings = ASKED) -> list[Finding]:
     meter, monitor = new_meter(), Monitor()
     meter.tune(int(asked.max_timestamp_jump_s * 1000), asked.forbid_b_frames)
     return [finding for sample in samples(stream, meter) for finding in monitor.judge(sample, asked)]
@@ -220,7 +221,7 @@ STRICT = replace(
     ASKED, min_bitrate=300_000, min_framerate=20, forbid_b_frames=True, bitrate_drop=0, bitrate_rise=0, framerate_drop=0
 )
 
-ALERTS: list[tuple[str, list[Part], Thresholds]] = [
+ALERTS: list[tuple[str, list[Part], QualitySettings]] = [
     ("keyframe_interval", [Part(20), Part(50, gop_s=25), Part(20)], ASKED),
     ("bitrate", [Part(30), Part(60, frame_bytes=800), Part(60)], STRICT),
     ("framerate", [Part(30), Part(60, fps=12, frame_bytes=4000), Part(60)], STRICT),
@@ -235,7 +236,7 @@ ALERTS: list[tuple[str, list[Part], Thresholds]] = [
 
 @proves("quality.min_bitrate", "quality.min_framerate", "quality.max_timestamp_jump")
 @pytest.mark.parametrize(("metric", "parts", "asked"), ALERTS, ids=[case[0] for case in ALERTS])
-def test_an_alert_is_raised_once_and_cleared_once(metric: str, parts: list[Part], asked: Thresholds) -> None:
+def test_an_alert_is_raised_once_and_cleared_once(metric: str, parts: list[Part], asked: QualitySettings) -> None:
     findings = watch(messages(*parts), asked)
     assert short(findings) == [f"{metric} {RAISED}", f"{metric} {CLEARED}"]
     assert list(findings[0].data) == ["metric", "value", "threshold", "severity", "state"]
@@ -248,10 +249,10 @@ def test_an_alert_is_raised_once_and_cleared_once(metric: str, parts: list[Part]
 
 @proves("quality.max_keyframe_interval", "quality.frozen_after", "quality.max_av_drift")
 @pytest.mark.parametrize(("metric", "parts", "asked"), ALERTS, ids=[case[0] for case in ALERTS])
-def test_an_alert_whose_threshold_is_0_is_never_raised(metric: str, parts: list[Part], asked: Thresholds) -> None:
+def test_an_alert_whose_threshold_is_0_is_never_raised(metric: str, parts: list[Part], asked: QualitySettings) -> None:
     off = dict.fromkeys(("bitrate_drop", "bitrate_rise", "framerate_drop", "min_bitrate", "min_framerate"), 0)
     times = ("max_keyframe_interval_s", "frozen_after_s", "missing_after_s", "max_timestamp_jump_s", "max_av_drift_s")
-    nothing = Thresholds(**off, **dict.fromkeys(times, 0.0))  # type: ignore[arg-type]
+    nothing = QualitySettings(**off, **dict.fromkeys(times, 0.0))  # type: ignore[arg-type]
     assert watch(messages(*parts), nothing) == []
 
 
@@ -341,7 +342,7 @@ def test_headers_are_not_frames() -> None:
 
 @pytest.mark.parametrize(("metric", "parts", "asked"), ALERTS, ids=[case[0] for case in ALERTS])
 def test_short_cuts_change_nothing(
-    metric: str, parts: list[Part], asked: Thresholds, monkeypatch: pytest.MonkeyPatch
+    metric: str, parts: list[Part], asked: QualitySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way of tracks that just go on, and not to ask the rules of a calm sample."""
     asked = replace(asked, warm_up_s=0.0, window_s=4.0)
