@@ -367,11 +367,12 @@ def trial(settings: Settings) -> None:
             house.prepare(part).abort()
         except ConfigError as error:
             problems += error.problems
-    try:
-        if settings.server.has_tls:
-            server_context(settings.server.tls.cert, settings.server.tls.key)
-    except StartError as error:
-        problems.append(Problem("", error.key, str(error)))
+    for section, listeners in (("server", settings.server), ("http", settings.http)):
+        try:
+            if listeners.has_tls:
+                server_context(listeners.tls.cert, listeners.tls.key, section)
+        except StartError as error:
+            problems.append(Problem("", error.key, str(error)))
     for key, addresses in (("server.listen", settings.server.listen), ("http.listen", settings.http.listen)):
         problems += [Problem("", key, why) for address in addresses if (why := _unresolvable(address))]
     if problems:

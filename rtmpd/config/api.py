@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from .. import textfile
+from ..settings import Address, TlsSettings
 from ..settings.http import ApiSettings
 from ..textfile import TextFileError
 from .check import Checked
+from .process import check_tls
 
 
 def of_section(checked: Checked) -> ApiSettings:
     """The settings of [http]; problems and warnings go to ``checked``. Looks at the token file."""
-    settings = ApiSettings(**checked.fields("http"))
+    secure = tuple(replace(address, tls=True) for address in checked.value("http", "tls_listen"))
+    tls = TlsSettings(cert=checked.value("http", "tls_cert"), key=checked.value("http", "tls_key"))
+    check_tls(checked, "http", secure, tls)
+    plain: tuple[Address, ...] = checked.value("http", "listen")
+    others = checked.fields("http", "listen", "tls_listen", "tls_cert", "tls_key")
+    settings = ApiSettings(listen=(*plain, *secure), tls=tls, **others)
     open_to_others = [address for address in settings.listen if not _is_loopback(address.host)]
     if open_to_others and not settings.token_file:
         text = f"{open_to_others[0]} can be reached from other machines, so a token is needed"
-        checked.problem(("http", "listen"), text, "name a token_file, or listen on 127.0.0.1")
+        key = "tls_listen" if open_to_others[0].tls else "listen"
+        checked.problem(("http", key), text, "name a token_file, or listen on 127.0.0.1")
     if settings.token_file:
         _check_token_file(checked, settings.token_file)
     return settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -91,36 +90,11 @@ def _server(checked: Checked) -> ServerSettings:
     plain: tuple[Address, ...] = checked.value("server", "listen")
     secure = tuple(replace(address, tls=True) for address in checked.value("server", "tls_listen"))
     tls = TlsSettings(cert=checked.value("server", "tls_cert"), key=checked.value("server", "tls_key"))
-    _check_tls(checked, secure, tls)
+    process.check_tls(checked, "server", secure, tls)
     _check_listeners(checked, (*plain, *secure))
     process.check_reconnect_url(checked)
     others = checked.fields("server", "listen", "tls_listen", "tls_cert", "tls_key")
     return ServerSettings(listen=(*plain, *secure), tls=tls, **others)
-
-
-def _check_tls(checked: Checked, listen: tuple[Address, ...], tls: TlsSettings) -> None:
-    given = {"tls_listen": bool(listen), "tls_cert": bool(tls.cert), "tls_key": bool(tls.key)}
-    missing = [key for key, is_given in given.items() if not is_given]
-    if missing and len(missing) < len(given):
-        first = next(key for key in given if given[key])
-        checked.problem(
-            ("server", first), f"needs {' and '.join(missing)} too", "RTMPS takes all three of " + ", ".join(given)
-        )
-    for key, path in (("tls_cert", tls.cert), ("tls_key", tls.key)):
-        if path and (reason := _unreadable(path)):
-            checked.problem(("server", key), f"{path}: {reason}", "name a PEM file that rtmpd may read")
-    if tls.key and os.path.isfile(tls.key) and os.stat(tls.key).st_mode & stat.S_IROTH:
-        text = f"{tls.key} holds a private key, and everybody can read it"
-        checked.warning(("server", "tls_key"), text, f"chmod o-r {tls.key}")
-
-
-def _unreadable(path: str) -> str:
-    """Why a file can not be read, "" if it can."""
-    try:
-        with open(path, "rb"):
-            return ""
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def _check_listeners(checked: Checked, listeners: tuple[Address, ...]) -> None:

@@ -1,4 +1,4 @@
-"""[daemon]: what only the system can tell of its values."""
+"""[daemon], and certificates: what only the system can tell of values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import grp
 import os
 import pwd
 import re
+import stat
 from collections.abc import Callable
 
+from ..settings import Address, TlsSettings
 from ..settings.daemon import DaemonSettings
 from .check import Checked
 
@@ -45,3 +47,29 @@ def _check_known(checked: Checked, key: str, name: str, find: Callable[[str], ob
         find(name)
     except KeyError:
         checked.problem(("daemon", key), f"there is no {key} {name} on this system", "create it, or name another one")
+
+
+def check_tls(checked: Checked, section: str, listen: tuple[Address, ...], tls: TlsSettings) -> None:
+    """Report what is missing or cannot be read of the listeners of a section that speak TLS."""
+    given = {"tls_listen": bool(listen), "tls_cert": bool(tls.cert), "tls_key": bool(tls.key)}
+    missing = [key for key, is_given in given.items() if not is_given]
+    if missing and len(missing) < len(given):
+        first = next(key for key in given if given[key])
+        checked.problem(
+            (section, first), f"needs {' and '.join(missing)} too", "TLS takes all three of " + ", ".join(given)
+        )
+    for key, path in (("tls_cert", tls.cert), ("tls_key", tls.key)):
+        if path and (reason := _unreadable(path)):
+            checked.problem((section, key), f"{path}: {reason}", "name a PEM file that rtmpd may read")
+    if tls.key and os.path.isfile(tls.key) and os.stat(tls.key).st_mode & stat.S_IROTH:
+        text = f"{tls.key} holds a private key, and everybody can read it"
+        checked.warning((section, "tls_key"), text, f"chmod o-r {tls.key}")
+
+
+def _unreadable(path: str) -> str:
+    """Why a file cannot be read, "" if it can."""
+    try:
+        with open(path, "rb"):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)

@@ -50,14 +50,15 @@ class Exchange:
     """The requests of one connection. ``idle_since`` is the monotonic time since which it waits for another one, 0.0
     while it has something to do: an idle connection may be ended at any time."""
 
-    def __init__(self, sock: Any, service: Service, peer: Peer) -> None:
-        self._sock = sock
+    def __init__(self, service: Service, peer: Peer) -> None:
+        self._sock: Any = None
         self._service = service
         self._peer = peer
         self.idle_since = 0.0
 
-    def run(self) -> None:
+    def run(self, sock: Any) -> None:
         """Answer until the client leaves or the connection is not kept. May switch greenlets. Raises OSError."""
+        self._sock = sock
         is_first = True
         while True:
             reading = Reading(self._service.settings.body_bytes)

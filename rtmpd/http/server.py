@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import socket as stdlib_socket
+import ssl
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import gevent
@@ -24,6 +26,7 @@ from gevent import Greenlet, socket
 from ..change import Change
 from ..log import logger
 from ..net.listen import listen_tcp, listen_unix
+from ..net.tls import server_context
 from ..settings import Address
 from ..settings.http import ApiSettings
 from .exchange import Exchange, Handle, Service, refused
@@ -61,16 +64,19 @@ class HttpServer:
         return [listener.name for listener in self._listeners.values()]
 
     def prepare(self, settings: ApiSettings, socket_path: str, handle: Handle) -> Change:
-        """Have these instead (``change``); what is listened on before and after keeps its socket and its requests.
-        Raises OSError. Never switches."""
-        wanted: list[Address | str] = [*settings.listen, *([socket_path] if socket_path else [])]
+        """Replace all of it (``change``); what is listened on before and after keeps its socket and its requests. The
+        certificate is read again. Raises OSError, StartError."""
+        tls = server_context(settings.tls.cert, settings.tls.key, "http") if settings.has_tls else None
+        secure = {_place(address) for address in settings.listen if address.tls}
+        wanted: list[Address | str] = [_place(address) for address in settings.listen]
+        wanted += [socket_path] if socket_path else []
         kept = {place: listener for place, listener in self._listeners.items() if place in wanted}
         removed = [listener for place, listener in self._listeners.items() if place not in wanted]
         added: dict[Address | str, _Listener] = {}
         try:
             for place in wanted:
                 if place not in kept:
-                    added[place] = _opened(place, settings, handle)
+                    added[place] = _opened(place, settings, handle, tls if place in secure else None)
         except BaseException:
             _stop(added.values())
             raise
@@ -78,8 +84,8 @@ class HttpServer:
         def commit() -> None:
             self._settings, self._socket_path, self._handle = settings, socket_path, handle
             self._listeners = {place: kept.get(place) or added[place] for place in wanted}
-            for listener in kept.values():
-                listener.serve(settings, handle)
+            for place, listener in kept.items():
+                listener.serve(settings, handle, tls if place in secure else None)
             for listener in added.values():
                 listener.start()
             for listener in removed:
@@ -110,19 +116,27 @@ class _Listener:
     """One place that is listened on, with a socket for each address of its name, and its connections."""
 
     def __init__(
-        self, socks: list[Any], place: Address | str, local: bool, settings: ApiSettings, handle: Handle
+        self,
+        socks: list[Any],
+        place: Address | str,
+        local: bool,
+        settings: ApiSettings,
+        handle: Handle,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._path = place if isinstance(place, str) else ""
         self.name = self._path or _name(place, socks[0])
         self._socks = [socket.socket(fileno=sock.detach()) for sock in socks]
         self._local = local
         self._service = Service(settings, handle)
+        self._tls = tls
         self._inode = os.stat(self._path).st_ino if self._path else 0
         self._accepting: list[Greenlet[..., None]] = []
         self._connections: dict[Greenlet[..., None], Exchange] = {}
 
-    def serve(self, settings: ApiSettings, handle: Handle) -> None:
-        """Serve with these from the next request on, also on connections that are kept."""
+    def serve(self, settings: ApiSettings, handle: Handle, tls: ssl.SSLContext | None) -> None:
+        """Serve with these from the next request on, also on connections that are kept; ``tls`` is for new ones."""
+        self._tls = tls
         self._service.settings = settings
         self._service.handle = handle
 
@@ -177,7 +191,7 @@ class _Listener:
                 _refuse(sock)
                 continue
             try:
-                exchange = Exchange(sock, self._service, self._peer(sock))
+                exchange = Exchange(self._service, self._peer(sock))
             except OSError:
                 sock.close()  # gone already
                 continue
@@ -202,7 +216,14 @@ class _Listener:
             with sock:
                 if not self._path:
                     sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-                exchange.run()
+                if self._tls is None:
+                    exchange.run(sock)
+                    return
+                timeout_s = self._service.settings.request_timeout_s
+                with gevent.Timeout(timeout_s, TimeoutError("no TLS handshake in time")):
+                    secured = self._tls.wrap_socket(sock, server_side=True)
+                with secured:
+                    exchange.run(secured)
         except OSError as error:
             _log.debug("http connection ended", addr=self.name, error=error)
         except Exception:  # noqa: BLE001  one request's trouble must not reach the hub
@@ -215,14 +236,19 @@ class _Listener:
         return Peer(f"uid {uid}", trusted=uid in (_ROOT, os.geteuid()), local=True)
 
 
-def _opened(place: Address | str, settings: ApiSettings, handle: Handle) -> _Listener:
+def _place(address: Address) -> Address:
+    """What a listener is known by: one that begins or ceases to speak TLS is the same; free ports are not."""
+    return replace(address, tls=False) if address.port else address
+
+
+def _opened(place: Address | str, settings: ApiSettings, handle: Handle, tls: ssl.SSLContext | None) -> _Listener:
     """A listener for an address or a path. Raises OSError."""
     if isinstance(place, Address):
         try:
             socks = listen_tcp(place.host, place.port, _BACKLOG)
         except OSError as error:
             raise OSError(error.errno, f"cannot listen on {place}: {error.strerror or error}") from None
-        return _Listener(socks, place, is_loopback(place.host), settings, handle)
+        return _Listener(socks, place, is_loopback(place.host), settings, handle, tls)
     try:
         sock = listen_unix(place, _BACKLOG)
     except OSError as error:

@@ -15,16 +15,16 @@ from ..errors import ConnectionLost, HandshakeError, StartError
 from .transport import RECV_BYTES, Transport
 
 
-def server_context(cert: str, key: str) -> ssl.SSLContext:
-    """A server's context for TLS 1.2 and later. Raises StartError naming the file to look at."""
+def server_context(cert: str, key: str, section: str = "server") -> ssl.SSLContext:
+    """A server's context for TLS 1.2 and later. Raises StartError naming the file, and the option of ``section``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.num_tickets = 0  # librtmp with GnuTLS gives up when TLS 1.3 session tickets arrive
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
-        text = f"the certificate {cert} with the key {key} can not be used: {error}"
-        raise StartError(text, key="server.tls_cert") from None
+        text = f"the certificate {cert} with the key {key} cannot be used: {error}"
+        raise StartError(text, key=f"{section}.tls_cert") from None
     return context
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .server import Address
+from .server import Address, TlsSettings
 
 CONTROL_SOCKET = "/run/rtmpd/control.sock"
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """``listen`` are TCP addresses, ``socket`` the path of the control socket; "" is none.
+    """``listen`` are TCP addresses, ``socket`` the path of the control socket; "" is none. ``tls`` is the
+    certificate of the addresses that speak TLS.
 
     ``token_file`` holds the bearer tokens, one a line. ``hosts`` are names that a request's Host may have besides
     localhost and addresses. ``connections`` is a bound for each listener. ``request_timeout_s`` bounds the whole
@@ -29,3 +30,9 @@ class ApiSettings:
     send_timeout_s: float = 30.0
     event_listeners: int = 16
     event_queue: int = 1000
+    tls: TlsSettings = field(default_factory=TlsSettings)
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether any listener speaks TLS."""
+        return any(address.tls for address in self.listen)

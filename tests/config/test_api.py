@@ -9,7 +9,7 @@ import pytest
 from rtmpd.config import inspect
 from rtmpd.config.loader import Loaded
 from rtmpd.errors import ConfigError, Problem
-from rtmpd.settings import Address, ApiSettings
+from rtmpd.settings import Address, ApiSettings, TlsSettings
 from tests.support.proof import proves
 
 from .conftest import Read, Refuse
@@ -44,6 +44,26 @@ def test_everything_can_be_set(read: Read, tokens: Path, tmp_path: Path) -> None
         (Address("127.0.0.1", 0), Address("::1", 8080)), str(tmp_path / "c.sock"), str(tokens), ("a.example", "b"),
         5, 1024, 1.0, 2.0, 0, 10,
     )  # fmt: skip
+
+
+@proves("http.tls_listen", "http.tls_cert", "http.tls_key")
+def test_addresses_with_tls_take_a_certificate_and_its_key_or_none(
+    read: Read, refuse: Refuse, tokens: Path, tmp_path: Path
+) -> None:
+    tls = {"tls_listen": "127.0.0.1:8443", "tls_cert": "cert.pem", "tls_key": "key.pem"}
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(0o600)
+    for missing in tls:
+        (problem,) = refuse("[http]\n" + "".join(f"{key} = {value}\n" for key, value in tls.items() if key != missing))
+        assert problem.key.startswith("http.tls_") and missing in problem.message
+    http = read("[http]\nlisten = 127.0.0.1:1\n" + "".join(f"{k} = {v}\n" for k, v in tls.items())).settings.http
+    assert http.listen == (Address("127.0.0.1", 1), Address("127.0.0.1", 8443, tls=True))
+    assert http.tls == TlsSettings(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+    (problem,) = refuse("[http]\ntls_listen = :8443\ntls_cert = cert.pem\ntls_key = key.pem\n")
+    assert problem.key == "http.tls_listen" and "a token is needed" in problem.message
+    (problem,) = refuse("[http]\ntls_listen = 127.0.0.1:1\ntls_cert = none.pem\ntls_key = key.pem\n")
+    assert problem.key == "http.tls_cert" and "No such file" in problem.message
 
 
 @proves("http.listen")

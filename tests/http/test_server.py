@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +15,16 @@ from typing import Any
 import gevent
 import pytest
 
+from rtmpd.errors import StartError
 from rtmpd.http.front import Front
 from rtmpd.http.guard import Peer
 from rtmpd.http.request import Request
 from rtmpd.http.response import Response, Upgrade
 from rtmpd.http.server import HttpServer
-from rtmpd.settings import Address
+from rtmpd.net.tls import client_context
+from rtmpd.settings import Address, TlsSettings
 from rtmpd.settings.http import ApiSettings
+from tests.support.certificates import make_certificate
 
 from .desk import TOKEN, Desk, document_of, headers_of, rest, status_of
 
@@ -333,6 +337,84 @@ def test_a_small_request_on_a_kept_connection_costs_a_tenth_of_a_millisecond(des
             sock.recv(4096)
         costs.append((time.process_time() - began) / 100)
     assert min(costs) < 0.000_31, "the client's own work included"
+
+
+# --- TLS ----------------------------------------------------------------------------------------------
+
+
+class Secure:
+    """A server with TLS whose certificate can be replaced."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        cert, key = make_certificate(home)
+        listen = (Address("127.0.0.1", 0, tls=True),)
+        self.settings = ApiSettings(listen=listen, request_timeout_s=1.0, tls=TlsSettings(cert, key))
+        self.server = HttpServer(self.settings, "", lambda request, peer: Response(b"secret"))
+        self.port = int(self.server.start()[0].rpartition(":")[2])
+
+    def connect(self) -> ssl.SSLSocket:
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        return client_context(verify=False).wrap_socket(raw, server_hostname="localhost")
+
+    def reload(self) -> None:
+        change = self.server.prepare(self.settings, "", lambda request, peer: Response(b"second"))
+        change.commit()
+        change.retire()
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[Secure]:
+    made = Secure(tmp_path)
+    yield made
+    made.server.stop()
+
+
+def test_over_tls_a_connection_is_kept_too_and_read_to_its_end(secure: Secure) -> None:
+    with secure.connect() as sock:
+        for _ in range(3):
+            sock.sendall(KEPT)
+            assert answer_of(sock).endswith(b"secret")
+        sock.sendall(GET)
+        assert rest(sock).endswith(b"secret")
+
+
+def test_a_reload_reads_the_certificate_again_and_leaves_connections_alone(secure: Secure) -> None:
+    with secure.connect() as sock:
+        first = sock.getpeercert(binary_form=True)
+        make_certificate(secure.home)
+        secure.reload()
+        with secure.connect() as other:
+            assert other.getpeercert(binary_form=True) != first
+        sock.sendall(KEPT)
+        assert answer_of(sock).endswith(b"second")
+
+
+def test_a_certificate_that_cannot_be_used_changes_nothing(secure: Secure) -> None:
+    Path(secure.settings.tls.cert).write_text("broken")
+    with pytest.raises(StartError) as caught:
+        secure.reload()
+    assert caught.value.key == "http.tls_cert"
+    with secure.connect() as sock:
+        sock.sendall(GET)
+        assert rest(sock).endswith(b"secret")
+
+
+def test_who_speaks_no_tls_or_nothing_is_let_go(secure: Secure) -> None:
+    for said in (GET, b""):
+        with socket.create_connection(("127.0.0.1", secure.port), timeout=5) as sock:
+            sock.sendall(said)
+            try:
+                assert not rest(sock).startswith(b"HTTP/1.1")
+            except ConnectionResetError:
+                pass  # let go with what it said unread
+
+
+def test_an_idle_connection_over_tls_ends_without_a_word(secure: Secure) -> None:
+    with secure.connect() as sock:
+        sock.sendall(KEPT)
+        answer_of(sock)
+        assert sock.recv(1) == b""
 
 
 # --- requests that mean no good ---------------------------------------------------------------------

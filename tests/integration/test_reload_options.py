@@ -167,7 +167,10 @@ class Rig:
             },
             ("apps",): {},
             ("apps", "second"): {},
-            ("http",): {"listen": "127.0.0.1:0", "socket": f"{self.home}/first.sock", "token_file": f"{self.home}/t1"},
+            ("http",): {
+                "listen": "127.0.0.1:0", "socket": f"{self.home}/first.sock", "token_file": f"{self.home}/t1",
+                "tls_listen": "127.0.0.1:0", "tls_cert": self.facts["cert"], "tls_key": self.facts["key"],
+            },
             ("store",): {"path": f"{self.home}/events.db"},
             ("metrics",): {"statsd": f"127.0.0.1:{free_port()}", "statsd_interval": "100ms"},
             ("hooks",): {},

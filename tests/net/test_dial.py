@@ -21,7 +21,8 @@ from rtmpd.net.tls import TlsTransport, server_context
 from rtmpd.net.transport import RawSocket, Transport
 from rtmpd.protocol.chunk import ChunkLimits
 from rtmpd.protocol.url import parse_url
-from tests.net.pairs import certificate, wait_until
+from tests.net.pairs import wait_until
+from tests.support.certificates import make_certificate
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def server(answer: str, home: Path | None = None) -> Iterator[int]:
                 shake_hands(RawSocket(fileno=os.dup(accepted.fileno())))
 
     def shake_hands(sock: Any) -> None:
-        transport = TlsTransport(sock, server_context(*certificate(home))) if home else Transport(sock)
+        transport = TlsTransport(sock, server_context(*make_certificate(home))) if home else Transport(sock)
         try:
             if isinstance(transport, TlsTransport):
                 transport.handshake()

@@ -20,7 +20,8 @@ from rtmpd.net import transport as transport_module
 from rtmpd.net.tls import TlsTransport, client_context, server_context
 from rtmpd.net.transport import RECV_BYTES, RawSocket, Transport, errno_name
 from rtmpd.net.writer import Writer
-from tests.net.pairs import RESET_ON_CLOSE, certificate, tcp_pair, wait_until
+from tests.net.pairs import RESET_ON_CLOSE, tcp_pair, wait_until
+from tests.support.certificates import make_certificate
 
 
 class Pair:
@@ -199,7 +200,7 @@ class TlsPair:
     """A server's transport and a client's, before the handshake."""
 
     def __init__(self, home: Path, small: bool = False) -> None:
-        cert, key = certificate(home)
+        cert, key = make_certificate(home)
         sock, theirs = tcp_pair()
         if small:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -301,7 +302,7 @@ def test_who_speaks_no_tls_is_reported(tls: TlsPair) -> None:
 
 
 def test_a_certificate_that_is_not_trusted_ends_the_handshake_on_both_sides(tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
+    cert, key = make_certificate(tmp_path)
     sock, theirs = tcp_pair()
     server = TlsTransport(sock, server_context(cert, key))
     client = TlsTransport(RawSocket(fileno=theirs.detach()), client_context(), "localhost")
@@ -320,7 +321,7 @@ def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=str(tmp_path / "nothing.pem")) as caught:
         server_context(str(tmp_path / "nothing.pem"), str(tmp_path / "key.pem"))
     assert caught.value.key == "server.tls_cert"
-    assert server_context(*certificate(tmp_path)).minimum_version is ssl.TLSVersion.TLSv1_2
+    assert server_context(*make_certificate(tmp_path)).minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 def test_encrypted_bytes_that_the_socket_refuses_wait_and_make_the_writer_busy(tmp_path: Path) -> None:
