@@ -1,20 +1,7 @@
 """The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit`` and
 ``migrate`` are tools.
 
-===========  ====================================================================
-exit status
-===========  ====================================================================
-0            a clean stop, or what was asked for was printed; with --daemon: the listeners are open
-2            a flag is wrong (what go-rtmp and argparse use)
-67           the user or group to be does not exist
-69           a listener, a certificate or the event store can not be had
-70           an error of ours; the log has the traceback
-71           the system refuses a limit or a directory
-73           the log file or the pid file can not be created
-75           another rtmpd has the pid file
-77           the user to be can not be taken
-78           a configuration file is wrong
-===========  ====================================================================
+Exit statuses are in ``exits.DAEMON``.
 """
 
 from __future__ import annotations
@@ -29,7 +16,7 @@ import gevent
 from gevent.event import AsyncResult
 from gevent.util import format_run_info
 
-from . import __version__, accelerated, log
+from . import __version__, accelerated, exits, log
 from .config import flags, inspect, sample
 from .config.environment import environment
 from .config.flags import CommandLine
@@ -50,7 +37,7 @@ from .settings import DaemonSettings, Settings
 if TYPE_CHECKING:
     from .assembly import House
 
-EXIT_USAGE = 2
+EXIT_USAGE = exits.WRONG_FLAG
 DUMP_LINES = 5000
 STOP_NOW_S = 2.0
 RELOAD_S = 60.0
@@ -89,15 +76,7 @@ def _play(words: list[str]) -> int:
 def _token(words: list[str]) -> int:
     from .server.access import command
 
-    commands = {"issue": command.issue, "check": command.check}
-    if not words or words[0] not in commands:
-        _complain(["usage: rtmpd token issue|check, each with --help"])
-        return EXIT_USAGE
-    try:
-        return commands[words[0]](words[1:], _read)
-    except ConfigError as error:
-        _complain(str(problem) for problem in error.problems)
-        return os.EX_CONFIG
+    return command.main(words, _read, "rtmpd token", EXIT_USAGE)
 
 
 def _read(path: str) -> Settings:

@@ -23,7 +23,7 @@ FUNCTION_LINES = 100
 TABLES = {"rtmpd/event/catalogue.py", "rtmpd/errors.py"}
 
 FLOORS: list[set[str]] = [
-    {"errors", "clock", "backoff", "settings", "change", "text"},
+    {"errors", "clock", "backoff", "settings", "change", "text", "exits"},
     {"identity", "textfile"},
     {"protocol", "codec", "event", "metrics", "log"},
     {"net", "stream", "quality"},
@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
     "change": set(),
     "text": set(),
+    "exits": set(),
     "identity": {"errors", "settings", "text"},
     "textfile": {"errors"},
     "protocol": {"errors"},
@@ -61,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitor": {"net", "event", "metrics", "clock", "settings", "change", "log"},
     "http": {"net", "metrics", "settings", "event", "stream", "change", "log", "textfile"},
     "tool": {"net", "protocol", "codec", "log"} | STONES,
-    "config": {"settings", "errors", "identity", "textfile"},
+    "config": {"settings", "errors", "exits", "identity", "textfile"},
     "daemon": {"net", "settings", "errors", "log"},
     "assembly": EVERY_ROOM,
     "reload": EVERY_ROOM | {"assembly"},

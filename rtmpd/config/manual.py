@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .. import exits
 from .flags import GROUPS, Flag
 from .options import Option, SectionSpec, spec
 
@@ -34,19 +35,6 @@ SIGNALS = {
     "TERM, INT": "take no new connections, wait for `drain`, stop; a second one stops at once",
     "USR1": "open the log file anew, after it was renamed",
     "USR2": "log what every greenlet is doing",
-}
-#: What each exit status means.
-STATUSES = {
-    0: "stopped by a signal, or what was asked for was printed",
-    2: "a flag is wrong",
-    67: "the user or group to be does not exist",
-    69: "an address can not be listened on, a certificate does not load, the event store can not be used",
-    70: "an error in rtmpd; the log has the traceback",
-    71: "the system refuses a limit or a directory",
-    73: "the log file or the pid file can not be created",
-    75: "another rtmpd has the pid file",
-    77: "the user to be can not be taken",
-    78: "a configuration file is wrong",
 }
 A_BAD_FILE = "A configuration with a problem changes nothing when it is read again; the log names every problem."
 
@@ -99,7 +87,7 @@ def _process() -> Iterator[str]:
         yield f"| `{names.replace(', ', '`, `')}` | {effect} |"
     yield from ("", A_BAD_FILE, "", *RELOAD.splitlines(), "", "## Exit statuses", "")
     yield from ("| status | meaning |", "| --- | --- |")
-    for status, meaning in STATUSES.items():
+    for status, meaning in exits.DAEMON.items():
         yield f"| {status} | {meaning} |"
 
 

@@ -6,8 +6,9 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from .. import exits
 from .flags import DEFAULT_CONFIG, GROUPS, Flag
-from .manual import A_BAD_FILE, SIGNALS, STATUSES, values_of
+from .manual import A_BAD_FILE, SIGNALS, values_of
 from .options import Option, SectionSpec, spec
 
 DATE = "November 22, 2026"
@@ -133,7 +134,7 @@ def daemon_page() -> str:
     rows += [".Pp", *prose(A_BAD_FILE)]
     rows += [".Sh ENVIRONMENT", *tagged((f"Ev {word(name)}", prose(text)) for name, text in _ENVIRONMENT.items())]
     rows += [".Sh FILES", *tagged((f"Pa {word(name)}", prose(text)) for name, text in _FILES.items())]
-    rows += exit_status(STATUSES.items())
+    rows += exit_status(exits.DAEMON.items())
     rows += [".Sh EXAMPLES"]
     for number, (text, line) in enumerate(_EXAMPLES.items()):
         rows += [*([".Pp"] if number else []), *prose(text), *example(line)]

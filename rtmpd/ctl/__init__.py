@@ -1,16 +1,6 @@
 """``rtmpctl``: asks and tells a running rtmpd, over its control socket or over HTTP.
 
-It imports neither gevent nor requests: an operator's shell loop, a health check and a completion run it often.
-
-===========  ====================================================================
-exit status
-===========  ====================================================================
-0            it was done, or the answer is yes
-1            it was refused, or the answer is no: a configuration with problems, a hook that fails, no such stream
-64           the command line is wrong
-69           rtmpd does not run, or can not be reached
-70           an error of rtmpd
-75           rtmpd is busy or did not answer in time; try again
-77           not permitted: the socket is somebody else's, or the token is missing or wrong
-===========  ====================================================================
+It may import every room but cli, and imports neither gevent nor an HTTP library: an operator's shell loop, a health
+check and a completion run it often. Begin with ``parser``, the table of commands; ``commands``, ``hooks``, ``top`` and
+``doctor`` are what they do, ``client`` is how they ask, ``text`` how facts read. Exit statuses are in ``exits``.
 """

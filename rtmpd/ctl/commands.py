@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..exits import NO
 from .client import V1, Client, segment
-from .errors import NO
 from .text import age, facts, rate, safe, size, table
 
 

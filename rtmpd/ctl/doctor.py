@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .. import __version__
+from ..exits import NO
 from .client import V1, Client
 from .commands import Told
-from .errors import NO, CommandFailed
+from .errors import CommandFailed
 from .text import safe
 
 OK, WARNING, BAD = "ok", "warning", "bad"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Final
 
-NO: Final = 1
+from ..exits import NO
 
 
 class CommandFailed(Exception):

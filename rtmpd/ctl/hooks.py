@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ..exits import NO
 from .client import V1, Client, segment
 from .commands import Told
-from .errors import NO
 from .text import age, facts, plain, safe, shortened, table
 
 _COLUMNS = "id type state executed failed queued active held oldest retried dropped dead".split()

@@ -6,11 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..http.place import existing
 from .client import Client
 from .errors import CommandFailed
 from .parser import parser
+
+if TYPE_CHECKING:
+    from ..settings import Settings
 
 _INTERRUPTED = 130
 
@@ -20,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words[:1] == ["token"]:
-            from . import token  # with a library that nothing else here needs
+            from ..server.access import command  # with libraries that nothing else here needs
 
-            return token.main(words[1:])
+            return command.main(words[1:], _settings_of, "rtmpctl token", os.EX_USAGE)
         if words[:1] == ["verify"]:
             from ..hook import verify_command
 
@@ -44,6 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit complains once more
         return 0
+
+
+def _settings_of(path: str) -> Settings:
+    from ..config import flags
+    from ..config.loader import load
+
+    return load(flags.parse(["-c", path])).settings
 
 
 if __name__ == "__main__":

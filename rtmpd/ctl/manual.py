@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 
 from ..config.roff import example, exit_status, head, prose, tagged, word
+from ..exits import CONTROL
 from .parser import COMMANDS, parser
 
-_STATUS = re.compile(r"(\d+) ([^;]+)")
 _ENVIRONMENT = {
     "RTMPCTL_SOCKET": "As --socket.",
     "RTMPCTL_URL": "As --url.",
@@ -36,8 +35,7 @@ def page() -> str:
     rows += [".Ss Commands", *tagged(_commands())]
     rows += [".Sh ENVIRONMENT", *tagged((f"Ev {word(name)}", prose(text)) for name, text in _ENVIRONMENT.items())]
     rows += [".Sh FILES", *tagged([("Pa /run/rtmpd/control.sock", prose("The control socket."))])]
-    epilog = " ".join((whole.epilog or "").split())
-    rows += exit_status((int(status), f"{text.strip().capitalize()}.") for status, text in _STATUS.findall(epilog))
+    rows += exit_status((status, f"{meaning[:1].upper()}{meaning[1:]}.") for status, meaning in CONTROL.items())
     rows += [".Sh EXAMPLES", *example(_EXAMPLES), ".Sh SEE ALSO", ".Xr rtmpd.ini 5 ,", ".Xr rtmpd 8"]
     return "\n".join(rows) + "\n"
 

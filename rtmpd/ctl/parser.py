@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from .. import __version__
+from ..exits import CONTROL
 from . import commands, doctor, hooks, top
 from .client import Client
 from .commands import Told
@@ -161,9 +162,7 @@ _GROUPS = {
     "dead-letters": "Events that hooks did not get.",
     "config": "The configuration of the running daemon.",
 }
-_EPILOG = """\
-exit status: 0 done; 1 refused, or the answer is no; 64 wrong command line; 69 rtmpd does not run; 70 an error of
-rtmpd; 75 busy, try again; 77 not permitted"""
+_EPILOG = "exit status: " + "; ".join(f"{status}: {meaning}" for status, meaning in CONTROL.items())
 
 
 def parser() -> Parser:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtmpd.ctl import text, token
+from rtmpd.ctl import main, text
 from rtmpd.ctl.parser import COMMANDS, parser
 from rtmpd.http import place
 from rtmpd.settings.http import ApiSettings
@@ -69,14 +69,17 @@ def test_a_moment_that_is_none_is_refused(moment: str) -> None:
 
 
 def test_keys_are_made_and_checked_without_a_daemon(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RTMPD_SIGNING_KEYS", "a-signing-key-of-some-length-0123456789")
-    assert token.main(["issue", "live/a"]) == 0
+    assert main.main(["token", "issue", "live/a"]) == 0
     key = capsys.readouterr().out.strip()
-    assert token.main(["check", key, "live/a"]) == 0
-    assert token.main(["check", key, "live/b"]) == 1
-    assert token.main([]) == os.EX_USAGE
+    assert main.main(["token", "check", key, "live/a"]) == 0
+    assert main.main(["token", "check", key, "live/b"]) == 1
+    assert main.main(["token"]) == os.EX_USAGE
+    assert capsys.readouterr().err.endswith("usage: rtmpctl token issue|check, each with --help\n")
+    assert main.main(["token", "issue", "live/a", "-c", str(tmp_path / "none.ini")]) == os.EX_CONFIG
+    assert "none.ini" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Final
 
 from ... import textfile
 from ...clock import Clock
-from ...errors import InvalidStreamKey
+from ...errors import ConfigError, InvalidStreamKey
 from ...identity import Applications, StreamId, segments
 from ...settings import ACTIONS, PLAY, PUBLISH, AppsSettings, Settings
 from ...textfile import TextFileError
@@ -30,6 +30,20 @@ Read = Callable[[str], Settings]
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_KEYS: Final = f"there is no signing key: name -c FILE, --key-file FILE or set {KEYS_VARIABLE}"
+
+
+def main(words: Sequence[str], read: Read, program: str, usage_status: int) -> int:
+    """Run ``issue`` or ``check`` with their words; return the exit status. ``program`` is what the user typed."""
+    commands = {"issue": issue, "check": check}
+    if not words or words[0] not in commands:
+        print(f"usage: {program} issue|check, each with --help", file=sys.stderr)
+        return usage_status
+    try:
+        return commands[words[0]](words[1:], read)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"{program.partition(' ')[0]}: {problem}", file=sys.stderr)
+        return os.EX_CONFIG
 
 
 def issue(argv: Sequence[str], read: Read, clock: Clock | None = None) -> int:
