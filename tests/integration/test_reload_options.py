@@ -36,7 +36,6 @@ from tests.hook.receiver import NO_CONTENT, Request, receiving
 from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.integration.house import Running, descriptors, greenlets, resident_bytes, wait_until
 from tests.integration.options import PLUGINS, Step, Tree, steps, written
-from tests.support.proof import proves
 
 FRAME_S = 0.004
 ANSWER_S = 0.01
@@ -345,7 +344,6 @@ def bad_trees(rig: Rig) -> Iterator[tuple[str, str, str]]:
     yield "hooks.guinea.url", written({**rig.base, ("hooks", "guinea"): {**guinea, "url": "http://"}}), ""
 
 
-@proves("quality.window")
 def test_an_invalid_file_changes_nothing_and_is_named_with_line_and_key(
     tmp_path: Path, certificate: TlsSettings, logs: None, endpoints: tuple[Endpoint, Endpoint, tuple[str, str]]
 ) -> None:
@@ -403,7 +401,7 @@ def test_a_hundred_reloads_leak_nothing(
     load = Load(rig.house)
     other = rig.base
     names = (
-        "server.listen", "limits.connections", "apps.flush", "quality.window", "access.token_file",
+        "server.listen", "limits.connections", "apps.flush", "access.token_file",
         "hooks.guinea.template", "hooks.node", "log.file", "metrics.statsd_prefix", "alerts.interval",
         "http.listen", "http.socket",
     )  # fmt: skip
