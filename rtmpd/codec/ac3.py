@@ -25,7 +25,7 @@ _LAST_EAC3_ID: Final = 16
 
 
 def read_frame(data: bytes) -> Facts:
-    """What a frame of either codec says; they are told apart by bsid.
+    """What a frame of either codec says; bsid says which it is.
     Raises MediaError: ``truncated`` or ``bad_value``."""
     if len(data) < 8:
         raise MediaError(f"a frame of {len(data)} bytes", "truncated")

@@ -79,7 +79,7 @@ def read_sps(nal: bytes) -> Facts:
     """What a sequence parameter set says. A VUI that is broken costs only what it would have said.
     Raises MediaError: ``truncated``, ``bad_value`` or ``nal_type``."""
     if not nal or nal[0] & 0x1F != _SPS:
-        raise MediaError("this NAL unit is no SPS", "nal_type")
+        raise MediaError("this NAL unit is not an SPS", "nal_type")
     bits = BitReader(unescaped(nal), 1)
     profile_idc, constraints, level_idc = bits.read(8), bits.read(8), bits.read(8)
     bits.unsigned_golomb(31)  # seq_parameter_set_id
@@ -169,7 +169,7 @@ def _size(bits: BitReader, cell: tuple[int, int]) -> tuple[int, int]:
 
 
 def _vui(bits: BitReader) -> tuple[tuple[int, int] | None, float | None]:
-    """Sample aspect ratio and frame rate (E.1.1); None for what is not there or can not be read."""
+    """Sample aspect ratio and frame rate (E.1.1); None for what is not there or cannot be read."""
     ratio = rate = None
     try:
         if bits.flag():

@@ -20,7 +20,7 @@ _ESCAPED: Final = b"\x00\x00\x03"
 
 def unescaped(nal: bytes) -> bytes:
     """A NAL unit without its emulation prevention bytes (H.264, 7.3.1; H.265, 7.3.1.1); at most
-    MAX_HEADER_BYTES of it. Never switches."""
+    MAX_HEADER_BYTES of it."""
     return nal[:MAX_HEADER_BYTES].replace(_ESCAPED, b"\x00\x00")
 
 

@@ -94,7 +94,7 @@ _VIDEO_ROWS: Final = tuple(_video_row(first) for first in range(256))
 _AUDIO_ROWS: Final = tuple(_audio_row(first) for first in range(256))
 
 # first byte -> codec name, for legacy messages; first five bytes -> codec name, for enhanced messages
-# whose FourCC stands right behind the first byte
+# whose FourCC follows the first byte
 _LEGACY_NAMES: Final = {
     VIDEO_MESSAGE: {first: VIDEO_CODEC_IDS.get(first & 15, "") for first in range(0x80)},
     AUDIO_MESSAGE: {
@@ -123,7 +123,7 @@ def classify(type_id: int, payload: bytes) -> int:
     NOT_CACHED must not enter a GOP cache: command frames, sequence ends, empty messages, and legacy
                sequence headers without a body (remembering one would replace a usable header).
 
-    Never switches, never raises.
+    Never raises.
     """
     try:
         if type_id == VIDEO_MESSAGE:
@@ -164,8 +164,8 @@ def header_slot(type_id: int, payload: bytes) -> tuple[str, str, tuple[int, ...]
 
     A new header replaces the one in its slot, headers of other tracks or kinds stay. A message with
     several tracks has a slot of its own, so after a replacement the newest must be sent last. There
-    are more combinations of tracks than memory: whoever remembers headers bounds their number.
-    Messages that are no headers have the packet kind ``""``. Never switches, never raises.
+    are more combinations of tracks than memory: the caller bounds their number.
+    Other messages have the packet kind ``""``. Never raises.
     """
     kind = _KINDS.get(type_id, "")
     if kind and len(payload) > _LEGACY_HEADERS[type_id].get(payload[:2], len(payload)):
@@ -177,9 +177,9 @@ def header_slot(type_id: int, payload: bytes) -> tuple[str, str, tuple[int, ...]
 
 
 def codec_name(type_id: int, payload: bytes) -> str:
-    """The name of the main track's codec as events use it, ``""`` if the message does not tell.
+    """The name of the main track's codec as events use it, ``""`` if the message does not say.
 
-    Never switches, never raises.
+    Never raises.
     """
     if not payload or type_id not in _KINDS:
         return ""

@@ -1,6 +1,6 @@
 """What a payload can say about its picture or its sound.
 
-Every reader of this room returns ``Facts``. A value that the payload does not tell, or that can not be
+Every reader of this room returns ``Facts``. A value that the payload does not say, or that cannot be
 meant (a width of 0, a rate of a million pictures per second), is None.
 """
 
@@ -46,7 +46,7 @@ def merged(older: Facts, newer: Facts) -> Facts:
 
 
 def framerate(time_scale: int, units_per_frame: int) -> float | None:
-    """Pictures per second from a time base, rounded to thousandths; None if it can not be meant."""
+    """Pictures per second from a time base, rounded to thousandths; None if it cannot be meant."""
     if not time_scale or not units_per_frame:
         return None
     rate = round(time_scale / units_per_frame, 3)

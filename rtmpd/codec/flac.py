@@ -27,6 +27,6 @@ def read_config(data: bytes) -> Facts:
         data = data[_BLOCK_HEADER_BYTES:]
     if len(data) < _STREAMINFO_BYTES:
         raise MediaError(f"a STREAMINFO block of {len(data)} bytes", "truncated")
-    bits = BitReader(data[:_STREAMINFO_BYTES], 10)  # behind the sizes of blocks and frames
+    bits = BitReader(data[:_STREAMINFO_BYTES], 10)  # after the sizes of blocks and frames
     rate_hz, channels = bits.read(20), bits.read(3) + 1
     return Facts(sample_rate_hz=rate_hz or None, channels=channels)

@@ -37,7 +37,7 @@ def read_sorenson(data: bytes) -> Facts:
     bits.skip(5 + 8)  # Version, TemporalReference
     code = bits.read(3)
     if start_code != 1:
-        raise MediaError("this is no Sorenson picture", "bad_value")
+        raise MediaError("this is not a Sorenson picture", "bad_value")
     if code in _SORENSON_CUSTOM_BITS:
         size_bits = _SORENSON_CUSTOM_BITS[code]
         width, height = bits.read(size_bits), bits.read(size_bits)
@@ -72,7 +72,7 @@ def _read_vp6(data: bytes, start: int) -> Facts:
     less_width, less_height = bits.read(4), bits.read(4)
     bits.skip(8 * (start - 1))
     if bits.flag():
-        raise MediaError("this is no VP6 keyframe", "not_a_keyframe")
+        raise MediaError("this is not a VP6 keyframe", "not_a_keyframe")
     bits.skip(6)  # quantizer
     separate_coefficients = bits.flag()
     bits.skip(5)  # version

@@ -82,7 +82,7 @@ def read_sps(nal: bytes) -> Facts:
     """What a sequence parameter set says. A VUI that is broken costs only what it would have said.
     Raises MediaError: ``truncated``, ``bad_value`` or ``nal_type``."""
     if not nal or nal[0] >> 1 & 0x3F != _SPS:
-        raise MediaError("this NAL unit is no SPS", "nal_type")
+        raise MediaError("this NAL unit is not an SPS", "nal_type")
     bits = BitReader(unescaped(nal), _NAL_HEADER_BYTES)
     bits.skip(4)  # sps_video_parameter_set_id
     max_sub_layers = bits.read(3)
@@ -133,7 +133,7 @@ def _size(bits: BitReader, cell: tuple[int, int]) -> tuple[int, int]:
 
 
 def _to_vui(bits: BitReader, max_sub_layers: int) -> tuple[tuple[int, int] | None, float | None]:
-    """Sample aspect ratio and frame rate; None for what is not there or can not be read."""
+    """Sample aspect ratio and frame rate; None for what is not there or cannot be read."""
     ratio = rate = None
     try:
         _skip_coding_tools(bits, max_sub_layers)
@@ -192,7 +192,7 @@ def _skip_reference_sets(bits: BitReader) -> None:
 def _predicted_set(bits: BitReader, before: list[int], step: int) -> list[int]:
     """Equations 7-61 and 7-62: each picture of the set before, and that set's own, moved by ``step``."""
     kept = [delta + step for delta in [*before, 0] if bits.flag() or bits.flag()]  # used_by_curr_pic, use_delta
-    # nearest first, those before the picture and then those behind it; 0 would be the picture itself
+    # nearest first, those before the picture and then those after it; 0 would be the picture itself
     return sorted((delta for delta in kept if delta < 0), reverse=True) + sorted(d for d in kept if d > 0)
 
 

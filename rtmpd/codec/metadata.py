@@ -6,7 +6,7 @@ wrapped, ``onMetaData`` first. Payloads are forwarded as they came, so the
 work is done on bytes; only ``metadata_properties`` looks at decoded values.
 
 All functions take the AMF0 form of the payload: the body of a type 18 message, or of a type 15
-message behind its leading format byte. None switches or raises.
+message after its leading format byte. None switches or raises.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def metadata_properties(values: Sequence[object]) -> Mapping[str, object] | None
 
 # --- what onMetaData says of the stream -----------------------------------------------------------
 
-_MOST_EXTRA: Final = 32
+_MAX_EXTRA: Final = 32
 _NAME_CHARS: Final = 64
 _TEXT_CHARS: Final = 256
 _BITS_PER_KILOBIT: Final = 1000
@@ -161,7 +161,7 @@ def declared_codec(properties: Mapping[str, object], kind: str) -> str:
 def _extra(properties: Mapping[str, object]) -> dict[str, object]:
     extra: dict[str, object] = {}
     for name, value in properties.items():
-        if len(extra) == _MOST_EXTRA:
+        if len(extra) == _MAX_EXTRA:
             break
         if name in _TAKEN or len(name) > _NAME_CHARS:
             continue

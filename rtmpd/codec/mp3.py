@@ -39,7 +39,7 @@ def read_frame(data: bytes) -> Facts:
     mode = bits.read(2)
     layer = _LAYERS.get(layer_code)
     if sync != _SYNC or version not in _RATES_HZ or layer is None or rate_index == 3 or bitrate_index == 15:
-        raise MediaError("this is no frame of MPEG audio", "bad_value")
+        raise MediaError("this is not a frame of MPEG audio", "bad_value")
     return Facts(
         profile=f"layer {layer}",
         sample_rate_hz=_RATES_HZ[version][rate_index],

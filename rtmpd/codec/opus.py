@@ -20,7 +20,7 @@ _STEREO: Final = 0x04
 def read_config(data: bytes) -> Facts:
     """What an identification header says. Raises MediaError: ``truncated``, ``version`` or ``bad_value``."""
     if not data.startswith(_MAGIC):
-        raise MediaError("this is no identification header of Opus", "version")
+        raise MediaError("this is not an identification header of Opus", "version")
     if len(data) < _HEADER_BYTES:
         raise MediaError(f"an Opus header of {len(data)} bytes", "truncated")
     if data[8] & 0xF0:

@@ -190,7 +190,7 @@ _AUDIO: Final = _Side(
 
 
 def decode(type_id: int, payload: bytes) -> TagHeader:
-    """The header of an audio (8) or video (9) message. Never switches.
+    """The header of an audio (8) or video (9) message.
 
     Looks at the header only, never into a body; loops over at most MAX_MODEX blocks and MAX_TRACKS
     tracks. Raises MediaError with the code ``truncated``, ``packet_type``, ``multitrack_type``,
@@ -204,7 +204,7 @@ def decode(type_id: int, payload: bytes) -> TagHeader:
 
 
 def decode_video(payload: bytes) -> TagHeader:
-    """The header of a video message; raises as ``decode``. Never switches."""
+    """The header of a video message; raises as ``decode``."""
     if not payload:
         raise MediaError("an empty video message", "truncated")
     first = payload[0]
@@ -230,7 +230,7 @@ def decode_video(payload: bytes) -> TagHeader:
 
 
 def decode_audio(payload: bytes) -> TagHeader:
-    """The header of an audio message; raises as ``decode``. Never switches."""
+    """The header of an audio message; raises as ``decode``."""
     if not payload:
         return TagHeader("audio", PacketType.SEQUENCE_END)
     first = payload[0]
@@ -286,7 +286,7 @@ def _decode_enhanced(side: _Side, payload: bytes, frame_bits: int) -> TagHeader:
 
 
 def _skip_modex(payload: bytes) -> tuple[int, int, int | None]:
-    """The packet type behind the ModEx blocks, the position after it, and the nanosecond offset."""
+    """The packet type after the ModEx blocks, the position after it, and the nanosecond offset."""
     packet, pos = payload[0] & 15, 1
     timestamp_offset_ns = None
     for _ in range(MAX_MODEX + 1):

@@ -1,11 +1,11 @@
 """The audio or the video of one publish: what it is, and when that changes.
 
-``MediaTrack.look`` is for the few messages that can tell something: sequence headers, keyframes of codecs
+``MediaTrack.look`` is for the few messages that can say something new: sequence headers, keyframes of codecs
 that write their size there, and messages that begin unlike those before. All others are known by
-their first bytes: whoever has a message asks ``payload.startswith(track.ordinary)`` first, which is all
+their first bytes: the caller asks ``payload.startswith(track.ordinary)`` first, which is all
 that an ordinary frame costs.
 
-Codecs with a sequence header are told of when it comes; those without one by their first message; VP8
+Codecs with a sequence header are reported when it comes; those without one by their first message; VP8
 and VP9, whose header does not say the size, by their first keyframe. A header that does not come is
 waited for so long and no longer. Of several tracks of a kind the one with the lowest id is followed.
 
@@ -29,7 +29,7 @@ PATIENCE_MESSAGES: Final = 50
 """Coded frames that may come before the sequence header that their codec has."""
 
 _LOOKED_AT_BYTES: Final = 1 << 16
-_MOST_BEGINNINGS: Final = 8
+_MAX_BEGINNINGS: Final = 8
 _SHORT_BYTES: Final = 512
 _NOT_DECLARED: Final[Mapping[str, object]] = {}
 
@@ -67,7 +67,7 @@ _KEYFRAME_READERS: Final[Mapping[str, _Reader]] = {
     "VP6": flash.read_vp6,
     "VP6A": flash.read_vp6_alpha,
 }
-# The first frame of these tells what there is to know.
+# The first frame of these says what there is to know.
 _SOUND_READERS: Final[Mapping[str, _Reader]] = {
     "MP3": mp3.read_frame,
     "AC3": ac3.read_frame,
@@ -120,8 +120,8 @@ class Detection(NamedTuple):
 
 
 class MediaTrack:
-    """``codec`` and ``facts`` are what was last told; ``""`` and no facts before. ``ordinary`` holds the
-    beginnings of messages that tell nothing new. ``type_id`` is that of the messages; ``headers_read`` counts the
+    """``codec`` and ``facts`` are what was last reported; ``""`` and no facts before. ``ordinary`` holds the
+    beginnings of messages that say nothing new. ``type_id`` is that of the messages; ``headers_read`` counts the
     sequence headers that were unlike the one before and so had to be read, which is the work a publisher can cause."""
 
     __slots__ = (
@@ -156,7 +156,7 @@ class MediaTrack:
         self._unsettled = False
 
     def look(self, payload: bytes) -> Detection | None:
-        """What a message tells that was not known; None if nothing, or if no sense can be made of it."""
+        """What a message says that was not known; None if nothing, or if no sense can be made of it."""
         try:
             header = self._decode(payload)
         except MediaError:
@@ -219,7 +219,7 @@ class MediaTrack:
         try:
             return merged(own, reader(body))
         except MediaError:
-            return own  # a frame that can not be read is passed on like any other
+            return own  # a frame that cannot be read is passed on like any other
 
     def _is_complete(self, codec: str, facts: Facts) -> bool:
         """Whether no more can be expected to become known of the codec."""
@@ -253,7 +253,7 @@ class MediaTrack:
             return
         beginning = payload[: _beginning_bytes(header, payload)]
         if beginning and beginning not in self.ordinary:
-            kept = self.ordinary if len(self.ordinary) < _MOST_BEGINNINGS else ()
+            kept = self.ordinary if len(self.ordinary) < _MAX_BEGINNINGS else ()
             self.ordinary = (*kept, beginning)
 
 

@@ -42,7 +42,7 @@ def read_vp8_frame(data: bytes) -> Facts:
     if len(data) < _VP8_HEADER_BYTES:
         raise MediaError(f"a VP8 keyframe of {len(data)} bytes", "truncated")
     if data[0] & 1 or data[3:6] != _VP8_START_CODE:
-        raise MediaError("this is no VP8 keyframe", "not_a_keyframe")
+        raise MediaError("this is not a VP8 keyframe", "not_a_keyframe")
     version = data[0] >> 1 & 7
     return Facts(
         profile=f"profile {version}" if version <= _VP8_MAX_VERSION else None,
@@ -62,7 +62,7 @@ def read_vp9_frame(data: bytes) -> Facts:
     shows_existing, is_interframe = bits.flag(), bits.flag()
     bits.skip(2)  # show_frame, error_resilient_mode
     if marker != _VP9_FRAME_MARKER or shows_existing or is_interframe or bits.read(24) != _VP9_SYNC_CODE:
-        raise MediaError("this is no VP9 keyframe", "not_a_keyframe")
+        raise MediaError("this is not a VP9 keyframe", "not_a_keyframe")
     bit_depth = (12 if bits.flag() else 10) if profile >= 2 else 8
     if bits.read(3) != _SRGB:
         bits.skip(4 if profile & 1 else 1)  # color_range; subsampling and a reserved bit

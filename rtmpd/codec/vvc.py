@@ -43,7 +43,7 @@ def read_config(data: bytes) -> Facts:
         data = data[_FULL_BOX_HEADER_BYTES:]
     bits = BitReader(data)
     if bits.read(5) != 0x1F:
-        raise MediaError("this is no VVC configuration", "version")
+        raise MediaError("this is not a VVC configuration", "version")
     bits.skip(2)  # LengthSizeMinusOne
     if not bits.flag():
         return Facts()

@@ -94,11 +94,11 @@ class FlvFile:
 
     @property
     def duration_ms(self) -> int:
-        """Up to the end of the last frame, as far as that can be told from the pace of its track."""
+        """Up to the end of the last frame, as far as the pace of its track shows it."""
         return self._duration_ms
 
     def write(self, tags: Iterable[Message]) -> None:
-        """Append tags; as many as fit if that fails. What can not be in an FLV file is left out."""
+        """Append tags; as many as fit if that fails. What cannot be in an FLV file is left out."""
         whole: list[tuple[Message, bytes]] = []
         for message in tags:
             try:

@@ -22,6 +22,7 @@ from ..settings import AppsSettings
 from ..settings.output import RECORD_OFF
 from ..stream.registry import Registry
 from ..stream.stream import Stream
+from .output import Output
 from .recorder import Recorder
 from .relay import CONNECTED, Relay
 
@@ -62,7 +63,7 @@ class Outputs:
         self._way = Outgoing(clock, _MAX_LOOKUPS)
         self._recorders: dict[str, Recorder] = {}
         self._relays: dict[tuple[str, str], Relay] = {}
-        self._closing: set[Recorder | Relay] = set()
+        self._closing: set[Output] = set()
         self._totals = _Totals()
         self._registry = registry
         self._failed: dict[str, str] = {}  # by stream key: why its recording ended early; the stream goes on
@@ -72,12 +73,12 @@ class Outputs:
         registry.on_start(self.begin)
 
     def start(self) -> None:
-        """Look after the outputs from now on. Never switches."""
+        """Look after the outputs from now on, about once a second."""
         self._watcher = gevent.spawn(self._watch)
         self._watcher.name = "outputs"
 
     def begin(self, stream: Stream) -> None:
-        """A stream has a publisher. Outputs that wait for it to come back go on. Never switches, never raises."""
+        """Begin the outputs of a stream that has a publisher; those that waited for its return go on. Never raises."""
         settings = self._apps.of(stream.app)
         if settings.record != RECORD_OFF and stream.key not in self._recorders:
             session_id = self._next_session_id()
@@ -99,14 +100,14 @@ class Outputs:
             return
         self._relays[stream.key, template] = relay
 
-    def ended(self, output: Recorder | Relay) -> None:
-        """The owner's: an output has left its stream."""
+    def ended(self, output: Output) -> None:
+        """An output has left its stream, and closes."""
         if isinstance(output, Recorder):
             del self._recorders[output.stream.key]
             if output.failure:
                 self._totals.recording_failures[output.failure.partition(":")[0]] += 1
                 self._failed[output.stream.key] = output.failure
-        else:
+        elif isinstance(output, Relay):
             del self._relays[output.stream.key, output.template]
         self._closing.add(output)
 
@@ -131,7 +132,7 @@ class Outputs:
                 self._closing.discard(output)
                 if isinstance(output, Recorder):
                     self._totals.recorded_bytes += output.bytes_written
-                else:
+                elif isinstance(output, Relay):
                     self._totals.relayed_bytes += output.bytes_sent
                     self._totals.relay_errors += output.errors
 
@@ -157,9 +158,9 @@ class Outputs:
         return Change(commit, retire)
 
     def stop(self, drain_s: float) -> None:
-        """End what is left, and let files be closed and destinations told. May switch greenlets."""
+        """End what is left; let files be closed and destinations get their goodbye. May switch greenlets."""
         self.announce_stop()
-        left: list[Recorder | Relay] = [*self._recorders.values(), *self._relays.values()]
+        left: list[Output] = [*self._recorders.values(), *self._relays.values()]
         for output in left:
             output.end(self.stream_end)
         deadline = self._clock.monotonic() + max(drain_s, _CLOSING_S)

@@ -13,7 +13,7 @@ from typing import Final
 
 from ..text import is_showable
 
-_MOST_BYTES: Final = 96  # of one value: two of them, a time and a suffix still make a name that file systems take
+_MAX_BYTES: Final = 96  # of one value: two of them, a time and a suffix still make a name that file systems take
 _UNSAFE: Final = frozenset('/\\:*?"<>|')
 _USUAL_TIME: Final = "%Y%m%d-%H%M%S"
 
@@ -35,7 +35,7 @@ def safe(text: str) -> str:
     clean = "".join("_" if char in _UNSAFE or not is_showable(char) else char for char in text)
     if clean.startswith((".", "-", "~")):
         clean = "_" + clean[1:]
-    cut = clean.encode("utf-8", "replace")[:_MOST_BYTES].decode("utf-8", "ignore")
+    cut = clean.encode("utf-8", "replace")[:_MAX_BYTES].decode("utf-8", "ignore")
     return cut.rstrip() or "_"
 
 

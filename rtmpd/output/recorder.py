@@ -1,7 +1,7 @@
 """The recorder of one stream: frames in, files out, and nothing that a disk does reaches the stream.
 
 Frames are gathered in a queue that is bounded in bytes. One greenlet hands what has gathered to a thread, waits for it,
-and tells what came of it. A disk that is too slow for the queue, or full, costs the recording and nothing else.
+and reports what came of it. A disk that is too slow for the queue, or full, costs the recording and nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-import gevent
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
@@ -19,8 +18,7 @@ from ..log import logger
 from ..settings.output import OutputSettings
 from ..stream.frame import Frame
 from ..stream.stream import Stream
-from ..stream.tap import Tap
-from .owner import Owner
+from .output import Output, Owner
 from .path import Name
 from .recording import ERROR, MAX_SIZE, Completed, Fact, Opened, Recording, Stopped
 
@@ -30,11 +28,9 @@ FORMAT: Final = "flv"
 _log = logger("output")
 
 
-class Recorder:
-    """Begins at once, ends with ``end`` or by itself. ``owner`` is told once it has left the stream.
-
-    ``published`` and ``unpublished`` are the stream's. No method switches greenlets but ``join``.
-    """
+class Recorder(Output):
+    """``bytes_written`` is the size of all files of the recording. It also ends by itself where the disk cannot go on;
+    ``failure`` is then the reason and what is known of it, else ""."""
 
     def __init__(
         self,
@@ -44,29 +40,23 @@ class Recorder:
         clock: Clock,
         threads: ThreadPool,
         session_id: str,
-        owner: Owner[Recorder],
+        owner: Owner,
     ) -> None:
-        self.stream = stream
         self.settings = settings
         self.session_id = session_id
         self.bytes_written = 0
-        self.failure = ""  # why it ended before its stream, if an error did it: the reason, and what is known
+        self.failure = ""
         self._emit = emit
         self._clock = clock
         self._threads = threads
-        self._owner = owner
         self._path = ""
         self._opened_at = 0.0
         self._queue: list[Frame] = []
         self._queued_bytes = 0
-        self._reason = ""
-        self._told = False
+        self._reported = False
         self._wake = Event()
         self._recording = Recording(settings, self._name, clock)
-        self._tap = Tap(self, self)
-        self._greenlet = gevent.spawn(self._run)
-        self._greenlet.name = "recorder"
-        stream.open_output(self._tap)
+        super().__init__(stream, owner, "recorder")
         stream.feed(self._tap)
 
     def _name(self, segment: int) -> Name:
@@ -76,12 +66,12 @@ class Recorder:
     # --- called by the stream ---------------------------------------------------------------------
 
     def begin(self, burst: list[Frame], wait_for_keyframe: bool) -> None:
-        """The sink's: a recording that begins late begins with what the cache has."""
+        """A recording that begins late begins with what the GOP cache has."""
         self.take(burst)
 
     def take(self, frames: list[Frame]) -> None:
-        """The sink's: frames for the file."""
-        if self._reason:
+        """Frames for the file."""
+        if self.reason:
             return
         self._queue += frames
         self._queued_bytes += sum(frame.weight for frame in frames)
@@ -90,41 +80,19 @@ class Recorder:
             self.failure = f"{DISK_SLOW}: {self._queued_bytes} bytes wait for the disk"
             self.end(DISK_SLOW)
             self._queue = []
-            self._tell_start(self._recording.path_of(1))
+            self._report_start(self._recording.path_of(1))
             _log.error("recording given up: the disk is too slow", **self._whereabouts(), bytes=self._queued_bytes)
-            self._tell_stop()
-
-    def published(self) -> None:
-        """The watcher's: the recording goes on with what the next publisher sends."""
-
-    def unpublished(self) -> None:
-        """The watcher's: the stream is over."""
-        self.end(self._owner.stream_end)
+            self._report_stop()
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def end(self, reason: str) -> None:
-        """Take no more frames; what waits is written, then the file is closed."""
-        if not self._reason:
-            self._reason = reason
-            self._wake.set()
-            self._owner.ended(self)
-            self.stream.detach(self._tap)
+    def _wind_up(self) -> None:
+        self._wake.set()
 
     def abandon(self) -> None:
         """Wait no longer for the disk."""
         self.end("server_stop")
-        self._tell_stop()
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing of it is left."""
-        return self._greenlet.dead
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait until the file is closed; whether it is. May switch greenlets."""
-        self._greenlet.join(timeout_s)
-        return self.closed
+        self._report_stop()
 
     # --- the greenlet -----------------------------------------------------------------------------
 
@@ -135,10 +103,10 @@ class Recorder:
             _log.exception("recording failed", **self._whereabouts())
             self.failure = f"{ERROR}: an error of rtmpd; its log has the traceback"
             self.end(ERROR)
-        self._tell_stop()
+        self._report_stop()
 
     def _record(self) -> None:
-        while not self._reason:
+        while not self.reason:
             self._wake.wait()
             self._wake.clear()
             self._write()
@@ -156,9 +124,9 @@ class Recorder:
         self.bytes_written = self._recording.size
         for fact in facts:
             if isinstance(fact, Opened):
-                self._tell_start(fact.path)
+                self._report_start(fact.path)
             elif isinstance(fact, Completed):
-                self._tell_segment(fact)
+                self._report_segment(fact)
             else:
                 self._stopped(fact)
 
@@ -166,26 +134,26 @@ class Recorder:
         if fact.reason != MAX_SIZE:
             self.failure = f"{fact.reason}: {fact.message}"
         self.end(fact.reason)
-        self._reason = fact.reason  # that the stream ended meanwhile is not why
-        self._tell_start(fact.path)
+        self.reason = fact.reason  # that the stream ended meanwhile is not why
+        self._report_start(fact.path)
         _log.warning("recording ends early", **self._whereabouts(), reason=fact.reason, error=fact.message)
 
-    # --- what is told -----------------------------------------------------------------------------
+    # --- events and log ---------------------------------------------------------------------------
 
     def _whereabouts(self) -> dict[str, Any]:
         return {"stream_key": self.stream.key, "session_id": self.session_id, "path": self._path or None}
 
-    def _tell_start(self, path: str) -> None:
-        if self._path or self._told:
+    def _report_start(self, path: str) -> None:
+        if self._path or self._reported:
             return
         self._path = path
         self._opened_at = self._clock.monotonic()
         self._emit("recording_start", stream_key=self.stream.key, path=path, format=FORMAT, session_id=self.session_id)
         _log.info("recording started", **self._whereabouts())
 
-    def _tell_segment(self, fact: Completed) -> None:
+    def _report_segment(self, fact: Completed) -> None:
         self._path = fact.path
-        if self.settings.segmented and not self._told:
+        if self.settings.segmented and not self._reported:
             self._emit(
                 "segment_complete",
                 stream_key=self.stream.key,
@@ -195,10 +163,10 @@ class Recorder:
                 duration_ms=fact.duration_ms,
             )
 
-    def _tell_stop(self) -> None:
+    def _report_stop(self) -> None:
         """Once; not at all if there was nothing to record."""
-        told, self._told = self._told, True
-        if told or not self._path:
+        reported, self._reported = self._reported, True
+        if reported or not self._path:
             return
         duration = round(self._clock.monotonic() - self._opened_at, 3)
         self._emit(
@@ -209,9 +177,9 @@ class Recorder:
             session_id=self.session_id,
             size=self._recording.size,
             duration_sec=duration,
-            reason=self._reason,
+            reason=self.reason,
         )
-        _log.info("recording stopped", **self._whereabouts(), reason=self._reason, duration_sec=duration)
+        _log.info("recording stopped", **self._whereabouts(), reason=self.reason, duration_sec=duration)
 
     def facts(self, now: float) -> dict[str, object]:
         """What this recording is at the monotonic time ``now``, for status pages."""

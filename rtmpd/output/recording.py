@@ -149,7 +149,7 @@ class Recording:
         try:
             self._complete(facts)
         except OSError:
-            self._file = None  # it could not even be closed in order; the first error is the one to tell
+            self._file = None  # it could not even be closed in order; the first error is the one to report
         facts.append(Stopped(reason, message, self._first_path))
 
     # --- frames -----------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Recording:
         return late or large
 
     def _tag(self, frame: Frame, at_ms: int) -> Message:
-        """Sound may come a little behind the picture that a file begins with: then it begins with it."""
+        """Sound that is a little older than the picture a file begins with begins with it."""
         assert self._file is not None
         return Message(frame.type_id, frame.payload, self._file.begins_ms + max(at_ms - self._begin_ms, 0))
 

@@ -3,13 +3,19 @@
 One greenlet dials, publishes, and reads what the server says; the media is sent from where the stream is flushed, as to
 any player. A server that is slow loses whole GOP tails like a slow player, one that is gone is dialled again, and each
 time it gets the stream from the last keyframe on. The publisher never waits.
+
+The URL is a template, filled with the stream's names. Many services have the publisher's secret in it: in the query, or
+as the stream's name. Whatever of these is not the name of the stream itself is never shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from random import random
+from string import Formatter
 from typing import Any, Final
+from urllib.parse import quote
 
 import gevent
 
@@ -23,14 +29,13 @@ from ..log import logger
 from ..net.link import Link
 from ..net.outgoing import Outgoing
 from ..protocol.amf0 import encode
+from ..protocol.url import RtmpUrl, parse_url
 from ..settings import AppSettings
 from ..stream.fanout import Group
 from ..stream.frame import Frame
 from ..stream.stream import Stream
 from ..stream.subscriber import EVERYTHING, Subscriber
-from ..stream.tap import Tap
-from .destination import destination
-from .owner import Owner
+from .output import Output, Owner
 
 CHUNK_SIZE_BYTES: Final = 4096  # that of players by default, so that they share the bytes
 CONNECTING: Final = "connecting"
@@ -46,6 +51,9 @@ _REASONS: Final[tuple[tuple[type[PeerError], str], ...]] = (
 )
 _OWN_REASONS: Final = frozenset({"send_timeout", "backlog_full"})
 
+_NAME_FIELD: Final = "{name}"
+_HIDDEN: Final = "***"
+
 _log = logger("output")
 
 
@@ -53,11 +61,9 @@ class _Over(gevent.GreenletExit):
     """Raised in the greenlet when the relay is to end."""
 
 
-class Relay:
-    """Begins at once, ends with ``end``. ``owner`` is told once it has left the stream.
-
-    No method switches greenlets but ``join``. Raises UrlError if ``template`` can not be used.
-    """
+class Relay(Output):
+    """``state`` is one of the words above, ``errors`` counts failed connections. Raises UrlError if ``template``
+    cannot be used."""
 
     def __init__(
         self,
@@ -67,24 +73,21 @@ class Relay:
         emit: Emit,
         clock: Clock,
         next_session_id: Callable[[], str],
-        owner: Owner[Relay],
+        owner: Owner,
         way: Outgoing,
     ) -> None:
-        self.stream = stream
         self.template = template
         self.settings = settings
         self.state = CONNECTING
-        self.errors = 0  # since its beginning
+        self.errors = 0
         self._destination = destination(template, stream.app, stream.name)
         self._emit = emit
         self._clock = clock
         self._next_session_id = next_session_id
-        self._owner = owner
         self._way = way
         self._session_id = next_session_id()
         self._backoff = Backoff(initial_s=settings.push_retry_s, max_s=settings.push_retry_max_s, random=random)
         self._attempts = 0
-        self._reason = ""
         self._last_error = ""
         self._started_at = 0.0
         self._bytes_before = 0
@@ -92,61 +95,37 @@ class Relay:
         self._link: Link | None = None
         self._group: Group | None = None
         self._subscriber: Subscriber | None = None
-        self._tap = Tap(self, self)
-        stream.open_output(self._tap)
-        self._greenlet = gevent.spawn(self._run)
-        self._greenlet.name = "relay"
+        super().__init__(stream, owner, "relay")
 
     # --- called by the stream ---------------------------------------------------------------------
 
     def begin(self, burst: list[Frame], wait_for_keyframe: bool) -> None:
-        """The sink's: the destination gets what a player that joins gets."""
+        """The destination gets what a player that joins gets."""
         assert self._subscriber is not None and self._group is not None
         self._subscriber.join(self._group, as_published(burst), wait_for_keyframe)
 
     def take(self, frames: list[Frame]) -> None:
-        """The sink's: frames for the destination."""
+        """Frames for the destination."""
         group = self._group
         if group is not None:
             group.frames += as_published(frames)
             group.flush()
 
-    def published(self) -> None:
-        """The watcher's: the relay goes on with what the next publisher sends."""
-
-    def unpublished(self) -> None:
-        """The watcher's: the stream is over."""
-        self.end(self._owner.stream_end)
-
     # --- from outside -----------------------------------------------------------------------------
 
-    def end(self, reason: str) -> None:
-        """Leave the stream; the destination gets what waits for it, for a moment, and is told of the end."""
-        if not self._reason:
-            self._reason = reason
-            self._owner.ended(self)
-            self.stream.detach(self._tap)
-            self._greenlet.kill(_Over, block=False)
+    def _wind_up(self) -> None:
+        """The destination gets what waits for it, for a moment, and a goodbye."""
+        self._greenlet.kill(_Over, block=False)
 
     def abandon(self) -> None:
         """Wait no longer for the destination."""
         self.end("server_stop")
         self._greenlet.kill(block=False)
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing of it is left."""
-        return self._greenlet.dead
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait until the connection is closed; whether it is. May switch greenlets."""
-        self._greenlet.join(timeout_s)
-        return self.closed
-
     def watch(self, now: float) -> None:
         """Called about once a second: a destination that takes nothing is given up."""
         link = self._link
-        if link is not None and self.state == CONNECTED and not self._reason:
+        if link is not None and self.state == CONNECTED and not self.reason:
             writer = link.peer.writer
             limit_s = self.settings.send_timeout_s
             if writer.busy and now - writer.stalled_since > limit_s:
@@ -179,12 +158,12 @@ class Relay:
 
     def _run(self) -> None:
         try:
-            while not self._reason:
+            while not self.reason:
                 self.state = CONNECTING
                 error = self._connection()
                 if error is not None:
                     self.state = WAITING
-                    gevent.sleep(self._tell_error(error))
+                    gevent.sleep(self._report_error(error))
         except _Over:
             pass  # while it waited
         except Exception:  # noqa: BLE001  the stream and the other destinations go on
@@ -243,14 +222,14 @@ class Relay:
         if link is not None:
             link.close()
         if self.state == CONNECTED:
-            self._tell_stop(self._reason if error is None else _reason_of(error))
+            self._report_stop(self.reason if error is None else _reason_of(error))
 
-    # --- what is told -----------------------------------------------------------------------------
+    # --- events and log ---------------------------------------------------------------------------
 
     def _whereabouts(self) -> dict[str, Any]:
         return {"stream_key": self.stream.key, "session_id": self._session_id, "destination": self._destination.shown}
 
-    def _tell_stop(self, reason: str) -> None:
+    def _report_stop(self, reason: str) -> None:
         lasted_s = self._clock.monotonic() - self._started_at
         self._emit(
             "relay_stop",
@@ -264,7 +243,7 @@ class Relay:
         if lasted_s > self.settings.push_retry_max_s:
             self._attempts = 0  # it worked; what comes now is another trouble
 
-    def _tell_error(self, error: PeerError) -> float:
+    def _report_error(self, error: PeerError) -> float:
         """Seconds until the next attempt."""
         was_connected = self._started_at > 0
         self._attempts += 1
@@ -301,9 +280,59 @@ def _reason_of(error: PeerError) -> str:
 
 
 def as_published(frames: list[Frame]) -> list[Frame]:
-    """The frames as a server wants them, which keeps onMetaData for late joiners only if it is told to."""
+    """The frames as a server wants them: it keeps onMetaData for late joiners only after ``@setDataFrame``."""
     return [_kept(frame) if frame.flags & DATA and is_metadata(frame.payload) else frame for frame in frames]
 
 
 def _kept(frame: Frame) -> Frame:
     return Frame(frame.type_id, _SET_DATA_FRAME + frame.payload, frame.timestamp, frame.flags)
+
+
+# --- where it goes --------------------------------------------------------------------------------
+
+
+def template_of(text: str) -> RtmpUrl:
+    """The template as a URL with its placeholders; one without a stream, ``rtmp://host/app``, gets that of the stream.
+    Raises UrlError."""
+    scheme, separator, rest = text.partition("://")
+    host, _, path = rest.partition("?")[0].strip("/").partition("/")
+    if separator and host and path and "/" not in path:
+        query = text.partition("?")[2]
+        return parse_url(f"{scheme}://{host}/{path}/{_NAME_FIELD}" + (f"?{query}" if query else ""))
+    return parse_url(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The URL of one stream's copy, what is shown of it, and what of it is never shown, longest first."""
+
+    url: RtmpUrl = field(repr=False)
+    shown: str
+    secrets: tuple[str, ...] = field(repr=False)
+
+    def clean(self, text: str) -> str:
+        """``text`` without the secrets; a server may repeat in an error what it was sent."""
+        for secret in self.secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+
+def destination(text: str, app: str, name: str) -> Destination:
+    """What a template means for one stream. Raises UrlError."""
+    template = template_of(text)
+    names = {"app": app, "name": name}
+    quoted = {key: quote(value, safe="") for key, value in names.items()}
+    url = replace(
+        template,
+        app=template.app.format_map(names),
+        name=template.name.format_map(names),
+        query=template.query.format_map(quoted),
+    )
+    literals = "".join(literal for literal, *_ in Formatter().parse(template.name))
+    if any(letter.isalnum() for letter in literals):
+        return Destination(url, str(replace(url, name=_HIDDEN)), _known((url.stream_name, url.query, url.name)))
+    return Destination(url, str(url), _known((url.query,)))
+
+
+def _known(secrets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(secret for secret in secrets if secret)

@@ -284,7 +284,7 @@ class Meter:
         if not other.started:
             return 0
         step_ms = other.step_ms(timestamp)
-        return other.at_ms + (step_ms if abs(step_ms) <= self._jump_ms else 0)  # two time lines: the drift tells
+        return other.at_ms + (step_ms if abs(step_ms) <= self._jump_ms else 0)  # two time lines: the drift shows it
 
     def _next_place(self, track: Track, timestamp: int) -> int:
         """Where on the media clock this frame is, which does not just go on."""
@@ -297,7 +297,7 @@ class Meter:
                 self._largest_ms = max(self._largest_ms, step_ms, key=abs)
             at_ms = clock_ms
         if step_ms > ABSENT_MS and track.key_at_ms is not None:
-            track.key_at_ms = at_ms  # a pause is no group of pictures
+            track.key_at_ms = at_ms  # a pause is not a group of pictures
         return at_ms
 
     def _clock(self) -> int:

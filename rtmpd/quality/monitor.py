@@ -1,10 +1,10 @@
-"""The quality monitor: samples of one publish in, what there is to tell out.
+"""The quality monitor: samples of one publish in, findings out.
 
 Two kinds of judgement. ``bitrate_change`` and ``framerate_change`` compare the publish with itself: with the level
 that was usual (``window.Level``). ``quality_alert`` compares it with what is asked of every publish: one
 rule for each metric, raised and cleared by turns.
 
-Pure: the clock is that of the media (``meter``). Nothing switches or raises.
+Pure: the clock is that of the media (``meter``). Nothing raises.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MARGIN: Final = 0.1  # by how much a rate must be over its least before that cl
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An event to be told: its type and its data."""
+    """An event to emit: its type and its data."""
 
     type: str
     data: dict[str, object]
@@ -140,7 +140,7 @@ class Monitor:
         audio_absent_ms = self._audio.absent_ms(audio, clock_ms)
         has_video, has_audio = _is_present(video, video_absent_ms), _is_present(audio, audio_absent_ms)
         if (has_video, has_audio) != self._present:
-            # what is lost or won with a whole track is no change of a rate
+            # what is lost or won with a whole track does not count as a change of a rate
             self._present = (has_video, has_audio)
             self._bitrate.restart()
         video_rates = _rates(self._video_window, video, has_video, self._window_ms)

@@ -4,7 +4,7 @@ This is where a server of many players spends its time. The kernel's ``send`` is
 so there is one ``send`` per player and flush, and nothing else per player: the loop over the players
 runs inside the interpreter (``list.extend`` over a ``map``), not in bytecode, which costs as much
 again as the loop when the caches are cold. A send that raises stops ``extend`` with what it has, and
-the same ``map`` goes on behind it. Whatever is not the ordinary case is dealt with after the loop.
+the same ``map`` goes on after it. What is not the ordinary case is dealt with after the loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,24 @@ from .gop import GopCache
 
 
 class Member(Protocol):
-    """A player as the group sees it."""
+    """A player or an output as its group and its stream see it. ``wants`` is a mask of AUDIO, VIDEO and DATA."""
+
+    chunk_size: int
+    msid: int
+    wants: int
+
+    def join(self, group: Group, burst: list[Frame], wait_for_keyframe: bool) -> None:
+        """Enter ``group.behind``, beginning with ``burst``; what the group gathers from now on follows it."""
+
+    def enqueue(self, frames: list[Frame]) -> None:
+        """Take new frames while behind."""
+
+    def leave(self) -> None:
+        """Leave the group, if it is in one."""
+
+
+class Receiver(Member, Protocol):
+    """A member that can be sent to directly, while it is caught up."""
 
     @property
     def send_now(self) -> Callable[[bytes], int]:
@@ -28,9 +45,6 @@ class Member(Protocol):
     def fall_behind(self, rest: bytes, frames: list[Frame], sent: int) -> None:
         """Not everything fitted: ``sent`` bytes are gone, ``rest`` finishes a frame that was begun
         and must follow, ``frames`` come after it."""
-
-    def enqueue(self, frames: list[Frame]) -> None:
-        """New frames for a player that is behind."""
 
     def fail(self, error: OSError) -> None:
         """Its socket is broken."""
@@ -52,7 +66,7 @@ class Group:
         self.msid = msid
         self.wants = wants
         self.frames: list[Frame] = []
-        self.caught_up: list[Member] = []
+        self.caught_up: list[Receiver] = []
         self.behind: list[Member] = []
         self._sends: list[Callable[[bytes], int]] = []
         self.sent_bytes = 0
@@ -63,21 +77,21 @@ class Group:
     def __len__(self) -> int:
         return len(self.caught_up) + len(self.behind)
 
-    def promote(self, member: Member) -> None:
-        """A member behind, or a new one, has everything and is sent to directly from now on."""
+    def promote(self, member: Receiver) -> None:
+        """Send to this member directly from now on: it has everything, or is new."""
         if member in self.behind:
             self.behind.remove(member)
         self.caught_up.append(member)
         self._sends.append(member.send_now)
 
-    def demote(self, member: Member) -> None:
-        """A member must be sent nothing directly any more; it gets frames by ``enqueue``."""
+    def demote(self, member: Receiver) -> None:
+        """Send nothing to this member directly any more; it gets frames by ``enqueue``."""
         self._leave_caught_up(member)
         if member not in self.behind:
             self.behind.append(member)
 
     def remove(self, member: Member) -> None:
-        """A member leaves."""
+        """Forget this member."""
         self._leave_caught_up(member)
         if member in self.behind:
             self.behind.remove(member)
@@ -89,7 +103,7 @@ class Group:
             del self._sends[index]
 
     def flush(self) -> None:
-        """Send the frames that have gathered to everybody. Never switches, never raises."""
+        """Send the frames that have gathered to everybody. Never raises."""
         frames = self.frames
         if not frames:
             return

@@ -62,9 +62,8 @@ class FlushPolicy:
     """Decides, and owns the one timer of a stream. ``flush`` is called from the publisher's
     greenlet or from the hub; it must not switch greenlets.
 
-    ``gather_s`` is how long the publisher's bytes may wait in its socket, unread, instead of here;
-    whoever has them wait there sets ``gathered``, and every read is a window of its own. While it is ``armed`` the
-    timer runs.
+    ``gather_s`` is how long the publisher's bytes may wait in its socket, unread, instead of here. The connection that
+    lets them wait there sets ``gathered``, and every read is a window of its own. The timer runs while it is ``armed``.
     """
 
     __slots__ = ("_flush", "_idle", "_load", "_timer", "_wait_s", "_window_s", "armed", "gather_s", "gathered")

@@ -2,7 +2,7 @@
 
 A stream exists from its first publisher or waiting player until neither is left. The registry is
 where a key is claimed: the slot is taken before anything else happens, so two publishers can never
-both be told that they have it.
+both be accepted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ..errors import LimitReached, StreamBusy, StreamNotFound
 from ..event.event import Emit
 from ..identity import StreamId
 from ..settings import CONFLICT_REPLACE, AppsSettings
+from .fanout import Member
 from .flush import Load
 from .stream import Publisher, Stream
 from .subscriber import Subscriber
-from .tap import Tap
 
 
 class _Reservation(NamedTuple):
@@ -29,7 +29,7 @@ class _Reservation(NamedTuple):
 
 
 class Registry:
-    """``on_start`` callables are told of every stream that gets a publisher (recorder, relay). ``load`` is what
+    """``on_start`` callables get every stream that gets a publisher (recorder, relay). ``load`` is what
     sending takes.
 
     No method switches greenlets.
@@ -113,12 +113,13 @@ class Registry:
         return policy if old is not None else ""
 
     def started(self, stream: Stream) -> None:
-        """The publisher of a claimed stream has been told so."""
+        """Begin the outputs of a claimed stream; its publisher has its answer."""
         for callback in self._on_start:
             callback(stream)
 
     def release(self, stream: Stream, publisher: Publisher, clean: bool) -> None:
-        """The publisher is gone; does nothing if another one has the key by now."""
+        """End this publish: by the publisher's own word (``clean``), or because it was cut off and may return. Does
+        nothing if another publisher has the key by now."""
         stream.stop_publish(publisher, clean)
 
     def admit_player(self, app: str, name: str) -> bool:
@@ -141,9 +142,9 @@ class Registry:
         stream.attach(subscriber)
         return stream
 
-    def part(self, stream: Stream, subscriber: Subscriber | Tap) -> None:
+    def part(self, stream: Stream, member: Member) -> None:
         """Detach a player or an output."""
-        stream.detach(subscriber)
+        stream.detach(member)
 
     def close(self) -> None:
         """Give up on publishers that have not come back, and on what is held for them."""

@@ -18,7 +18,7 @@ from ..codec.metadata import clears_metadata, is_metadata, strip_set_data_frame
 from ..protocol.constants import DATA_AMF0, DATA_AMF3
 from ..protocol.message import Message
 from ..settings import AppSettings
-from .fanout import Group
+from .fanout import Group, Member
 from .flush import FlushPolicy, Load
 from .frame import FRAME_BYTES, Frame
 from .gop import GopCache
@@ -262,11 +262,11 @@ class Stream:
         """Media for an output, beginning with what the GOP cache holds; ``pause`` ends it."""
         self._join(tap)
 
-    def _join(self, subscriber: Subscriber | Tap) -> None:
+    def _join(self, member: Member) -> None:
         self.flush()
         burst = self.gop.joining(self._timeline.latest) if self.live else []
         wait = self.live and self.gop.has_video and not self.gop.frames
-        subscriber.join(self._group_for(subscriber), burst, wait)
+        member.join(self._group_for(member), burst, wait)
 
     def rejoin(self, subscriber: Subscriber, wait_for_keyframe: bool) -> None:
         """The player's wishes have changed: another group, from here on. Headers are sent again,
@@ -278,27 +278,25 @@ class Stream:
         burst = [f for f in self.gop.joining(self._timeline.latest) if f.flags & HEADER and f.flags & subscriber.wants]
         subscriber.join(self._group_for(subscriber), burst, wait and self.gop.has_video)
 
-    def pause(self, subscriber: Subscriber | Tap) -> None:
+    def pause(self, member: Member) -> None:
         """Send nothing more until ``rejoin``; the player or output stays."""
         self.flush()
-        subscriber.leave()
+        member.leave()
         self._drop_empty_groups()
 
-    def detach(self, subscriber: Subscriber | Tap) -> None:
+    def detach(self, member: Member) -> None:
         """A player or an output leaves."""
-        if isinstance(subscriber, Tap):
-            self.outputs.discard(subscriber)
-        else:
-            self.subscribers.discard(subscriber)
-        subscriber.leave()
+        self.subscribers.discard(member)  # it is in one of the two
+        self.outputs.discard(member)
+        member.leave()
         self._drop_empty_groups()
         if not self._attached:
             self.give_up()  # nobody is left to be kept for a publisher that may return
         if self.is_empty:
             self._on_empty(self)
 
-    def _group_for(self, subscriber: Subscriber | Tap) -> Group:
-        key = (subscriber.chunk_size, subscriber.msid, subscriber.wants)
+    def _group_for(self, member: Member) -> Group:
+        key = (member.chunk_size, member.msid, member.wants)
         for group in self._groups:
             if (group.chunk_size, group.msid, group.wants) == key:
                 return group

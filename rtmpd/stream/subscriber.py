@@ -48,7 +48,7 @@ class Watcher(Protocol):
     """Who wants to know what becomes of the stream (``server.player``)."""
 
     def published(self) -> None:
-        """A publisher has begun, and this player was waiting or had been told of an end."""
+        """A publisher has begun, and this player was waiting or has had notice of an end."""
 
     def unpublished(self) -> None:
         """The publisher is gone, and did not come back in time."""
@@ -129,7 +129,7 @@ class Subscriber:
         return len(self._backlog) if self._backlog else 0
 
     def limit(self, backlog_bytes: int, backlog_ms: int) -> None:
-        """Let so much wait from now on."""
+        """Let this much wait from now on."""
         self._limit_bytes = backlog_bytes
         self._backlog_ms = backlog_ms
 
@@ -156,7 +156,7 @@ class Subscriber:
         self._refill()
 
     def notify(self, message: Message) -> None:
-        """Send a notice about the stream behind all media that the player is still to get."""
+        """Send a notice about the stream, after all media that waits for the player."""
         notice = Frame(message.type_id, message.payload, message.timestamp, DATA)
         if self._backlog:
             self._append([notice])
@@ -186,7 +186,7 @@ class Subscriber:
         self._outlet.push(rest)
 
     def enqueue(self, frames: list[Frame]) -> None:
-        """More frames while behind."""
+        """Take more frames while behind."""
         self._append(frames)
         if self._backlog_bytes > self._limit_bytes + self._burst_bytes:
             self._drop()
@@ -195,7 +195,7 @@ class Subscriber:
         self._refill()
 
     def fail(self, error: OSError) -> None:
-        """The socket is broken; the connection is told through its writer."""
+        """Report through the writer that the socket is broken."""
         self._settle_count()
         self._outlet.fail(errno.errorcode.get(error.errno or 0, type(error).__name__), f"writing failed: {error}")
 

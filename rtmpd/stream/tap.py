@@ -1,4 +1,4 @@
-"""An output of a stream: whoever wants the frames themselves, not their bytes on a socket.
+"""An output's place in a stream: it wants the frames themselves, not their bytes on a socket.
 
 To its group a tap is a member that is always behind, so it is handed every frame and never sent to. What it does with
 them, and what it drops, is its own matter; it must not wait.
@@ -6,10 +6,8 @@ them, and what it drops, is its own matter; it must not wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol
 
-from ..errors import MisuseError
 from .fanout import Group
 from .frame import Frame
 from .subscriber import EVERYTHING, Watcher
@@ -21,7 +19,7 @@ class Sink(Protocol):
     """Where the frames of a tap go. No method may switch greenlets or raise."""
 
     def begin(self, burst: list[Frame], wait_for_keyframe: bool) -> None:
-        """The output joins with ``burst``; the video that follows can not be shown before its next keyframe if
+        """The output joins with ``burst``; the video that follows cannot be shown before its next keyframe if
         ``wait_for_keyframe``."""
 
     def take(self, frames: list[Frame]) -> None:
@@ -29,7 +27,7 @@ class Sink(Protocol):
 
 
 class Tap:
-    """Attached with ``Stream.open_output`` and ``feed``; all taps of a stream share one group. Never switches."""
+    """Attached with ``Stream.open_output`` and ``feed``; all taps of a stream share one group."""
 
     __slots__ = ("_group", "_sink", "chunk_size", "msid", "wants", "watcher")
 
@@ -53,22 +51,7 @@ class Tap:
             self._group.remove(self)
             self._group = None
 
-    # --- called by the group --------------------------------------------------------------------
-
     def enqueue(self, frames: list[Frame]) -> None:
-        """Frames, as to anybody who is behind."""
+        """Hand the frames on."""
         if self._group is not None:  # it may have left during the flush
             self._sink.take(frames)
-
-    @property
-    def send_now(self) -> Callable[[bytes], int]:
-        """What only members have that are caught up."""
-        raise MisuseError("a tap is never sent to")
-
-    def fall_behind(self, rest: bytes, frames: list[Frame], sent: int) -> None:
-        """Likewise."""
-        raise MisuseError("a tap is always behind")
-
-    def fail(self, error: OSError) -> None:
-        """Likewise."""
-        raise MisuseError("a tap has no socket")

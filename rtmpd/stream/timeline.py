@@ -110,8 +110,8 @@ class Timeline:
         return at_ms
 
     def place_aside(self, track: TrackTime, timestamp: int) -> int:
-        """The time of what is no frame (headers, data): encoders stamp it as they like, often with 0. It is left as it
-        is if that is about now."""
+        """The time of headers and data, which encoders stamp as they like, often with 0. It is left as it is if that is
+        about now, else it is now."""
         other = self.video if track is self.audio else self.audio
         if not track.has_begun and not other.has_begun:
             return self._first(timestamp)

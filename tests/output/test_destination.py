@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.errors import UrlError
-from rtmpd.output.destination import destination
+from rtmpd.output.relay import destination
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from rtmpd.errors import MisuseError
 from rtmpd.stream.frame import Frame
 from rtmpd.stream.tap import Tap
 from tests.stream.fakes import AAC_HEADER, AVC_HEADER, METADATA, SET_METADATA, FakeWatcher, Rig, inter, key, send
@@ -116,13 +113,3 @@ def test_an_output_that_another_one_ended_gets_nothing_of_the_same_flush() -> No
         stream.feed(sink.tap)
     send(stream, key(b"1"), 0)
     assert victim.payloads == []
-
-
-def test_a_tap_is_never_sent_to() -> None:
-    tap = Sink().tap
-    with pytest.raises(MisuseError):
-        _ = tap.send_now
-    with pytest.raises(MisuseError):
-        tap.fall_behind(b"", [], 0)
-    with pytest.raises(MisuseError):
-        tap.fail(OSError())
