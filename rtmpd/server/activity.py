@@ -1,4 +1,4 @@
-"""What one connection publishes and plays at the moment, by message stream id."""
+"""The publishes and plays of one connection, by message stream id."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ class Activity:
     (``take``); it is the routing table of the ingest hot path. ``role`` is what the connection was last: "",
     ``publisher`` or ``subscriber``. ``apps`` are the applications of its streams if it has more than one stream, else
     empty: then the connection's own ``app`` says it.
-
-    No method switches greenlets.
     """
 
     __slots__ = (
@@ -115,7 +113,7 @@ class Activity:
             self.stop_playing(msid, reason)
 
     def overdue(self, now: float) -> str:
-        """Why a lease is over at the monotonic time ``now``, "" if none is."""
+        """Return why a lease is over at the monotonic time ``now``, "" if all still hold."""
         for msid, lease in self._leases.items():
             publishing = self.publishers.get(msid)
             if reason := lease.overdue(now, publishing.total_bytes if publishing else 0):
@@ -151,12 +149,12 @@ class Activity:
 
     @property
     def is_live(self) -> bool:
-        """Whether media is going either way."""
+        """Return whether media is going either way."""
         return bool(self.publishers) or any(playing.stream.live for playing in self.players.values())
 
     @property
     def stream_key(self) -> str:
-        """Of what is published, or else played; "" if neither."""
+        """The key of the stream that is published, or else played; "" if neither."""
         for publishing in self.publishers.values():
             return publishing.stream.key
         for playing in self.players.values():
@@ -165,18 +163,18 @@ class Activity:
 
     @property
     def uncounted_bytes(self) -> int:
-        """What was sent to the players of this connection past its writer's count."""
+        """Bytes sent to the players of this connection that its writer has not counted."""
         if not self.players:
             return 0
         return sum(playing.subscriber.uncounted_bytes for playing in self.players.values())
 
     @property
     def waiting_frames(self) -> int:
-        """Frames that wait for the players of this connection."""
+        """The number of frames that wait for the players of this connection."""
         return sum(playing.subscriber.backlog_frames for playing in self.players.values())
 
     def moved(self) -> tuple[int, int, int]:
-        """Bytes received, bytes sent and frames dropped since the last call."""
+        """Return the bytes received, bytes sent and frames dropped since the last call."""
         received, sent, dropped = self._noted
         lost = self._dropped
         if self.players:
@@ -185,7 +183,7 @@ class Activity:
         return now[0] - received, now[1] - sent, now[2] - dropped
 
     def _settle(self) -> None:
-        """Have the streams flushed when the connection has read all there is."""
+        """Make the peer flush the streams whenever the connection has read all there is."""
         peer = self._connection.peer
         peer.before_wait = self._flush_streams if self.publishers else None
         if len(self.publishers) == 1:

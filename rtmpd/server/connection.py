@@ -2,7 +2,7 @@
 
 The greenlet that runs a connection reads messages and acts on what the session says they mean.
 Nothing else ends a connection: ``end`` only shuts the socket, so that the reader wakes up, and the
-one ``finally`` of ``run`` tells and frees everything.
+one ``finally`` of ``run`` reports the end and frees everything.
 
 A player that only listens is parked: its greenlet goes, and the next bytes bring another one.
 """
@@ -232,7 +232,7 @@ class Connection:
     # --- answers ----------------------------------------------------------------------------------
 
     def send(self, replies: Iterable[Reply]) -> None:
-        """Send replies in one piece. Never switches, never raises."""
+        """Send replies in one piece."""
         self.peer.send_all(replies)
 
     # --- time and ends --------------------------------------------------------------------------
@@ -254,13 +254,13 @@ class Connection:
 
     @property
     def phase(self) -> str:
-        """Where in its life the connection is, as errors tell it."""
+        """The phase of its life that errors report."""
         if not self.report.is_accepted:
             return PHASE_HANDSHAKE
         return PHASE_MEDIA if self.activity.stream_key else PHASE_COMMAND
 
     def end(self, reason: str, error: PeerError | None = None) -> None:
-        """Have the connection end, from anywhere. Never switches, never raises."""
+        """End the connection; may be called from anywhere."""
         if not self._end_reason:
             self._end_reason = reason
             self._end_error = error
@@ -289,7 +289,7 @@ class Connection:
     def _sending_failed(self, code: str, message: str) -> None:
         error = ConnectionLost(message, code)
         if code in _RESETS:
-            # the reader comes upon the same, behind what the client still said (often its goodbye)
+            # the reader comes upon the same, after what the client still said (often its goodbye)
             self._send_error = error
         else:
             self.end("slow_player" if code in _NOT_READING else "network_error", error)

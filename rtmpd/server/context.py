@@ -22,7 +22,7 @@ from .traffic import Traffic
 if TYPE_CHECKING:
     from .connection import Connection
 
-_MOST_TEXTS = 1024
+MAX_TEXTS = 1024
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Context:
             client.activity.reconfigure()
 
     def limit(self, limits: LimitSettings) -> None:
-        """Have these limits from now on; those on what one peer may send are for new connections."""
+        """Apply these limits; the bounds on what one peer may send hold for new connections only."""
         self.limits = limits
         self.chunk_limits = ChunkLimits(
             limits.message_bytes, limits.reassembly_bytes, limits.chunk_streams, limits.small_chunks_per_message
@@ -80,29 +80,29 @@ class Context:
         self.amf_limits = AmfLimits(limits.amf_depth, limits.amf_items, limits.amf_bytes)
 
     def next_conn_id(self) -> str:
-        """``c000001`` and so on; never used twice in a process."""
+        """Return ``c000001`` and so on; no id is used twice in a process."""
         conn_id = f"c{self._next_id:06d}"
         self._next_id += 1
         return conn_id
 
     @property
     def connections_made(self) -> int:
-        """How many connections there have been, those that were refused included."""
+        """The number of connections so far, including those that were refused."""
         return self._next_id - 1
 
     def next_session_id(self) -> str:
-        """Sixteen hex digits for one publish or play, not used before by this or another process."""
+        """Return sixteen hex digits for one publish or play, unique over processes."""
         self._next_session += 1
         return f"{self._boot}{self._next_session:08x}"
 
     def shared(self, text: str) -> str:
-        """One string for all who say the same: thousands of players name the same application."""
-        if len(self._texts) >= _MOST_TEXTS:
+        """Return one shared string for equal texts: thousands of players name the same application."""
+        if len(self._texts) >= MAX_TEXTS:
             self._texts.clear()
         return self._texts.setdefault(text, text)
 
     def uptime_ms(self) -> int:
-        """Milliseconds since the server started, for handshakes and pings."""
+        """Return the milliseconds since the server started, for handshakes and pings."""
         return int((self.clock.monotonic() - self.started_at) * 1000)
 
     def admit(self, connection: Connection) -> None:
@@ -118,7 +118,7 @@ class Context:
         self._per_address[address] = held + 1
 
     def forget(self, connection: Connection) -> None:
-        """A connection that was admitted is closed."""
+        """Release what a connection that was admitted held; it is closed."""
         self.traffic.note(connection)
         if self.connections.pop(connection.conn_id, None) is not None:
             held = self._per_address[connection.address] - 1

@@ -1,4 +1,4 @@
-"""What the server tells about itself at the moment: plain facts, for status pages.
+"""The state of the server at one moment as plain facts, for status pages.
 
 Nothing here switches greenlets, so every answer is of one moment. What grows with the audience is bounded by
 the caller or cut: listing ten thousand connections would hold the media up.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
-_MOST_PLAYERS: Final = 1000
+_MAX_PLAYERS: Final = 1000
 
 
 def server(context: Context, listen: Sequence[Address]) -> Facts:
@@ -44,13 +44,13 @@ def server(context: Context, listen: Sequence[Address]) -> Facts:
 
 
 def connections(context: Context, after: str, limit: int) -> tuple[list[Facts], int, str]:
-    """Up to ``limit`` connections, oldest first, that came behind the one with the id ``after`` ("" is none), how
-    many there are in all, and the id to go on behind, "" at the end."""
-    behind = [conn_id for conn_id in context.connections if _number(conn_id) > _number(after)]
-    chosen = behind[:limit]
+    """Up to ``limit`` connections, oldest first, that came after the one with the id ``after`` ("": from the
+    beginning), how many there are in all, and the id to go on after, "" at the end."""
+    rest = [conn_id for conn_id in context.connections if _number(conn_id) > _number(after)]
+    chosen = rest[:limit]
     now = context.clock.monotonic()
     facts = [connection(context.connections[conn_id], now) for conn_id in chosen]
-    return facts, len(context.connections), chosen[-1] if len(behind) > limit else ""
+    return facts, len(context.connections), chosen[-1] if len(rest) > limit else ""
 
 
 def _number(conn_id: str) -> int:
@@ -79,12 +79,12 @@ def connection(connection: Connection, now: float) -> Facts:
 
 
 def streams(context: Context, after: str, limit: int) -> tuple[list[Facts], int, str]:
-    """Up to ``limit`` streams in the order of their keys, behind the key ``after``, how many there are in all, and
-    the key to go on behind, "" at the end."""
-    behind = sorted((stream for stream in context.registry if stream.key > after), key=lambda stream: stream.key)
+    """Up to ``limit`` streams in the order of their keys, after the key ``after``, how many there are in all, and
+    the key to go on after, "" at the end."""
+    rest = sorted((stream for stream in context.registry if stream.key > after), key=lambda stream: stream.key)
     now = context.clock.monotonic()
-    facts = [stream_facts(stream, now) for stream in behind[:limit]]
-    return facts, len(context.registry), facts[-1]["key"] if len(behind) > limit else ""
+    facts = [stream_facts(stream, now) for stream in rest[:limit]]
+    return facts, len(context.registry), facts[-1]["key"] if len(rest) > limit else ""
 
 
 def stream_facts(stream: Stream, now: float) -> Facts:
@@ -106,7 +106,7 @@ def stream_whole(context: Context, key: str) -> Facts:
     stream = _stream(context, key)
     now = context.clock.monotonic()
     players = (one.watcher for one in stream.subscribers if isinstance(one.watcher, Playing))
-    return {**stream_facts(stream, now), "playing": [one.facts(now) for one in islice(players, _MOST_PLAYERS)]}
+    return {**stream_facts(stream, now), "playing": [one.facts(now) for one in islice(players, _MAX_PLAYERS)]}
 
 
 def kick(context: Context, conn_id: str) -> list[str]:

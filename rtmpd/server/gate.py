@@ -45,15 +45,14 @@ class Gate:
 
     @property
     def waits(self) -> bool:
-        """Whether the client is being kept waiting."""
+        """Whether the client waits for a verdict."""
         return self._waiting is not None
 
     def publish(self, asked: PublishAsked, stream: StreamId) -> Verdict:
-        """The verdict for a publish of ``stream``; while it is awaited nobody else gets the key.
+        """Return the verdict for a publish of ``stream``; until then nobody else gets the key.
 
         Raises AccessDenied, StreamBusy, LimitReached, and ConnectionLost if the connection ends meanwhile. May
-        switch greenlets, but not behind the moment at which the key and the quota are free again: who claims them at
-        once gets them.
+        switch greenlets, but not after key and quota are free again, so a caller that claims them at once gets them.
         """
         client, context = self._client, self._context
         limit = context.apps.of(stream.app).max_publishers_per_address
@@ -68,22 +67,22 @@ class Gate:
             return self._verdict(rule, PUBLISH, asked, stream)
 
     def play(self, asked: PlayAsked, stream: StreamId) -> Verdict:
-        """The verdict for a play of ``stream``. Raises and switches like ``publish``; no key is held."""
+        """Return the verdict for a play of ``stream``. Raises and switches like ``publish``; no key is held."""
         client, context = self._client, self._context
         limit = context.apps.of(stream.app).max_players_per_address
         with context.quota.held(PLAY, stream.app, client.address, limit):
             return self._verdict(context.access.rule(stream.app, PLAY), PLAY, asked, stream)
 
     def hold_back(self, error: AccessDenied) -> None:
-        """Let a client wait that is refused over and over. May switch greenlets. Raises ConnectionLost if the
-        connection ends meanwhile."""
+        """Delay the refusal of a client that is refused over and over. May switch greenlets. Raises ConnectionLost if
+        the connection ends meanwhile."""
         delay_s = self._context.access.tarpit.refused(self._client.address)
         if delay_s:
             _log.info("refusal is held back", conn_id=self._client.conn_id, delay_sec=delay_s)
             self._await(lambda: gevent.sleep(delay_s))
 
     def cut(self) -> None:
-        """End the wait: the connection ends. Never switches."""
+        """End the wait, because the connection ends."""
         self._is_cut = True
         if self._waiting is not None:
             self._waiting.kill(block=False)
@@ -100,7 +99,7 @@ class Gate:
         return verdict
 
     def _await(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns. Raises ConnectionLost if the connection ends first."""
+        """Return what ``work`` returns. Raises ConnectionLost if the connection ends first."""
         if self._is_cut:
             raise ConnectionLost("the connection ended", clean=True)
         waiting: gevent.Greenlet[[], T] = gevent.Greenlet(work)

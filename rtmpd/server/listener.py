@@ -60,12 +60,12 @@ class Listener:
         return self.address
 
     def secure(self, tls_context: ssl.SSLContext | None) -> None:
-        """Have clients speak TLS, or not, from now on, with this certificate."""
+        """Apply this TLS context to new clients; None is plain RTMP."""
         self.tls_context = tls_context
         self.address = replace(self.address, tls=tls_context is not None)
 
     def resize(self, backlog: int) -> None:
-        """Have the kernel queue so many clients from now on."""
+        """Set the length of the kernel's queue of clients."""
         for door in self._doors:
             door.sock.listen(backlog)
 

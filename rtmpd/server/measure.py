@@ -13,7 +13,7 @@ from .context import Context
 
 
 class ServerMetrics:
-    """Reads ``context``. Costs a fraction of a microsecond per stream, and nothing per connection. Never switches."""
+    """Reads ``context``. Costs a fraction of a microsecond per stream, and nothing per connection."""
 
     def __init__(self, context: Context, settings: MetricsSettings) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""What the media of a publish is: the events that tell of codecs, sizes and metadata.
+"""The events about the media of a publish: codecs, sizes and metadata.
 
 A publisher decides how often something changes, so what it can cause is bounded: twenty changes at once
 and one more per second. What comes beyond is passed on like all media, and not looked at.
@@ -22,12 +22,12 @@ _log = logger("server")
 _CHANGES_AT_ONCE: Final = 20
 _CHANGE_S: Final = 1.0  # each change takes up so much time, one after the other ...
 _LARGE_BYTES: Final = 16 * 1024  # of metadata
-_MOST_AHEAD_S: Final = (_CHANGES_AT_ONCE - 1) * _CHANGE_S  # ... and the next may come if they are no further ahead
+_MAX_AHEAD_S: Final = (_CHANGES_AT_ONCE - 1) * _CHANGE_S  # ... and the next may come if they are no further ahead
 
 
 class MediaReport:
-    """``audio`` and ``video`` know the codec and the facts of the payload; whoever has a message that
-    ``track.ordinary`` does not know has it looked at. No method switches greenlets or raises."""
+    """``audio`` and ``video`` know the codec and the facts of the payload; a message
+    that ``track.ordinary`` does not know is passed to ``look``. No method raises."""
 
     __slots__ = ("_conn_id", "_context", "_declared", "_metadata", "_seen", "_stream", "_taken_until", "audio", "video")
 
@@ -54,9 +54,9 @@ class MediaReport:
         return self.video.facts.framerate or (declared if isinstance(declared, float) else None)
 
     def look(self, track: MediaTrack, payload: bytes) -> None:
-        """An audio or video message that is not ordinary."""
+        """Examine an audio or video message that is not ordinary."""
         now = self._context.clock.monotonic()
-        if self._taken_until - now > _MOST_AHEAD_S:
+        if self._taken_until - now > _MAX_AHEAD_S:
             return
         headers_read = track.headers_read
         detection = track.look(payload)
@@ -66,7 +66,7 @@ class MediaReport:
             self._detected(detection)
 
     def data(self, message: Message) -> None:
-        """A data message: of interest if it is onMetaData, and says something else than the last."""
+        """Examine a data message: onMetaData that differs from the last one is reported."""
         payload = message.payload
         if message.type_id == DATA_AMF3:
             if payload[:1] != b"\x00":
@@ -75,7 +75,7 @@ class MediaReport:
         if not is_metadata(payload) or payload == self._seen:
             return
         now = self._context.clock.monotonic()
-        if self._taken_until - now > _MOST_AHEAD_S:
+        if self._taken_until - now > _MAX_AHEAD_S:
             return
         self._seen = payload
         values, error = decode_most(strip_set_data_frame(payload), self._context.amf_limits)
@@ -102,7 +102,7 @@ class MediaReport:
     def _detected(self, detection: Detection) -> None:
         key = self._stream.key
         if detection.error is not None:
-            text = f"the {detection.codec} sequence header can not be read: {detection.error}"
+            text = f"the {detection.codec} sequence header cannot be read: {detection.error}"
             self._failed("media_error", text)
         declared = self._declared.pop(detection.kind, None)
         fields = detection.fields() if declared is None else detection.fields(self._metadata)

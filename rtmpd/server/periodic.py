@@ -1,7 +1,7 @@
-"""What time alone makes of a session: a publisher that stalls, a stream nobody plays, the periodic report.
+"""What is checked about once a second: a publisher that stalls, a stream nobody plays, the periodic report.
 
-Each object here is looked at about once a second, and that is how exact its times are. Settings are those of the
-application at that moment. No method switches greenlets.
+Each object here is called about once a second, and that is how exact its times are. Settings are those of the
+application at that moment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .context import Context
 
 
 class _Session:
-    """Of whom it is told, and the periodic report of it: ``session_update``."""
+    """The session that is checked, and its periodic report, ``session_update``."""
 
     __slots__ = ("_context", "_reported_at", "_reported_bytes", "_role", "_stream", "conn_id", "session_id")
 
@@ -25,21 +25,21 @@ class _Session:
         self._reported_at = now
         self._reported_bytes = 0
 
-    def tell(self, type: str, **data: object) -> None:
-        """An event of this session."""
+    def emit(self, type: str, **data: object) -> None:
+        """Emit an event of this session."""
         self._context.emit(type, conn_id=self.conn_id, stream_key=self._stream.key, **data)
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time for the report."""
+        """Return whether the report is due."""
         interval_s = self._context.apps.of(self._stream.app).update_interval_s
         return interval_s > 0 and now - self._reported_at >= interval_s
 
     def report(self, now: float, bytes: int, **others: int) -> None:
-        """``bytes`` are those of the media so far; ``others`` are further fields that this role has."""
+        """Emit ``session_update``; ``bytes`` are those of the media so far, ``others`` further fields of this role."""
         bitrate = round((bytes - self._reported_bytes) * 8 / (now - self._reported_at))
         self._reported_at = now
         self._reported_bytes = bytes
-        self.tell("session_update", role=self._role, session_id=self.session_id, bytes=bytes, **others, bitrate=bitrate)
+        self.emit("session_update", role=self._role, session_id=self.session_id, bytes=bytes, **others, bitrate=bitrate)
 
 
 class PublisherCheck(_Session):
@@ -53,8 +53,9 @@ class PublisherCheck(_Session):
         self._is_idle = False
         self._stalled_at: float | None = None  # when the media came that was the last
 
-    def look(self, now: float, media_at: float, bytes: int, frames: int) -> None:
-        """From the first media on: ``media_at`` is when media came last, ``bytes`` and ``frames`` how much so far."""
+    def check(self, now: float, media_at: float, bytes: int, frames: int) -> None:
+        """Check a publisher from its first media on: ``media_at`` is when media came last, ``bytes`` and ``frames`` how
+        much came so far."""
         self._look_for_stall(now, media_at)
         self._look_for_players(now)
         if self.is_due(now):
@@ -65,11 +66,11 @@ class PublisherCheck(_Session):
             limit_s = self._context.apps.of(self._stream.app).stalled_after_s
             if now - media_at >= limit_s:
                 self._stalled_at = media_at
-                self.tell("publish_stalled", idle_ms=round((now - media_at) * 1000), session_id=self.session_id)
+                self.emit("publish_stalled", idle_ms=round((now - media_at) * 1000), session_id=self.session_id)
         elif media_at > self._stalled_at:
             idle_ms = round((media_at - self._stalled_at) * 1000)
             self._stalled_at = None
-            self.tell("publish_resumed", idle_ms=idle_ms, session_id=self.session_id)
+            self.emit("publish_resumed", idle_ms=idle_ms, session_id=self.session_id)
 
     def _look_for_players(self, now: float) -> None:
         if self._stream.subscribers:
@@ -80,7 +81,7 @@ class PublisherCheck(_Session):
         idle_s = now - self._played_at
         if limit_s and idle_s >= limit_s and not self._is_idle:
             self._is_idle = True
-            self.tell("stream_idle", idle_sec=round(idle_s, 3))
+            self.emit("stream_idle", idle_sec=round(idle_s, 3))
 
 
 class PlayerCheck(_Session):
@@ -91,8 +92,8 @@ class PlayerCheck(_Session):
     def __init__(self, context: Context, conn_id: str, session_id: str, stream: Stream, now: float) -> None:
         super().__init__(context, "subscriber", conn_id, session_id, stream, now)
 
-    def look(self, now: float, subscriber: Subscriber) -> None:
-        """The player as it is."""
+    def check(self, now: float, subscriber: Subscriber) -> None:
+        """Check a player."""
         if self.is_due(now):
             dropped, queue_ms = subscriber.frames_dropped, subscriber.queue_ms
             self.report(now, subscriber.bytes_sent, frames_dropped=dropped, queue_ms=queue_ms)

@@ -21,10 +21,7 @@ _KINDS = {"audio": AUDIO, "video": VIDEO}
 
 
 class Playing:
-    """One message stream that plays. ``app`` and ``counted_for`` are as for ``publisher.Publishing``.
-
-    No method switches greenlets.
-    """
+    """One message stream that plays. ``app`` and ``counted_for`` are as for ``publisher.Publishing``."""
 
     __slots__ = (
         "_check",
@@ -75,11 +72,11 @@ class Playing:
         _log.info("play started", conn_id=connection.conn_id, stream_key=key, session_id=self.session_id)
 
     def published(self) -> None:
-        """The stream that this player waits for has a publisher."""
+        """Notify the player that the stream it waits for has a publisher."""
         self._notify(self._connection.session.published(self._msid, self._name))
 
     def unpublished(self) -> None:
-        """The publisher is gone; the player may leave or wait for the next."""
+        """Notify the player that the publisher is gone; the player may leave or wait for the next."""
         self._notify(self._connection.session.unpublished(self._msid, self._name))
 
     def _notify(self, replies: list[Reply]) -> None:
@@ -105,11 +102,11 @@ class Playing:
 
     @property
     def conn_id(self) -> str:
-        """Of the connection that plays."""
+        """The id of the connection that plays."""
         return self._connection.conn_id
 
     def facts(self, now: float) -> dict[str, object]:
-        """What this play is at the monotonic time ``now``, for status pages."""
+        """Return the state of this play at the monotonic time ``now``, for status pages."""
         return {
             "conn_id": self.conn_id,
             "session_id": self.session_id,
@@ -122,11 +119,11 @@ class Playing:
         }
 
     def watch(self, now: float) -> None:
-        """Called about once a second."""
-        self._check.look(now, self.subscriber)
+        """Emit the periodic report if it is due. Called about once a second."""
+        self._check.check(now, self.subscriber)
 
     def stop(self, reason: str) -> None:
-        """The play is over."""
+        """End the play."""
         connection = self._connection
         key = self.stream.key
         duration = round(self._context.clock.monotonic() - self._started_at, 3)
@@ -145,7 +142,7 @@ class Playing:
         )
         self._count(len(self.stream.subscribers) - 1)
         _log.info("play stopped", conn_id=connection.conn_id, stream_key=key, reason=reason, duration_sec=duration)
-        # last, as it may be the end of the stream, which is reported behind the end of the play
+        # last, as it may be the end of the stream, which is reported after the end of the play
         self._context.registry.part(self.stream, self.subscriber)
 
     def _count(self, count: int) -> None:

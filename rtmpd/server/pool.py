@@ -37,7 +37,7 @@ class GreenletPool:
             gevent.Greenlet(self._work).start()
 
     def close(self) -> None:
-        """Let the idle ones go. Never switches."""
+        """End the idle greenlets."""
         for greenlet in self._idle:
             greenlet.kill(block=False)
         self._idle.clear()

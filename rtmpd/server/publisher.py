@@ -27,7 +27,7 @@ _TEXT_CHARS: Final = 512  # of what a client says about itself
 
 
 def _discard(message: Message) -> None:
-    """Where the media of a replaced publisher goes."""
+    """Take the media of a publisher that was replaced, and drop it."""
 
 
 class Publishing:
@@ -35,7 +35,7 @@ class Publishing:
 
     Counters are of this publish: messages, and payload bytes. ``app`` is the application under which it began; a
     reload can give its stream to another one, and ``counted_for`` is the one whose limits count it. ``identity`` is who
-    publishes, by the access rules. No method switches greenlets.
+    publishes, by the access rules.
     """
 
     __slots__ = (
@@ -114,7 +114,7 @@ class Publishing:
         self._context.registry.started(self.stream)
 
     def media(self, message: Message) -> None:
-        """One audio, video or data message."""
+        """Take one audio, video or data message."""
         payload = message.payload
         timestamp = message.timestamp
         if message.type_id == VIDEO:
@@ -156,7 +156,7 @@ class Publishing:
             self.report.look(self._audio, payload)
 
     def watch(self, now: float) -> None:
-        """Called about once a second: note whether media came since the last time, and tell what time makes of it."""
+        """Note whether media came since the last call, and report stalls and quality. Called about once a second."""
         self._note_media(now)
         if self._ended or not self.has_media:
             return
@@ -166,10 +166,10 @@ class Publishing:
             self._quality.silent(int((now - self._last_media_at) * 1000))
         if self._check is None:
             self._check = PublisherCheck(self._context, self.conn_id, self.session_id, self.stream, self._started_at)
-        self._check.look(now, self._last_media_at, self.total_bytes, self.audio_packets + self.video_packets)
+        self._check.check(now, self._last_media_at, self.total_bytes, self.audio_packets + self.video_packets)
 
     def _watch_quality(self) -> None:
-        """The monitor can be switched on and off while it runs."""
+        """Start or stop the quality monitor if the settings changed."""
         if not self._context.quality.enabled:
             self._leave_quality()
         elif self._quality is None:
@@ -186,33 +186,33 @@ class Publishing:
             self._last_media_at = now
 
     def stalled_s(self) -> float:
-        """Seconds since the last media message, to about a second."""
+        """Return the seconds since the last media message, exact to about a second."""
         now = self._context.clock.monotonic()
         self._note_media(now)
         return now - self._last_media_at
 
     @property
     def audio_packets(self) -> int:
-        """Audio messages so far."""
+        """The number of audio messages so far."""
         return self._audio_track.packets
 
     @property
     def video_packets(self) -> int:
-        """Video messages so far."""
+        """The number of video messages so far."""
         return self._video_track.packets
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all media so far, data included."""
+        """The payload bytes so far of audio, video and data."""
         return self._audio_track.bytes + self._video_track.bytes + self._data_bytes
 
     @property
     def has_media(self) -> bool:
-        """Whether anything was published yet."""
+        """Whether any media has come yet."""
         return self.total_bytes > 0
 
     def facts(self, now: float) -> dict[str, object]:
-        """What this publish is at the monotonic time ``now``, for status pages."""
+        """Return the state of this publish at the monotonic time ``now``, for status pages."""
         return {
             "conn_id": self.conn_id,
             "session_id": self.session_id,
@@ -227,7 +227,8 @@ class Publishing:
         }
 
     def replaced(self, by_conn_id: str, policy: str) -> None:
-        """Another publisher has the key. The stream goes on with it, so nothing is released here."""
+        """End this publish because another publisher took the key. The stream goes on with that one, so nothing is
+        released."""
         stream = self.stream
         self._publish = _discard  # what the server has received from us and not read yet
         self._context.emit(
@@ -246,7 +247,7 @@ class Publishing:
         self.report.clock_jumped(kind, by_ms)
 
     def stop(self, reason: str, clean: bool) -> None:
-        """The publish is over; ``clean`` if by the publisher's own word."""
+        """End the publish; ``clean`` if the publisher itself ended it."""
         self.ended(reason)
         self._context.registry.release(self.stream, self, clean)
 

@@ -15,7 +15,7 @@ _BATCH: Final = 32  # samples, which only a stream faster than real time brings 
 
 class Quality:
     """Judges what is counted in two tracks: about once a second, as samples are cheaper judged together. Settings
-    are those of the context, also if they change. No method switches greenlets."""
+    are those of the context, also if they change."""
 
     __slots__ = ("_conn_id", "_context", "_meter", "_monitor", "_samples", "_settings", "_stream_key")
 
@@ -33,7 +33,7 @@ class Quality:
         self._meter.tune(int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
 
     def turn(self, track: Track, timestamp: int, payload: bytes) -> None:
-        """A message, counted already, that begins something: a period of media, or a group of pictures."""
+        """Take a message, counted already, that begins a period of media or a group of pictures."""
         sample = self._meter.turn(track, timestamp, payload)
         if sample is not None:
             self._samples.append(sample)
@@ -41,7 +41,7 @@ class Quality:
                 self.judge()
 
     def judge(self) -> None:
-        """Tell what there is to tell. Called about once a second."""
+        """Emit what the samples since the last call show. Called about once a second."""
         if self._settings is not self._context.quality:
             self._follow(self._context.quality)
         if not self._samples:
@@ -54,11 +54,11 @@ class Quality:
         self._samples.clear()
 
     def stop(self) -> None:
-        """Judge what has come, and no more."""
+        """Judge the last samples; nothing follows."""
         if self._samples:
             self.judge()
 
     def silent(self, silent_ms: int) -> None:
-        """Nothing has come for this long."""
+        """Note that nothing has come for this long."""
         if silent_ms >= _SILENT_MS:
             self._meter.silent(silent_ms)

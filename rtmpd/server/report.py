@@ -1,4 +1,4 @@
-"""What a connection tells about itself: the events of its life, and a log line with each."""
+"""The events of a connection's life, with a log line for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACTIONS = {ConnectAsked: "connect", PublishAsked: PUBLISH, PlayAsked: PLAY}
 
 
 def _cut(text: str) -> str:
-    """What a client says, in a length that an event can carry."""
+    """Return what a client says, cut to a length that an event can carry."""
     return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
 
 
@@ -43,7 +43,7 @@ class Reporter:
         return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
     def accepted(self, scheme: str) -> None:
-        """The handshake is done."""
+        """Report that the handshake is done."""
         self.is_accepted = True
         connection = self._connection
         transport = connection.peer.transport
@@ -74,7 +74,7 @@ class Reporter:
         _log.info("connection registered", conn_id=connection.conn_id, peer_addr=peer_addr, tls=tls)
 
     def closed(self, reason: str, stream_key: str) -> None:
-        """The connection is over. Only what was accepted has a close."""
+        """Report the end. Only a connection that was accepted has a ``connection_close``."""
         connection = self._connection
         duration = round(self._context.clock.monotonic() - connection.accepted_at, 3)
         if self.is_accepted:
@@ -94,7 +94,7 @@ class Reporter:
         _log.info("connection closed", conn_id=connection.conn_id, reason=reason, duration_sec=duration)
 
     def failed(self, error: PeerError) -> None:
-        """An error ended the connection."""
+        """Report the error that ended the connection."""
         self._emit_error("connection_error", error.error_type, str(error), error.code, error.phase)
         _log.warning(
             "connection failed",
@@ -107,12 +107,12 @@ class Reporter:
         )
 
     def over_limit(self, error: Rejected) -> None:
-        """The connection was one too many."""
+        """Report a connection that was refused because of a limit."""
         self._emit_error("connection_error", "protocol_error", str(error), "connection_limit", None)
         _log.warning("connection refused", conn_id=self._connection.conn_id, peer_addr=self._peer_addr, error=error)
 
     def tolerated(self, violation: Violation) -> None:
-        """A violation that is let pass; the first few of a connection are told."""
+        """Report a violation that is tolerated; only the first few of a connection are reported."""
         self._violations += 1
         if self._violations > _VIOLATIONS_REPORTED:
             return
@@ -144,7 +144,7 @@ class Reporter:
         )
 
     def refused(self, asked: Asked, stream: StreamId, error: Rejected) -> None:
-        """A request was refused; ``stream`` is the one that it means, as far as that could be found out.
+        """Report a request that was refused; ``stream`` is the one it means, as far as that is known.
 
         The beginning of the log line, up to ``error_type``, is documented for programs that ban addresses, and holds
         nothing that a client can choose (docs/security.md).
@@ -192,7 +192,7 @@ class Reporter:
         )
 
     def nobody_publishes(self, stream: StreamId, waits: bool) -> None:
-        """Somebody plays what is not published, and ``waits`` or is refused."""
+        """Report a play of a stream that is not published; the player ``waits`` or is refused."""
         connection = self._connection
         self._context.emit(
             "stream_not_found",

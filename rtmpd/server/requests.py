@@ -27,7 +27,7 @@ _FAILED: Final = {PublishAsked: "NetStream.Publish.BadName", PlayAsked: "NetStre
 
 @lru_cache(maxsize=4)
 def _greeting(window_bytes: int, chunk_bytes: int) -> tuple[Reply, ...]:
-    """What every client is told before its connect is answered."""
+    """Return what is sent to every client before its connect is answered."""
     return (
         Reply(CSID_CONTROL, window_ack_size(window_bytes)),
         Reply(CSID_CONTROL, set_peer_bandwidth(window_bytes, BANDWIDTH_DYNAMIC)),
@@ -142,7 +142,8 @@ class Requests:
             raise LimitReached(f"{stream.app} has its {limit} connections", _FAILED[type(asked)])
 
     def _publish(self, asked: PublishAsked, stream: StreamId) -> None:
-        """The client sees the name it asked for, whatever the stream is called by the verdict."""
+        """Begin the publish. The answer has the name that the client asked for, even if the verdict renamed the
+        stream."""
         verdict = self.gate.publish(asked, stream)
         publishing = self._activity.publish(asked, self._granted(asked, stream, verdict), verdict)
         self._client.app = self._context.shared(stream.app)

@@ -55,9 +55,8 @@ class Server:
                 yield Fault(DESCRIPTORS, str(listener.address), shortage)
 
     def prepare(self, settings: ServerSettings) -> Change:
-        """Have these settings instead (``change``): new addresses are bound, and the certificate is read again, the old
-        addresses go on until then. Connections stay, whatever they came through. Raises StartError. Never
-        switches."""
+        """Prepare a change to these settings (``change``): new addresses are bound, and the certificate is read again,
+        the old addresses go on until then. Connections stay, whatever they came through. Raises StartError."""
         tls: ssl.SSLContext | None = None
         if settings.has_tls:
             tls = server_context(settings.tls.cert, settings.tls.key)
@@ -88,7 +87,7 @@ class Server:
 
     def stop(self, drain_s: float) -> None:
         """Accept no more, let clients leave by themselves for ``drain_s``, then end the rest:
-        publishers first, so that players are told. May switch greenlets."""
+        publishers first, so that their players are notified. May switch greenlets."""
         if not self._context.draining:
             self._ask_to_reconnect()
         self._context.draining = True
@@ -104,7 +103,7 @@ class Server:
         self._context.pool.close()
 
     def _ask_to_reconnect(self) -> None:
-        """Have clients that can move leave by themselves, so that the drain ends soon and they lose little."""
+        """Ask clients that support it to reconnect, so that the drain ends soon and they lose little."""
         settings = self._context.server
         if not settings.ask_to_reconnect:
             return
@@ -117,7 +116,7 @@ class Server:
             _log.info("clients asked to reconnect", connections=asked, url=settings.reconnect_url or None)
 
     def _end(self, connections: list[Connection]) -> None:
-        """Have these end, and wait a moment until they have."""
+        """End these connections and wait up to ``_CLOSING_S`` until they are closed."""
         for connection in connections:
             connection.end("server_stop")
         self._wait(lambda: not any(c.conn_id in self._context.connections for c in connections), _CLOSING_S)

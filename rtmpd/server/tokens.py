@@ -15,10 +15,7 @@ _NO_KEYS = "there is no signing key: [access] signing_keys"
 
 
 class Tokens:
-    """``keys`` returns the signing keys in effect, the newest first, ``applications`` those in effect.
-
-    No method switches greenlets.
-    """
+    """``keys`` returns the signing keys in effect, the newest first, ``applications`` those in effect."""
 
     def __init__(
         self, keys: Callable[[], Sequence[str]], applications: Callable[[], Applications], clock: Clock
@@ -28,14 +25,14 @@ class Tokens:
         self._clock = clock
 
     def issue(self, action: str, app: str, name: str, ttl_s: float) -> dict[str, Any]:
-        """A new key. Raises OperatorRefused without a signing key."""
+        """Return a new key. Raises OperatorRefused without a signing key."""
         expires = int(self._clock.wall() + ttl_s)
         token = signed.issue(self._known(), signed.Claims(app, name, (action,), expires))
         return {"token": token, "app": app, "name": name, "action": action, "expires": expires}
 
     def check(self, token: str, action: str, app: str, name: str) -> dict[str, Any]:
-        """Whether the key admits, and if not, why. Raises OperatorRefused without a signing key, or if the two name no
-        stream."""
+        """Return whether the key admits, and if not, why. Raises OperatorRefused without a signing key, or if the two
+        name no stream."""
         keys = self._known()
         try:
             stream = self._applications().identify(segments(app, name))

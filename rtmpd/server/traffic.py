@@ -35,7 +35,7 @@ class Flow:
         self.received = self.sent = self.dropped = 0
 
     def add(self, received: int, sent: int, dropped: int) -> None:
-        """So much more."""
+        """Add to the totals."""
         self.received += received
         self.sent += sent
         self.dropped += dropped
@@ -44,7 +44,7 @@ class Flow:
 class Traffic:
     """``total`` is everything, ``apps`` what ``max_apps`` applications moved, and ``OTHER`` the rest of them: ``known``
     applications come first, then whichever is used. ``queue_depth`` frames wait for players, as of the
-    last look. No method switches greenlets.
+    last look.
     """
 
     def __init__(self, known: Iterable[str] = (), max_apps: int = 20, handshakes: Histogram | None = None) -> None:
@@ -62,7 +62,7 @@ class Traffic:
         self._seen: Counter[str] = Counter()
 
     def handshake(self, seconds: float) -> None:
-        """A handshake has taken so long."""
+        """Count a handshake that took ``seconds``."""
         self.recent_handshakes.note(seconds)
         if self._handshakes is not None:
             self._handshakes.observe(seconds)
@@ -75,14 +75,14 @@ class Traffic:
             self._seen[app] += 1
 
     def note(self, client: Connection) -> None:
-        """Note what a connection has moved since the last time."""
+        """Add what a connection has moved since the last call."""
         moved = client.activity.moved()
         self.total.add(*moved)
         if app := self.slot(client.app):
             self.apps[app].add(*moved)
 
     def turn(self, now: float) -> None:
-        """A round over all connections is done; ``now`` is monotonic."""
+        """End a round over all connections; ``now`` is monotonic."""
         self.queue_depth, self._waiting = self._waiting, 0
         self.connections, self._seen = self._seen, Counter()
         elapsed_s = now - self._rated_at
@@ -94,7 +94,8 @@ class Traffic:
             self._rated_at, self._rated = now, (self.total.received, self.total.sent)
 
     def slot(self, app: str) -> str:
-        """Under which name an application is counted; "" if there are no metrics of applications, or it has none."""
+        """Return the name under which an application is counted; "" if there are no metrics of applications, or it has
+        none."""
         if not app or not self.max_apps:
             return ""
         if app in self.apps:

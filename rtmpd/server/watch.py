@@ -31,13 +31,13 @@ class Watch:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to look. Never switches."""
+        """Start the greenlet."""
         self._greenlet = gevent.Greenlet(self._run)
         self._greenlet.name = "watch"
         self._greenlet.start()
 
     def stop(self) -> None:
-        """Look no more. May switch greenlets."""
+        """End the greenlet. May switch greenlets."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
@@ -68,7 +68,7 @@ class Watch:
         self._watch_life(connection, now)
 
     def _watch_step(self, connection: Connection, now: float) -> None:
-        """The handshake, connect, the first media, or the client's leaving."""
+        """End a connection whose handshake, connect, first media or leaving is overdue."""
         if not connection.deadline or now < connection.deadline:
             return
         step = connection.deadline_code
@@ -80,7 +80,7 @@ class Watch:
             connection.end("timeout", PeerTimeout(f"no {step.replace('_', ' ')} in time", f"{step}_timeout"))
 
     def _watch_waiting(self, connection: Connection, now: float) -> None:
-        """While it waits for a verdict nothing is read, so only its leaving counts, and that is found out here."""
+        """End a waiting connection whose client has left. Nothing is read during the wait, so nobody else notices."""
         connection.watched_at = now
         if connection.peer.transport.has_left():
             connection.end("client_closed")

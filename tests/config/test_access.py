@@ -178,7 +178,7 @@ def test_short_secrets_are_odd_and_not_shown(ini: ReadIni) -> None:
 
 def test_a_key_of_the_wrong_kind_is_told(ini: ReadIni) -> None:
     text = problem(ini, "[access]\njwt_algorithm = RS256\njwt_keys = s3cret\n")
-    assert "access.jwt_keys: has one that is no key for RS256" in text and "s3cret" not in text
+    assert "access.jwt_keys: has one that is not a key for RS256" in text and "s3cret" not in text
 
 
 @proves("access.signing_keys")

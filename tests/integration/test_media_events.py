@@ -180,7 +180,7 @@ def test_a_header_that_can_not_be_read_is_told_and_passed_on(start: Start) -> No
     assert studio.player.payloads() == [broken, broken, b"\xaf\0\x16\x90", keyframe()]
     errors = house.of("stream_error")
     assert [event.data["error_type"] for event in errors] == ["media_error", "media_error"]
-    assert "H264 sequence header can not be read" in str(errors[0].data["error_message"])
+    assert "H264 sequence header cannot be read" in str(errors[0].data["error_message"])
     assert (errors[0].data["app"], errors[0].data["stream_name"], errors[0].stream_key) == ("live", "a", "live/a")
     assert [d["codec_name"] for d in data_of(house, "codec_detected")] == ["H264", "AAC"]
     assert not house.of("connection_error")

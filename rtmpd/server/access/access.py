@@ -53,7 +53,7 @@ class Rule:
         self.is_open = addresses.is_empty and bool(modes) and modes[0][0] == MODE_OPEN
 
     def judge(self, question: Question) -> Verdict:
-        """The verdict. Never raises. May switch greenlets if it ``asks``."""
+        """Return the verdict. Never raises. May switch greenlets if it ``asks``."""
         if reason := self._address_refusal(question.address):
             return refused(reason)
         reasons = []
@@ -75,7 +75,7 @@ class Rule:
 class Access:
     """``ask_for`` gives, for the URL of a callback, what asks there. ``tarpit`` counts the refusals.
 
-    Raises CredentialError for a key that can not be used, ValueError for a network that is not valid.
+    Raises CredentialError for a key that cannot be used, ValueError for a network that is not valid.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Access:
         self._named = {name: self._rules_of(app) for name, app in apps.named}
 
     def rule(self, app: str, action: str) -> Rule:
-        """What decides on an action in an application. Never switches."""
+        """Return the rule of an action in an application."""
         return self._named.get(app, self._default)[action]
 
     def _rules_of(self, app: AppSettings) -> dict[str, Rule]:

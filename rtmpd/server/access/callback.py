@@ -44,12 +44,12 @@ REMEMBERED_S: Final = 24 * 3600.0
 
 _NO_ANSWER: Final = frozenset((408, 425, 429))
 _TEXT_CHARS: Final = 256
-_MOST: Final = 1e12
+_MAX_NUMBER: Final = 1e12
 
 
 class Callback:
-    """Asks with ``ask``. What the same client was told about the same question stands for ``callback_cache_s``; for
-    the policy last-known-good it is remembered for a day. At most ``PENDING`` questions are under way."""
+    """Asks with ``ask``. The answer to a client stands for the same question of that client for ``callback_cache_s``;
+    for the policy last-known-good it is remembered for a day. At most ``PENDING`` questions are under way."""
 
     def __init__(self, settings: AccessSettings, ask: Ask, clock: Clock, answer: str = ANSWER_STATUS) -> None:
         self._ask = ask
@@ -63,7 +63,7 @@ class Callback:
         self._pending = 0
 
     def judge(self, question: Question) -> Verdict:
-        """The answer, or what the policy says without one. May switch greenlets."""
+        """Return the answer, or what the policy says without one. May switch greenlets."""
         key = _key(question)
         verdict, age_s = self._known(key)
         if verdict is not None and age_s < self._cache_s:
@@ -128,8 +128,8 @@ def _key(question: Question) -> bytes:
 
 
 def _verdict(body: bytes) -> Verdict:
-    """What a body with status 200 says; one that is no JSON object says nothing. Raises DeliveryError if it is one
-    that can not be followed."""
+    """Return what a body with status 200 says; anything but a JSON object admits without more. Raises DeliveryError for
+    an object that is not valid."""
     if not body.lstrip().startswith(b"{"):
         return ADMITTED
     try:
@@ -141,7 +141,7 @@ def _verdict(body: bytes) -> Verdict:
         return refused(f"auth callback refused: {reason}")
     name = _member(said, "stream_name", str, "")
     if not is_clean(name) or "?" in name or bool(name) != bool(segments(name)):
-        raise DeliveryError("the answer has a stream_name that can not be used")
+        raise DeliveryError("the answer has a stream_name that cannot be used")
     return Verdict(
         True,
         identity=without_control(_member(said, "identity", str, "")[:_TEXT_CHARS]),
@@ -152,7 +152,7 @@ def _verdict(body: bytes) -> Verdict:
 
 
 def _coded(body: bytes) -> Verdict:
-    """What a body says whose code decides. Raises DeliveryError as ``_verdict`` does."""
+    """Return what a body says in which the code decides. Raises DeliveryError as ``_verdict`` does."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
@@ -168,7 +168,7 @@ def _member(said: dict[str, Any], name: str, kind: type, default: Any) -> Any:
     if value is None:
         return default
     if not isinstance(value, kind):
-        raise DeliveryError(f"the answer has a {name} that can not be used")
+        raise DeliveryError(f"the answer has a {name} that cannot be used")
     return value
 
 
@@ -176,6 +176,6 @@ def _number(said: dict[str, Any], name: str) -> float:
     value = said.get(name)
     if value is None:
         return 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MOST:
-        raise DeliveryError(f"the answer has a {name} that can not be used")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_NUMBER:
+        raise DeliveryError(f"the answer has a {name} that cannot be used")
     return float(value)

@@ -47,7 +47,7 @@ def main(words: Sequence[str], read: Read, program: str, usage_status: int) -> i
 
 
 def issue(argv: Sequence[str], read: Read, clock: Clock | None = None) -> int:
-    """Print a signed key for one stream; the result is the exit status. Never switches."""
+    """Print a signed key for one stream; the result is the exit status."""
     parser = _parser("issue", "Make a signed key for the access mode signed.")
     parser.add_argument("stream", help="what it is for, APP/NAME; both may be globs")
     parser.add_argument("--play", action="store_true", help="good for playing, not for publishing")
@@ -67,7 +67,7 @@ def issue(argv: Sequence[str], read: Read, clock: Clock | None = None) -> int:
 
 
 def check(argv: Sequence[str], read: Read, clock: Clock | None = None) -> int:
-    """Say what a signed key is good for, and whether it admits: exit status 0, or 1. Never switches."""
+    """Say what a signed key is good for, and whether it admits: exit status 0, or 1."""
     parser = _parser("check", "Say what a signed key is good for.")
     parser.add_argument("key", help="the key, or NAME?token=KEY; - reads it from standard input")
     parser.add_argument("stream", nargs="?", default="", help="also check it for this stream, APP/NAME")
@@ -131,7 +131,7 @@ def _keys(
 
 
 def _address(text: str) -> str:
-    """In the form in which the server has it."""
+    """Return the address in the form that the server uses."""
     try:
         return str(ip_address(text)) if text else ""
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 What is kept is a keyed digest of each token, under a key that is made at start. A lookup in a
 dictionary takes a time that depends on the digest, which nobody outside can know or steer, so it
-tells nothing about the token; the one that was found is then compared in constant time.
+reveals nothing about the token; the one that was found is then compared in constant time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HASHED = "sha256:"
 
 
 class FixedTokens:
-    """Admits who sends one of ``tokens``, for what it is good for."""
+    """Admits a client that sends one of ``tokens``, for the streams and actions of that token."""
 
     def __init__(self, tokens: Iterable[TokenSettings]) -> None:
         self._key = secrets.token_bytes(32)
@@ -29,7 +29,7 @@ class FixedTokens:
             self._grants.setdefault(self._digest(_sha256_of(token.token)), []).append(token)
 
     def judge(self, question: Question) -> Verdict:
-        """By the token alone. Never switches."""
+        """Return the verdict on the token."""
         if not question.token:
             return refused(MISSING)
         given = hashlib.sha256(question.token.encode("utf-8", "surrogateescape")).digest()

@@ -1,4 +1,4 @@
-"""What an admitted client was given for a while only."""
+"""The limits of time and bitrate that a callback sets for an admitted client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WINDOW_S: Final = 10.0
 
 class Lease:
     """The limits of one publish or play, from ``now`` on (monotonic seconds): it ends with ``lease_s``, and when
-    over ten seconds more than ``max_bps`` came. Never switches."""
+    over ten seconds more than ``max_bps`` came."""
 
     __slots__ = ("_ends_at", "_max_bps", "_seen_bytes", "_window_at")
 
@@ -26,7 +26,7 @@ class Lease:
         self._seen_bytes = 0
 
     def overdue(self, now: float, total_bytes: int) -> str:
-        """Why it is over at ``now``, with ``total_bytes`` of media by then; "" if it is not."""
+        """Return why it is over at ``now``, with ``total_bytes`` of media by then; "" if it is not."""
         if now >= self._ends_at:
             return LEASE_EXPIRED
         passed_s = now - self._window_at
@@ -38,5 +38,5 @@ class Lease:
 
 
 def lease_of(verdict: Verdict, now: float) -> Lease | None:
-    """The lease of a verdict, None if it sets no limit."""
+    """Return the lease of a verdict, None if it sets no limit."""
     return Lease(verdict, now) if verdict.lease_s or verdict.max_bps else None

@@ -51,20 +51,20 @@ ADMITTED: Final = Verdict(True)
 
 
 def refused(reason: str) -> Verdict:
-    """No, because of ``reason``."""
+    """Return a refusal because of ``reason``."""
     return Verdict(False, reason)
 
 
 class Mode(Protocol):
-    """One way to find out."""
+    """One access mode."""
 
     def judge(self, question: Question) -> Verdict:
-        """The verdict. Never raises; only the callback switches greenlets."""
+        """Return the verdict. Never raises; only the callback may switch greenlets."""
 
 
 def token_of(*queries: str) -> str:
-    """The first ``token=`` of these queries that is not empty, "" if there is none. A plus sign is one: tokens
-    are pasted, not typed into forms. Over ``TOKEN_CHARS`` there is no token."""
+    """Return the first ``token=`` of these queries that is not empty, "" without one or over ``TOKEN_CHARS``. A plus
+    sign stays a plus sign: tokens are pasted, not typed into forms."""
     for query in queries:
         for part in query.split("&"):
             name, _, value = part.partition("=")
@@ -82,6 +82,6 @@ def out_of_scope(apps: Iterable[str], names: Iterable[str], stream: StreamId) ->
 
 
 def any_of(reasons: Iterable[tuple[str, str]]) -> str:
-    """One reason for the refusals of several modes; with one mode its own."""
-    told = tuple(reasons)
-    return told[0][1] if len(told) == 1 else "; ".join(f"{mode}: {reason}" for mode, reason in told)
+    """Return one reason for the refusals of several modes; with one mode its own."""
+    given = tuple(reasons)
+    return given[0][1] if len(given) == 1 else "; ".join(f"{mode}: {reason}" for mode, reason in given)

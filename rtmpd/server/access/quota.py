@@ -12,10 +12,7 @@ _Key = tuple[str, str, str]
 
 
 class Quota:
-    """Counts by action, application and address. Those that are still being asked about count too.
-
-    No method switches greenlets.
-    """
+    """Counts by action, application and address. Those that are still being asked about count too."""
 
     def __init__(self) -> None:
         self._held: dict[_Key, int] = {}
@@ -24,12 +21,12 @@ class Quota:
         return len(self._held)
 
     def take(self, action: str, app: str, address: str) -> None:
-        """One more."""
+        """Add one."""
         key = action, app, address
         self._held[key] = self._held.get(key, 0) + 1
 
     def give(self, action: str, app: str, address: str) -> None:
-        """One less."""
+        """Remove one."""
         key = action, app, address
         held = self._held[key] - 1
         if held:
@@ -38,14 +35,14 @@ class Quota:
             del self._held[key]
 
     def check(self, action: str, app: str, address: str, limit: int) -> None:
-        """Whether there may be one more; ``limit`` 0 is none. Raises LimitReached."""
+        """Raise LimitReached unless there may be one more; with ``limit`` 0 there always may."""
         if limit and self._held.get((action, app, address), 0) >= limit:
             word, status = ("publishers", "Publish") if action == PUBLISH else ("players", "Play")
             raise LimitReached(f"{address} has its {limit} {word} in {app}", f"NetStream.{status}.Failed")
 
     @contextmanager
     def held(self, action: str, app: str, address: str, limit: int) -> Iterator[None]:
-        """One more within. Raises LimitReached if it would be one too many."""
+        """Hold one more within the block. Raises LimitReached if it would be one too many."""
         self.check(action, app, address, limit)
         self.take(action, app, address)
         try:

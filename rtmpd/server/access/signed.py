@@ -1,4 +1,4 @@
-"""Signed expiring keys: tokens that carry what they are good for, made by whoever has a signing key.
+"""Signed expiring keys: tokens that carry what they are good for, made by anyone with a signing key.
 
 Nothing about a key is stored here. It is JSON, the time it was made and an HMAC-SHA256, in the form of
 itsdangerous' ``URLSafeTimedSerializer``; its text needs no escaping in a URL.
@@ -34,7 +34,7 @@ class Claims:
 
 
 def issue(keys: Sequence[str], claims: Claims) -> str:
-    """A signed key, made with the first of ``keys``. Raises ValueError without a key. Never switches."""
+    """Return a signed key, made with the first of ``keys``. Raises ValueError without a key."""
     body: dict[str, Any] = {
         "app": claims.app,
         "name": claims.name,
@@ -48,7 +48,7 @@ def issue(keys: Sequence[str], claims: Claims) -> str:
 
 
 def read(keys: Sequence[str], token: str) -> Claims | str:
-    """What a signed key says, or why it can not be believed. Expiry is not looked at. Never switches."""
+    """Return what a signed key says, or why it is not valid. Expiry is not looked at."""
     try:
         body, made = _serializer(keys).loads(token, return_timestamp=True)
     except BadData:
@@ -66,7 +66,7 @@ def read(keys: Sequence[str], token: str) -> Claims | str:
 
 
 def check(keys: Sequence[str], question: Question, now: float) -> Verdict:
-    """Whether the token in the question is a signed key for it at ``now`` (Unix seconds). Never switches."""
+    """Return whether the token in the question is a signed key for it at ``now`` (Unix seconds)."""
     if not question.token:
         return refused(MISSING)
     claims = read(keys, question.token)

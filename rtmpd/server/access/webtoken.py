@@ -34,7 +34,7 @@ _REASONS: Final[Sequence[tuple[type[jwt.PyJWTError], str]]] = (
 
 
 class WebTokens:
-    """Admits who sends a token that one of the keys vouches for. Raises CredentialError for a key that is none."""
+    """Admits a client whose token one of the keys verifies. Raises CredentialError for a key that is not valid."""
 
     def __init__(self, settings: AccessSettings) -> None:
         self._algorithm = settings.jwt_algorithm
@@ -44,7 +44,7 @@ class WebTokens:
         self._leeway_s = settings.jwt_leeway_s
 
     def judge(self, question: Question) -> Verdict:
-        """By the token alone. Never switches."""
+        """Return the verdict on the token."""
         if not question.token:
             return refused(MISSING)
         claims: dict[str, Any] | str = "bad signature"
@@ -62,7 +62,7 @@ class WebTokens:
         return Verdict(True, identity=subject if isinstance(subject, str) else "")
 
     def _claims(self, token: str, key: Any) -> dict[str, Any] | str:
-        """The claims, or why they can not be believed."""
+        """Return the claims, or why they are not valid."""
         options: Any = {"require": list(_REQUIRED), "verify_aud": self._audience is not None, "verify_sub": False}
         try:
             with warnings.catch_warnings():
@@ -88,9 +88,9 @@ def _texts(claim: object) -> list[str]:
 
 
 def _key(algorithm: str, key: str) -> Any:
-    """The key, parsed: a shared secret or a public key in PEM. Raises CredentialError."""
+    """Return the key, parsed: a shared secret or a public key in PEM. Raises CredentialError."""
     if algorithm not in ALGORITHMS:
-        raise CredentialError("is no algorithm for tokens", "jwt_algorithm", f"known: {', '.join(ALGORITHMS)}")
+        raise CredentialError("is not an algorithm for tokens", "jwt_algorithm", f"known: {', '.join(ALGORITHMS)}")
     known = get_default_algorithms().get(algorithm)
     if known is None:
         text = f"{algorithm} needs the package cryptography"
@@ -99,7 +99,7 @@ def _key(algorithm: str, key: str) -> Any:
         parsed = known.prepare_key(key)
     except Exception:  # noqa: BLE001  the libraries raise a dozen kinds, whose texts may show the key
         wanted = "use a plain text" if algorithm.startswith("HS") else "name the public key: ${file:key.pem}"
-        raise CredentialError(f"has one that is no key for {algorithm}", "jwt_keys", wanted) from None
+        raise CredentialError(f"has one that is not a key for {algorithm}", "jwt_keys", wanted) from None
     if hasattr(parsed, "private_bytes"):
         wanted = "name the public key: what verifies need not be able to sign"
         raise CredentialError("has a private key", "jwt_keys", wanted)
@@ -107,6 +107,6 @@ def _key(algorithm: str, key: str) -> Any:
 
 
 def check_key(algorithm: str, key: str) -> str:
-    """What is weak about a key, "" if nothing is. Raises CredentialError if it can not be used."""
+    """Return what is weak about a key, "" if nothing is. Raises CredentialError if it cannot be used."""
     parsed = _key(algorithm, key)
     return get_default_algorithms()[algorithm].check_key_length(parsed) or ""

@@ -149,7 +149,7 @@ def test_none_is_no_algorithm(name: str) -> None:
     header = base64.urlsafe_b64encode(json.dumps({"alg": name, "typ": "JWT"}).encode()).rstrip(b"=")
     body = base64.urlsafe_b64encode(json.dumps(claims()).encode()).rstrip(b"=")
     assert tokens().judge(ask(token=(header + b"." + body + b".").decode())).reason == "wrong algorithm"
-    with pytest.raises(CredentialError, match="is no algorithm"):
+    with pytest.raises(CredentialError, match="is not an algorithm"):
         tokens(jwt_algorithm=name)
 
 
