@@ -232,56 +232,34 @@ class House:
     def prepare(self, settings: Settings) -> Change:
         """Have these settings instead (``change``): every part of which the settings differ is made anew beside the
         old one. Raises ConfigError, and then nothing was made. Never switches."""
-        changes: list[Change] = []
-        current = self._settings
+        changes = [Change(lambda: setattr(self, "_settings", settings))]
         try:
-            for name, prepare in self._parts(settings).items():
-                differs = any(getattr(settings, slice) != getattr(current, slice) for slice in name.split())
-                if differs or (name == "server" and settings.server.has_tls):  # a certificate keeps its path
-                    changes.append(_blamed(name, prepare))
+            for slices, prepare in self._parts(settings):
+                differ = any(getattr(settings, slice) != getattr(self._settings, slice) for slice in slices)
+                if differ or ("server" in slices and settings.server.has_tls):  # a certificate keeps its path
+                    changes.append(_blamed(slices[0], prepare))
         except BaseException:
-            for change in changes:
-                change.abort()
+            Change.join(*changes).abort()
             raise
+        return Change.join(*changes)
 
-        def commit() -> None:
-            self._settings = settings
-            for change in changes:
-                change.commit()
-
-        def retire() -> None:
-            for change in changes:
-                change.retire()
-
-        def abort() -> None:
-            for change in changes:
-                change.abort()
-
-        return Change(commit, retire, abort)
-
-    def _parts(self, new: Settings) -> dict[str, Callable[[], Change]]:
-        """How each part is prepared, by the slices that it depends on. The hooks come last: an event log that they have
-        opened stays open."""
-        return {
-            "log": lambda: log.prepare(new.log),
-            "limits": lambda: Change(lambda: self.context.limit(new.limits)),
-            "apps": lambda: self._prepare_apps(new.apps),
-            "access apps": lambda: self._prepare_access(new.access, new.apps),
-            "quality": lambda: Change(lambda: setattr(self.context, "quality", new.quality)),
-            "metrics alerts limits": lambda: self._prepare_instruments(new),
-            "server": lambda: self._server.prepare(new.server),
-            "http": lambda: self._prepare_http(new.http),
-            "hooks": lambda: self.hooks.prepare(new.hooks),
-        }
+    def _parts(self, new: Settings) -> list[tuple[tuple[str, ...], Callable[[], Change]]]:
+        """Return the slices that each part depends on, and how it is prepared. The hooks come last: an event log that
+        they have opened stays open."""
+        return [
+            (("log",), lambda: log.prepare(new.log)),
+            (("limits",), lambda: Change(lambda: self.context.limit(new.limits))),
+            (("apps",), lambda: self._prepare_apps(new.apps)),
+            (("access", "apps"), lambda: self._prepare_access(new.access, new.apps)),
+            (("quality",), lambda: Change(lambda: setattr(self.context, "quality", new.quality))),
+            (("metrics", "alerts", "limits"), lambda: self._prepare_instruments(new)),
+            (("server",), lambda: self._server.prepare(new.server)),
+            (("http",), lambda: self._prepare_http(new.http)),
+            (("hooks",), lambda: self.hooks.prepare(new.hooks)),
+        ]
 
     def _prepare_apps(self, apps: AppsSettings) -> Change:
-        outputs = self.outputs.prepare(apps)
-
-        def commit() -> None:
-            self.context.configure(apps)
-            outputs.commit()
-
-        return Change(commit, outputs.retire)
+        return Change.join(Change(lambda: self.context.configure(apps)), self.outputs.prepare(apps))
 
     def _prepare_access(self, access: AccessSettings, apps: AppsSettings) -> Change:
         """Whoever waits for a verdict gets it by the old rules, and sessions go on."""
@@ -296,25 +274,18 @@ class House:
         return Change(commit, retire=old.close, abort=questioner.close)
 
     def _prepare_instruments(self, new: Settings) -> Change:
-        change = self.instruments.prepare(new.metrics, new.alerts, new.limits.connections)
-
         def commit() -> None:
-            change.commit()
             self._server_metrics.settings = new.metrics
             self.context.traffic.max_apps = new.metrics.max_apps
 
-        return Change(commit, change.retire, change.abort)
+        return Change.join(self.instruments.prepare(new.metrics, new.alerts, new.limits.connections), Change(commit))
 
     def _prepare_http(self, new: ApiSettings) -> Change:
         if self._http is None or self._api is None:
-            return Change(lambda: None)
-        change, tail = self._http.prepare(new, self._api), self._api.tail
-
-        def commit() -> None:
-            change.commit()
-            tail.limit(new.event_listeners, new.event_queue)
-
-        return Change(commit, change.retire, change.abort)
+            return Change()
+        tail = self._api.tail
+        change = self._http.prepare(new, self._api)
+        return Change.join(change, Change(lambda: tail.limit(new.event_listeners, new.event_queue)))
 
     @property
     def store_is_open(self) -> bool:
@@ -336,12 +307,12 @@ def _record_dirs(apps: AppsSettings) -> list[str]:
     return list(dict.fromkeys(app.record_dir for app in recorded))
 
 
-def _blamed(slices: str, prepare: Callable[[], Change]) -> Change:
-    """What ``prepare`` returns. Whatever it raises of the operator's making becomes a ConfigError with the section."""
+def _blamed(section: str, prepare: Callable[[], Change]) -> Change:
+    """Return what ``prepare`` does. What it raises of the operator's making becomes a ConfigError with the section."""
     try:
         return prepare()
     except (StartError, CredentialError, ValueError, OSError) as error:
-        key = getattr(error, "key", "") or _KEYS.get(slices, slices.partition(" ")[0])
+        key = getattr(error, "key", "") or _KEYS.get(section, section)
         raise ConfigError([Problem("", key, getattr(error, "strerror", None) or str(error))]) from error
 
 
@@ -388,7 +359,7 @@ def _unresolvable(address: Address) -> str:
     return ""
 
 
-#: What to look at when a part can not be prepared and does not say why.
+#: What to look at when a part cannot be prepared and does not say why.
 _KEYS = {"log": "log.file", "http": "http.listen"}
 
 

@@ -7,7 +7,7 @@ greenlets, and after it ``retire``, which lets go of what was replaced; or ``abo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -19,6 +19,19 @@ def _nothing() -> None:
 class Change:
     """Prepared, and not in effect. ``retire`` may switch greenlets, the other two never do."""
 
-    commit: Callable[[], None]
+    commit: Callable[[], None] = _nothing
     retire: Callable[[], None] = _nothing
     abort: Callable[[], None] = _nothing
+
+    @classmethod
+    def join(cls, *changes: Change) -> Change:
+        """Return one that does what all of these do, in their order."""
+        return cls(*(_each([getattr(change, step) for change in changes]) for step in ("commit", "retire", "abort")))
+
+
+def _each(steps: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    def run() -> None:
+        for step in steps:
+            step()
+
+    return run

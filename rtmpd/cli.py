@@ -1,5 +1,5 @@
-"""The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit`` and
-``migrate`` are tools.
+"""The front door: ``rtmpd [flags]`` is the daemon; ``publish``, ``play``, ``token``, ``verify``, ``audit``, ``migrate``
+and ``files`` are tools.
 
 Exit statuses are in ``exits.DAEMON``.
 """
@@ -8,51 +8,32 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from importlib import import_module
 
-import gevent
-from gevent.event import AsyncResult
-from gevent.util import format_run_info
-
-from . import __version__, accelerated, exits, log
-from .config import flags, inspect, sample
+from . import __version__, accelerated, exits
+from .config import flags, sample
 from .config.environment import environment
 from .config.flags import CommandLine
 from .config.loader import Loaded, load
-from .daemon import privileges, process, signals
-from .daemon.debug import Debug
-from .daemon.filewatch import FileWatch
-from .daemon.service import Service
-from .daemon.signals import SignalWords, StopAsked
+from .daemon import privileges, process
 from .errors import ConfigError, Problem, StartError
 from .event import schema
 from .event.catalogue import EVENT_TYPES
 from .hook.filter import condition
-from .http.api import Facts, Refused
-from .reload import Outcome, check_store, placed, reload
-from .settings import DaemonSettings, Settings
-
-if TYPE_CHECKING:
-    from .assembly import House
+from .http.place import CONTROL_SOCKET
+from .run import Daemon, complain, read_as_user, tried
+from .settings import Settings
 
 EXIT_USAGE = exits.WRONG_FLAG
-DUMP_LINES = 5000
-STOP_NOW_S = 2.0
-RELOAD_S = 60.0
-CANNOT_READ = (
-    "every reload reads the configuration as that user: give the files to its group, chgrp GROUP FILE && chmod 640 FILE"
-)
-
-_log = log.logger("server")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the result is its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in _TOOLS:
-        return _TOOLS[words[0]](words[1:])
+        return _run_tool(words[0], words[1:])
     command_line = flags.parse(words)
     for asked, text in _printed(command_line):
         if asked:
@@ -61,44 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _with_settings(_with_default_file(command_line))
 
 
-def _publish(words: list[str]) -> int:
-    from .tool import publish
-
-    return publish.main(words)
-
-
-def _play(words: list[str]) -> int:
-    from .tool import play
-
-    return play.main(words)
-
-
-def _token(words: list[str]) -> int:
-    from .server.access import command
-
-    return command.main(words, _read, "rtmpd token", EXIT_USAGE)
-
-
-def _read(path: str) -> Settings:
+def _settings_of(path: str) -> Settings:
     return load(flags.parse(["-c", path])).settings
-
-
-def _verify(words: list[str]) -> int:
-    from .hook import verify_command
-
-    return verify_command.main(words)
-
-
-def _audit(words: list[str]) -> int:
-    from .hook.record import audit_check
-
-    return audit_check.verify(words)
-
-
-def _migrate(words: list[str]) -> int:
-    from .config.migrate import command
-
-    return command.main(words, _problems_of)
 
 
 def _problems_of(path: str, text: str) -> list[Problem]:
@@ -109,14 +54,23 @@ def _problems_of(path: str, text: str) -> list[Problem]:
     return []
 
 
-_TOOLS: dict[str, Callable[[list[str]], int]] = {
-    "publish": _publish,
-    "play": _play,
-    "token": _token,
-    "verify": _verify,
-    "audit": _audit,
-    "migrate": _migrate,
+#: The first word of each tool: module and function, and what the function is given after the other words.
+_TOOLS: dict[str, tuple[str, *tuple[object, ...]]] = {
+    "publish": ("tool.publish:main",),
+    "play": ("tool.play:main",),
+    "token": ("server.access.command:main", _settings_of, "rtmpd token", EXIT_USAGE),
+    "verify": ("hook.verify_command:main",),
+    "audit": ("hook.record.audit_check:verify",),
+    "migrate": ("config.migrate.command:main", _problems_of),
+    "files": ("tool.files:main",),
 }
+
+
+def _run_tool(name: str, words: list[str]) -> int:
+    """Import what this tool needs, and nothing that only others or the daemon need, and run it."""
+    place, *given = _TOOLS[name]
+    module, _, function = place.partition(":")
+    return int(getattr(import_module(f".{module}", __package__), function)(words, *given))
 
 
 def _printed(command_line: CommandLine) -> list[tuple[bool, Callable[[], str]]]:
@@ -149,20 +103,21 @@ def _with_settings(command_line: CommandLine) -> int:
         if tests_only:
             loaded = tried(_as_its_user(loaded, read))
     except ConfigError as error:
-        _complain(str(problem) for problem in error.problems)
+        complain(str(problem) for problem in error.problems)
         if tests_only:
-            _complain([f"configuration {name} is not usable"])
+            complain([f"configuration {name} is not usable"])
         return EXIT_USAGE if _is_usage(command_line, error) else os.EX_CONFIG
     except StartError as error:
-        _complain(str(error).splitlines())
-        _complain([f"configuration {name} is not usable"])
+        complain(str(error).splitlines())
+        complain([f"configuration {name} is not usable"])
         return error.status
     if not tests_only:
-        return process.run(loaded.settings.daemon, Daemon(loaded, read, command_line.config).run)
-    _complain(f"warning: {warning}" for warning in loaded.warnings)
+        directory = os.path.dirname(CONTROL_SOCKET) if loaded.settings.http.socket == CONTROL_SOCKET else ""
+        return process.run(loaded.settings.daemon, Daemon(loaded, read, command_line.config).run, directory)
+    complain(f"warning: {warning}" for warning in loaded.warnings)
     if command_line.dump:
         sys.stdout.write(sample.effective(loaded.checked))
-    _complain([f"configuration {name} is ok"])
+    complain([f"configuration {name} is ok"])
     return os.EX_OK
 
 
@@ -175,33 +130,6 @@ def _as_its_user(loaded: Loaded, read: Callable[[], Loaded]) -> Loaded:
         return loaded
     privileges.become(wanted)
     return read_as_user(read, settings)
-
-
-def read_as_user(read: Callable[[], Loaded], settings: DaemonSettings) -> Loaded:
-    """What ``read`` gives after the user has changed. Every reload will read as that user, so what the user cannot read
-    must show at the start. Raises StartError."""
-    try:
-        return read()
-    except ConfigError as error:
-        who = settings.user or settings.group
-        problems = [f"{problem} (as {who})" for problem in error.problems]
-        raise StartError("\n".join([*problems, CANNOT_READ]), os.EX_CONFIG) from None
-
-
-def tried(loaded: Loaded) -> Loaded:
-    """What was read, after everything that a start makes of it was made and thrown away. Raises ConfigError with the
-    problems that only that shows, at their lines. Waits for the resolver and the disk."""
-    from .assembly import trial
-
-    problems: list[Problem] = []
-    for check in (check_store, trial):
-        try:
-            check(loaded.settings)
-        except ConfigError as error:
-            problems += [placed(problem, loaded) for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)
-    return loaded
 
 
 def _load(command_line: CommandLine, text: str | None = None) -> Loaded:
@@ -222,218 +150,5 @@ def _load(command_line: CommandLine, text: str | None = None) -> Loaded:
     )
 
 
-def _complain(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(f"rtmpd: {line}", file=sys.stderr)
-
-
 def _is_usage(command_line: CommandLine, error: ConfigError) -> bool:
     return bool(command_line.problems) or any(problem.where.startswith("-") for problem in error.problems)
-
-
-class Daemon:
-    """The running daemon as the operator sees it: it starts, follows signals and stops."""
-
-    def __init__(self, loaded: Loaded, read: Callable[[], Loaded], config: str | None = None) -> None:
-        self._config = config
-        self._settings: Settings = loaded.settings
-        self._loaded = loaded
-        self._warnings = loaded.warnings
-        self._read = read
-        self._control = Control(loaded, read)
-        self._read_as = (os.geteuid(), os.getegid())
-        self._words: SignalWords | None = None
-        self._file_watch = self._watch()  # before the start, which may take a while: a change in between counts
-
-    def run(self, service: Service) -> int:
-        """Until a signal ends it; the result is the exit status. ``service`` is told how it goes. Raises StartError if
-        there is no log to tell it in. May switch greenlets."""
-        self._read_again()
-        try:
-            log.configure(self._settings.log)
-        except OSError as error:
-            raise StartError(f"log file {self._settings.log.file}: {error.strerror}", os.EX_CANTCREAT) from None
-        for warning in self._warnings:
-            _log.warning("configuration warning", problem=warning)
-        from .assembly import House  # what only prints or tests does without the whole house
-
-        words, house = SignalWords(), None
-        self._words = words
-        self._control.open(words)  # whoever asks for a reload from now on gets one, as soon as the start is over
-        try:
-            with words.raising():
-                house = House(self._settings)
-                for place in house.serve_http(self._control, log):
-                    _log.info("http listening", addr=place)
-                for address in house.start():
-                    _log.info("server listening", addr=address, tls=address.tls)
-                debug = Debug(self._settings.debug, {"house": house})
-                debug.start()
-            _log.info("server started", version=__version__, pid=os.getpid())
-            service.ready(house.in_short)
-            status = self._follow(words, house, service)
-            debug.stop()
-            return status
-        except StopAsked:
-            if house is not None:
-                house.give_up()
-            _log.info("server stopped while it started")
-            return os.EX_OK
-        except ConfigError as error:
-            problems = [placed(problem, self._loaded) for problem in error.problems]
-            for problem in problems:
-                _log.error("configuration problem", problem=problem)
-            if self._settings.log.file:
-                _complain(str(problem) for problem in problems)
-            return os.EX_CONFIG
-        except StartError as error:
-            _log.error("server cannot start", error=error)
-            if self._settings.log.file:
-                _complain([str(error)])
-            return error.status
-        except Exception:  # noqa: BLE001  the last place that can say why the daemon ended
-            _log.exception("server ended by an error")
-            return os.EX_SOFTWARE
-        finally:
-            service.close()
-
-    def _follow(self, words: SignalWords, house: House, service: Service) -> int:
-        if self._file_watch is not None:
-            self._file_watch.start()
-        while (word := words.wait()) != signals.STOP:
-            if word == signals.RELOAD:
-                self._reload(house, service)
-            else:
-                self._obey(word, house)
-        if self._file_watch is not None:
-            self._file_watch.stop()
-        self._control.close()
-        service.stopping()
-        return self._stop(words, house)
-
-    def _watch(self) -> FileWatch | None:
-        def changed() -> None:
-            assert self._words is not None
-            self._words.put(signals.RELOAD)
-
-        if self._config is None:
-            return None
-        return FileWatch(self._config, lambda: self._settings.server.watch_config_s, changed)
-
-    def _read_again(self) -> None:
-        """Read the files as the user that we have become. Raises StartError."""
-        if self._read_as == (os.geteuid(), os.getegid()):
-            return
-        loaded = read_as_user(self._read, self._settings.daemon)
-        self._settings, self._warnings = loaded.settings, loaded.warnings
-        self._control = Control(loaded, self._read)
-
-    def _reload(self, house: House, service: Service) -> None:
-        service.reloading()
-        if self._file_watch is not None:
-            self._file_watch.seen()
-        waiting = self._control.waiting()
-        outcome = reload(house, self._settings, self._read)
-        self._settings = outcome.settings
-        self._control.tell(waiting, outcome)
-        service.reloaded()
-
-    def _obey(self, word: str, house: House) -> None:
-        if word == signals.REOPEN_LOGS:
-            log.reopen()
-            house.reopen_logs()
-        elif word == signals.DUMP_GREENLETS:
-            _dump_greenlets()
-
-    def _stop(self, words: SignalWords, house: House) -> int:
-        """Drain and stop; a second signal to stop does not wait for the drain."""
-        _log.info("server stopping", drain_s=self._settings.server.drain_s)
-        stopper = gevent.spawn(house.stop)
-        stopper.name = "stop"
-        stopper.link(lambda _: words.put("stopped"))
-        while (word := words.wait()) != "stopped":
-            if word == signals.STOP:
-                _log.info("server stopping now")
-                stopper.kill()
-                gevent.with_timeout(STOP_NOW_S, house.stop, 0.0, timeout_value=None)
-                break
-            if word != signals.RELOAD:
-                self._obey(word, house)
-        if stopper.exception is not None:
-            _log.error("server did not stop cleanly", error=stopper.exception)
-            return os.EX_SOFTWARE
-        _log.info("server stopped")
-        return os.EX_OK
-
-
-class Control:
-    """The configuration as ``rtmpctl`` sees it (``http.api.ConfigControl``). A reload that it asks for goes the way of
-    a SIGHUP, through the same worker, so that two never overlap."""
-
-    def __init__(self, loaded: Loaded, read: Callable[[], Loaded]) -> None:
-        self._loaded = loaded
-        self._read = read
-        self._words: SignalWords | None = None
-        self._waiting: list[AsyncResult[Facts]] = []
-
-    def show(self) -> Facts:
-        """What is in effect, or was read and waits for a restart. Never switches."""
-        return {"text": sample.effective(self._loaded.checked)}
-
-    def diff(self) -> Facts:
-        """What a reload would change. Waits for the files."""
-        return inspect.diff(self._loaded, self._read)
-
-    def test(self) -> Facts:
-        """Whether the files can be used, by a reload and by the next start. Waits for the files."""
-
-        return inspect.test(lambda: tried(self._read()))
-
-    def reload(self) -> Facts:
-        """Have the configuration reloaded; the result. Raises Refused. May switch greenlets."""
-        if self._words is None:
-            raise Refused("rtmpd is starting or stopping", 503)
-        result: AsyncResult[Facts] = AsyncResult()
-        self._waiting.append(result)
-        self._words.put(signals.RELOAD)
-        if not result.wait(RELOAD_S):
-            raise Refused(f"no result within {RELOAD_S:g} s; the log will tell", 503)
-        facts: Facts | None = result.get()
-        assert facts is not None
-        return facts
-
-    def open(self, words: SignalWords) -> None:
-        """From now on ``words`` reach whoever reloads."""
-        self._words = words
-
-    def close(self) -> None:
-        """Nobody reloads any more."""
-        self._words = None
-        for result in self.waiting():
-            result.set({"ok": False, "problems": ["rtmpd is stopping"], "warnings": [], "changed": [], "restart": []})
-
-    def waiting(self) -> list[AsyncResult[Facts]]:
-        """Those who wait for the reload that begins now; whoever comes later waits for the next one."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
-
-    def tell(self, waiting: Iterable[AsyncResult[Facts]], outcome: Outcome) -> None:
-        """What became of a reload."""
-        self._loaded = outcome.loaded or self._loaded
-        facts: Facts = {
-            "ok": not outcome.problems,
-            "problems": list(outcome.problems),
-            "warnings": [str(warning) for warning in outcome.loaded.warnings] if outcome.loaded else [],
-            "changed": list(outcome.changed),
-            "restart": list(outcome.restart),
-        }
-        for result in waiting:
-            result.set(facts)
-
-
-def _dump_greenlets() -> None:
-    lines: list[str] = format_run_info()  # type: ignore[func-returns-value,assignment]  # the stub is wrong
-    for line in lines[:DUMP_LINES]:
-        _log.info(line)
-    if len(lines) > DUMP_LINES:
-        _log.info("greenlet dump cut", lines=len(lines))

@@ -7,13 +7,13 @@ from dataclasses import replace
 import gevent
 import pytest
 
-from rtmpd.cli import Control
 from rtmpd.config import flags
 from rtmpd.config.loader import Loaded, load
 from rtmpd.daemon import signals
 from rtmpd.daemon.signals import SignalWords
 from rtmpd.http.api import Refused
 from rtmpd.reload import Outcome
+from rtmpd.run import Control
 from rtmpd.settings import LogSettings, Settings
 
 

@@ -31,6 +31,7 @@ FLOORS: list[set[str]] = [
     {"config", "daemon"},
     {"assembly"},
     {"reload"},
+    {"run"},
     {"cli", "ctl"},
     {"__main__"},
 ]
@@ -66,7 +67,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "daemon": {"net", "settings", "errors", "log"},
     "assembly": EVERY_ROOM,
     "reload": EVERY_ROOM | {"assembly"},
-    "cli": EVERY_ROOM | {"assembly", "reload"},
+    "run": EVERY_ROOM | {"assembly", "reload"},
+    "cli": EVERY_ROOM | {"assembly", "reload", "run"},
     "ctl": EVERY_ROOM | {"assembly", "reload"},
     "__main__": {"cli"},
 }

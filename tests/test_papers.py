@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from rtmpd import exits
-from rtmpd.config import manual, roff
-from rtmpd.ctl import manual as ctl_manual
 from rtmpd.ctl.parser import COMMANDS
 from rtmpd.event.catalogue import EVENT_TYPES
+from scripts.papers import configuration, roff, rtmpctl
 from tests.support import proof
 
 ROOT = Path(__file__).parents[1]
@@ -90,14 +89,14 @@ def test_text_that_looks_like_an_order_of_roff_stays_text():
 
 
 def test_the_manual_pages_tell_every_flag_option_signal_status_and_command():
-    daemon, file, control = (roff.daemon_page(), roff.file_page(), ctl_manual.page())
+    daemon, file, control = (roff.daemon_page(), roff.file_page(), rtmpctl.page())
     assert [name for name, flag in proof.flags() if f"Fl -{flag.name}" not in daemon] == []
     assert [status for status in exits.DAEMON if f".It {status}\n" not in daemon] == []
     assert [status for status in exits.CONTROL if f".It {status}\n" not in control] == []
     for page, table in (("docs/install.md", exits.DAEMON), ("docs/control.md", exits.CONTROL)):
         text = (ROOT / page).read_text(encoding="utf-8")
         assert [status for status, meaning in table.items() if f"| {status} | {meaning} |" not in text] == [], page
-    assert [names for names in manual.SIGNALS if names.partition(",")[0] not in daemon] == []
+    assert [names for names in configuration.SIGNALS if names.partition(",")[0] not in daemon] == []
     assert [name for name, option in proof.options() if f"Ic {option.shown_key}" not in file] == []
     assert [words for words in COMMANDS if f"Cm {' '.join(words)}" not in control] == []
 

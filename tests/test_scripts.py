@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN = str(ROOT / "scripts" / "run")
 
 needs_venv = pytest.mark.skipif(
-    not (ROOT / ".venv" / "installed-test").exists(), reason="needs the .venv that scripts/test makes"
+    not (ROOT / ".venv" / "installed-test").exists() or (ROOT / ".venv").is_symlink(),
+    reason="needs the .venv that scripts/test makes",
 )
 
 
@@ -84,6 +87,41 @@ def test_the_demo_shows_events_and_ctrl_c_ends_all_of_it() -> None:
         assert child.returncode == 0, log
         assert '"type":"publish_stop"' in events
         assert session_of(child.pid) == []
+
+
+@needs_venv
+@pytest.mark.parametrize("children", [1, 2, 3])
+def test_ctrl_c_at_the_moment_a_child_appears_ends_all_of_it(children: int) -> None:
+    with running("--demo", "-listen", f"127.0.0.1:{free_port()}") as child:
+        deadline = time.monotonic() + 60
+        while sum(is_rtmpd(pid) for pid in session_of(child.pid)) < children:
+            assert time.monotonic() < deadline and child.poll() is None
+        os.kill(child.pid, signal.SIGINT)
+        _, log = child.communicate(timeout=60)
+        assert child.returncode == 0, log
+        assert session_of(child.pid) == []
+
+
+def is_rtmpd(pid: int) -> bool:
+    """Whether it is a program of the demo, from the moment it is started."""
+    try:
+        return b"/bin/rtmpd" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended in between
+        return False
+
+
+def test_an_environment_behind_a_link_is_never_emptied(tmp_path: Path) -> None:
+    """It is somebody else's: the one of another tree, for example."""
+    tree, shared = tmp_path / "tree", tmp_path / "shared"
+    (tree / "scripts").mkdir(parents=True)
+    for name in ("scripts/venv", "setup.py", "setup.cfg"):
+        shutil.copy(ROOT / name, tree / name)
+    (shared / "bin").mkdir(parents=True)
+    (shared / "bin" / "python").touch(mode=0o755)
+    (tree / ".venv").symlink_to(shared)
+    result = subprocess.run([str(tree / "scripts/venv"), "test"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and f".venv is a link to {shared}" in result.stderr
+    assert (shared / "bin" / "python").exists()
 
 
 @needs_venv

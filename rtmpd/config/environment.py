@@ -3,6 +3,7 @@ the command line."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -11,14 +12,16 @@ from .. import textfile
 from ..errors import ConfigError, Problem
 from ..textfile import TextFileError
 
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def environment(path: str | None, environ: Mapping[str, str]) -> Mapping[str, str]:
     """``environ`` and over it the variables of the file at ``path``: NAME=VALUE a line, quoted as in a shell, # for
-    comments. Raises ConfigError."""
-    if path is None:
+    comments. With a - before ``path`` the file may be missing, as in a unit of systemd. Raises ConfigError."""
+    if path is None or (path.startswith("-") and not os.path.lexists(path[1:])):
         return environ
+    path = path.removeprefix("-")
     try:
         lines = textfile.read(path).lines()
     except TextFileError as error:
@@ -29,14 +32,20 @@ def environment(path: str | None, environ: Mapping[str, str]) -> Mapping[str, st
         if not line.strip() or line.lstrip().startswith(("#", ";")):
             continue
         name, equals, value = line.strip().removeprefix("export ").partition("=")
-        try:
-            words = shlex.split(value, posix=True)
-        except ValueError:
-            words = ["", ""]
-        if not equals or not _NAME.fullmatch(name) or len(words) > 1:
+        words = _words(value) or _words(_COMMENT.sub("", value))
+        if not equals or not _NAME.fullmatch(name) or words is None:
             problems.append(Problem(f"{path}:{number}", "", "is not NAME=VALUE", hint="quote a value with spaces"))
         else:
             found[name] = "".join(words)
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def _words(value: str) -> list[str] | None:
+    """A value without its quotes; None if it is not one word."""
+    try:
+        words = shlex.split(value, posix=True)
+    except ValueError:  # a quote without its end
+        return None
+    return words if len(words) < 2 else None

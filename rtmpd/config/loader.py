@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ConfigError, Problem
 from ..settings import Settings
@@ -96,6 +97,25 @@ def load(
     if problems:
         raise ConfigError(sorted(problems, key=_place))
     return Loaded(settings, tuple(checked.warnings), checked)
+
+
+def one_value(config: str, section: str, key: str, environ: Mapping[str, str] = os.environ) -> Any:
+    """The value of one option in a configuration file and its ``conf.d``, whatever is wrong with the others; its
+    default if it is not set. Raises ConfigError with what keeps this one from being known."""
+    problems: list[Problem] = []
+    tree = Tree()
+    files.read(config, tree, problems)
+    if problems and (section,) not in tree.sections:
+        raise ConfigError(problems)
+    path = (section,)
+    only = Tree()
+    if key in tree.sections.get(path, {}):
+        only.put(path, key, tree.sections[path][key])
+    problems = []
+    value = check(spec(), only, environ, problems).value(section, key)
+    if problems:
+        raise ConfigError(problems)
+    return value
 
 
 def _place(problem: Problem) -> tuple[str, int]:

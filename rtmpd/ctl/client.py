@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from .. import textfile
+from ..http.place import CONTROL_SOCKET, candidates, running
 from ..textfile import TextFileError
 from .errors import CommandFailed, status_of
 
@@ -133,12 +134,21 @@ class Client:
         if self.url:
             return CommandFailed(f"{place} can not be reached: {error.strerror or error}", os.EX_UNAVAILABLE)
         if isinstance(error, FileNotFoundError):
-            text = f"rtmpd is not running: no socket at {place} (--socket names another one)"
+            looked = ", ".join(candidates()) if place == CONTROL_SOCKET else place
+            text = f"{_who_runs()}: no socket at {looked} (--socket or --config names another one)"
         elif isinstance(error, ConnectionRefusedError):
-            text = f"rtmpd is not running: {place} was left behind by one that did not stop in order"
+            text = f"{_who_runs()}: {place} was left behind by a daemon that did not stop in order"
         else:
-            text = f"{place} can not be used: {error.strerror or error}"
+            text = f"{place} cannot be used: {error.strerror or error}"
         return CommandFailed(text, os.EX_UNAVAILABLE)
+
+
+def _who_runs() -> str:
+    """What is known of a daemon that does not listen where it was looked for."""
+    found = running()
+    if not found:
+        return "rtmpd is not running"
+    return f"rtmpd runs (process {', '.join(map(str, found))}), but not with this control socket"
 
 
 def segment(text: str) -> str:

@@ -70,7 +70,7 @@ def _socket(path: str) -> Iterator[Finding]:
         return
     if not stat.S_ISSOCK(found.st_mode):
         yield Finding(BAD, f"{path} is no socket", "remove it and restart rtmpd")
-    elif stat.S_IMODE(found.st_mode) & 0o077:
+    elif stat.S_IMODE(found.st_mode) & 0o007:
         yield Finding(WARNING, f"{path} has mode {stat.S_IMODE(found.st_mode):04o}", "chmod 0600 it")
     else:
         yield Finding(OK, f"control socket {path}, mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}")

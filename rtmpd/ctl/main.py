@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..http.place import existing
+from ..errors import ConfigError
+from ..http.place import CONTROL_SOCKET, existing
 from .client import Client
 from .errors import CommandFailed
 from .parser import parser
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return verify_command.main(words[1:], program="rtmpctl verify")
         asked = parser().parse_args(words)
-        client = Client(asked.socket or existing(), asked.url, asked.token_file, asked.timeout)
+        path = asked.socket or (_socket_of(asked.config) if asked.config else existing())
+        client = Client(path, asked.url, asked.token_file, asked.timeout)
         told = asked.run(client, asked)
         if asked.json and told.document is not None:
             print(json.dumps(told.document, indent=2 if sys.stdout.isatty() else None))
@@ -55,6 +57,19 @@ def _settings_of(path: str) -> Settings:
     from ..config.loader import load
 
     return load(flags.parse(["-c", path])).settings
+
+
+def _socket_of(config: str) -> str:
+    """The control socket of the daemon that has this configuration file. Raises CommandFailed."""
+    from ..config.loader import one_value  # with a library that nothing else here needs
+
+    try:
+        path = one_value(config, "http", "socket")
+    except ConfigError as error:
+        raise CommandFailed("; ".join(str(problem) for problem in error.problems), os.EX_CONFIG) from None
+    if not path:
+        raise CommandFailed(f"{config}: [http] socket is empty, so rtmpd has no control socket", os.EX_UNAVAILABLE)
+    return existing() if path == CONTROL_SOCKET else str(path)
 
 
 if __name__ == "__main__":

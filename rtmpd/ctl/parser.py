@@ -199,6 +199,8 @@ def _common(parser: argparse.ArgumentParser, defaults: bool) -> None:
     own = os.environ.get
     where = parser.add_argument_group("where rtmpd is")
     where.add_argument("--socket", metavar="PATH", default=default(own("RTMPCTL_SOCKET", "")), help="control socket")
+    text = "use the control socket that this configuration file of rtmpd names"
+    where.add_argument("-c", "--config", metavar="FILE", default=default(""), help=text)
     where.add_argument("--url", metavar="URL", default=default(own("RTMPCTL_URL", "")), help="http://HOST:PORT instead")
     text = "file with the token for --url"
     where.add_argument("--token-file", metavar="FILE", default=default(own("RTMPCTL_TOKEN_FILE", "")), help=text)

@@ -7,6 +7,7 @@ will be for the rest of the daemon's life.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -23,8 +24,9 @@ PROCESS_NAME = "rtmpd"
 _STOPPED_EARLY = 128 + signal.SIGTERM
 
 
-def run(settings: DaemonSettings, body: Callable[[Service], int]) -> int:
-    """Run ``body`` as ``settings`` have it; its result, or why it could not begin, is the exit status.
+def run(settings: DaemonSettings, body: Callable[[Service], int], run_directory: str = "") -> int:
+    """Run ``body`` as ``settings`` have it; its result, or why it could not begin, is the exit status. Root makes the
+    ``run_directory``, if there is one, for the user that it becomes.
 
     In the background the starting process returns from here too, with the status that the daemon reported to it. A
     daemon that was stopped before it served ends with 0, but its starting process with 143. Exit statuses of its own:
@@ -39,18 +41,18 @@ def run(settings: DaemonSettings, body: Callable[[Service], int]) -> int:
         shell = detached
     status = os.EX_SOFTWARE
     try:
-        status = _run(settings, Service(shell), body)
+        status = _run(settings, Service(shell), body, run_directory)
     finally:
         if shell is not None:
             shell.tell(status or _STOPPED_EARLY)  # does nothing if it is ready, and so was reported already
     return status
 
 
-def _run(settings: DaemonSettings, service: Service, body: Callable[[Service], int]) -> int:
+def _run(settings: DaemonSettings, service: Service, body: Callable[[Service], int], run_directory: str) -> int:
     pid_file = PidFile(settings.pid_file) if settings.pid_file else None
     signals.hold()
     try:
-        _prepare(settings, pid_file)
+        _prepare(settings, pid_file, run_directory)
         return body(service)
     except StartError as error:
         print(f"rtmpd: {error}", file=sys.stderr)
@@ -60,7 +62,7 @@ def _run(settings: DaemonSettings, service: Service, body: Callable[[Service], i
             pid_file.release()
 
 
-def _prepare(settings: DaemonSettings, pid_file: PidFile | None) -> None:
+def _prepare(settings: DaemonSettings, pid_file: PidFile | None, run_directory: str) -> None:
     wanted = privileges.identity(settings.user, settings.group)
     if settings.umask is not None:
         os.umask(settings.umask)
@@ -69,6 +71,8 @@ def _prepare(settings: DaemonSettings, pid_file: PidFile | None) -> None:
     try:
         _name_process()
         privileges.limit(settings)
+        if run_directory and os.geteuid() == 0:
+            _make_run_directory(run_directory, wanted)
         if wanted is not None:
             privileges.become(wanted)
         privileges.keep_core_dumps(settings)
@@ -76,6 +80,15 @@ def _prepare(settings: DaemonSettings, pid_file: PidFile | None) -> None:
             os.chdir(settings.working_directory)
     except OSError as error:
         raise StartError(f"{error.filename or 'process'}: {error.strerror}", os.EX_OSERR) from None
+
+
+def _make_run_directory(path: str, wanted: privileges.Identity | None) -> None:
+    """Do what the init script and systemd do for the service. A directory of somebody else is left alone: whoever makes
+    the control socket there reports it. Raises OSError."""
+    with contextlib.suppress(FileExistsError, FileNotFoundError, PermissionError):  # no /run, or one that is read-only
+        os.mkdir(path, 0o755)
+    if wanted is not None and os.path.isdir(path) and os.stat(path).st_uid == 0:
+        os.chown(path, wanted.uid, wanted.gid)
 
 
 def _name_process() -> None:

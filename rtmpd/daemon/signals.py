@@ -57,15 +57,16 @@ class SignalWords:
         self._waiting = Event()
         self._starting: greenlet | None = None
         self._watchers = [gevent.signal_handler(number, self.put, word) for number, word in words.items()]
+        for number in sorted(signal.sigpending() & set(words)):
+            self.put(words[number])  # known now, not only when the event loop has turned
         signal.pthread_sigmask(signal.SIG_UNBLOCK, words)
 
     @contextmanager
     def raising(self) -> Iterator[None]:
         """Inside of it a word to stop, one that is noted already too, raises StopAsked in the greenlet that waits
-        there. May switch greenlets."""
+        there."""
         self._starting = gevent.getcurrent()
         try:
-            gevent.sleep(0)  # the event loop takes in what was held back
             if STOP in self._noted:
                 raise StopAsked
             yield

@@ -46,10 +46,9 @@ class Front:
         change = self._server.prepare(settings, self._path(settings), router.handle)
 
         def commit() -> None:
-            change.commit()
             self._settings, self._router = settings, router
 
-        return Change(commit, change.retire, change.abort)
+        return Change.join(change, Change(commit))
 
     def _path(self, settings: ApiSettings) -> str:
         """Where the control socket is to be: the usual one stays as it was found at the start."""

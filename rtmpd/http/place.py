@@ -1,7 +1,8 @@
 """Where the control socket is, for the daemon that makes it and for ``rtmpctl`` that looks for it.
 
-The usual place belongs to the service: ``/run/rtmpd`` is made by its init script or unit. A daemon that somebody
-runs by hand can not write there and takes the user's own runtime directory.
+The usual place belongs to the service: ``/run/rtmpd`` is made by its init script or unit, or by a daemon that root
+starts. A daemon that somebody else runs by hand cannot write there and takes the user's own runtime directory, or where
+there is none, as after ``su``, a state directory.
 """
 
 from __future__ import annotations
@@ -12,21 +13,32 @@ from collections.abc import Mapping
 #: The default of ``settings.http.ApiSettings.socket``, written again: rtmpctl starts without the settings.
 CONTROL_SOCKET = "/run/rtmpd/control.sock"
 
-_OWN = "rtmpd.sock"
+_STATE = "/var/lib/rtmpd"
+_OWN_STATE = ".local/state/rtmpd"
 
 
 def candidates(environ: Mapping[str, str] = os.environ) -> list[str]:
     """The places of a control socket that nobody has named, the service's first."""
-    own = environ.get("XDG_RUNTIME_DIR", "")
-    return [CONTROL_SOCKET, *([os.path.join(own, _OWN)] if os.path.isabs(own) else [])]
+    runtime, home = environ.get("XDG_RUNTIME_DIR", ""), environ.get("HOME", "")
+    return [
+        CONTROL_SOCKET,
+        *([os.path.join(runtime, "rtmpd.sock")] if os.path.isabs(runtime) else []),
+        os.path.join(_STATE, "control.sock"),
+        *([os.path.join(home, _OWN_STATE, "control.sock")] if os.path.isabs(home) else []),
+    ]
 
 
 def usable(path: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Where to make the socket: ``path``, but for the usual one the first place that can be written; "" if none."""
+    """Where to make the socket: ``path``, but for the usual one the first place that can be written; "" if none. The
+    user's own state directory is made if it is needed."""
     if path != CONTROL_SOCKET:
         return path
+    home = environ.get("HOME", "")
     for candidate in candidates(environ):
-        if os.access(os.path.dirname(candidate), os.W_OK | os.X_OK):
+        directory = os.path.dirname(candidate)
+        if os.path.isabs(home) and directory == os.path.join(home, _OWN_STATE) and os.access(home, os.W_OK | os.X_OK):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        if os.access(directory, os.W_OK | os.X_OK):
             return candidate
     return ""
 
@@ -34,3 +46,17 @@ def usable(path: str, environ: Mapping[str, str] = os.environ) -> str:
 def existing(environ: Mapping[str, str] = os.environ) -> str:
     """The first place where there is something; the usual one if there is nothing."""
     return next((path for path in candidates(environ) if os.path.exists(path)), CONTROL_SOCKET)
+
+
+def running() -> list[int]:
+    """The processes that are called rtmpd; empty where there is no /proc."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/comm", encoding="utf-8", errors="replace") as comm:
+                    if comm.read() == "rtmpd\n":
+                        found.append(int(name))
+            except OSError:
+                continue  # it has ended meanwhile
+    return sorted(found)

@@ -12,7 +12,9 @@ and conditional answers are Werkzeug's, as a library of parts.
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import pwd
 import socket as stdlib_socket
 import ssl
 import struct
@@ -73,10 +75,12 @@ class HttpServer:
         kept = {place: listener for place, listener in self._listeners.items() if place in wanted}
         removed = [listener for place, listener in self._listeners.items() if place not in wanted]
         added: dict[Address | str, _Listener] = {}
+        gid = _gid_of(settings.socket_group)
         try:
             for place in wanted:
                 if place not in kept:
                     added[place] = _opened(place, settings, handle, tls if place in secure else None)
+                    added[place].admit(gid)
         except BaseException:
             _stop(added.values())
             raise
@@ -86,6 +90,7 @@ class HttpServer:
             self._listeners = {place: kept.get(place) or added[place] for place in wanted}
             for place, listener in kept.items():
                 listener.serve(settings, handle, tls if place in secure else None)
+                listener.admit(gid)
             for listener in added.values():
                 listener.start()
             for listener in removed:
@@ -133,6 +138,7 @@ class _Listener:
         self._inode = os.stat(self._path).st_ino if self._path else 0
         self._accepting: list[Greenlet[..., None]] = []
         self._connections: dict[Greenlet[..., None], Exchange] = {}
+        self._gid = -1
 
     def serve(self, settings: ApiSettings, handle: Handle, tls: ssl.SSLContext | None) -> None:
         """Serve with these from the next request on, also on connections that are kept; ``tls`` is for new ones."""
@@ -232,8 +238,45 @@ class _Listener:
     def _peer(self, sock: Any) -> Peer:
         if not self._path:
             return Peer(str(sock.getpeername()[0]), local=self._local)
-        _, uid, _ = struct.unpack("3i", sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_PEERCRED, 12))
-        return Peer(f"uid {uid}", trusted=uid in (_ROOT, os.geteuid()), local=True)
+        _, uid, gid = struct.unpack("3i", sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_PEERCRED, 12))
+        is_member = self._gid >= 0 and (gid == self._gid or self._gid in _groups_of(uid))
+        return Peer(f"uid {uid}", trusted=is_member or uid in (_ROOT, os.geteuid()), local=True)
+
+    def admit(self, gid: int) -> None:
+        """Let the members of this group use the path from now on; -1 is none. Raises OSError."""
+        if self._path and gid != self._gid:
+            os.chown(self._path, -1, gid if gid >= 0 else os.getegid())
+            os.chmod(self._path, 0o660 if gid >= 0 else 0o600)
+            self._gid = gid
+
+
+class NoGroup(OSError):
+    """Members of the group cannot be let in. ``key`` is the option to look at."""
+
+    key = "http.socket_group"
+
+
+def _gid_of(group: str) -> int:
+    """The id of a group to which we may give the control socket, -1 for none. Raises NoGroup."""
+    if not group:
+        return -1
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise NoGroup(errno.EINVAL, f"there is no group {group}") from None
+    if os.geteuid() != _ROOT and gid not in (os.getegid(), *os.getgroups()):
+        text = f"the user of rtmpd is not a member of {group}, so it cannot give the control socket to that group"
+        raise NoGroup(errno.EPERM, text)
+    return gid
+
+
+def _groups_of(uid: int) -> list[int]:
+    """The groups of a user; none for one that the system does not know."""
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return []
+    return os.getgrouplist(user.pw_name, user.pw_gid)
 
 
 def _place(address: Address) -> Address:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.events import SINKS
 from bench.report import BEGIN, END
-from bench.servers import ROOT, RTMPD, RTMPD_FLUSH
+from bench.servers import RTMPD, RTMPD_FLUSH
 from bench.trials import PROBLEMS
+from tests.bench import run
 
 PLAYERS = 3
 
@@ -31,7 +35,7 @@ def bench(directory: Path, *arguments: str) -> dict[str, Any]:
         "--json",
         str(output),
     ]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    finished = run(command, timeout_s=100)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     measured = json.loads(output.read_text())
     assert measured["problems"] == []
@@ -50,7 +54,7 @@ def test_no_message_is_lost_reordered_or_corrupt_with_any_flush_policy(tmp_path:
 def test_the_delay_of_events_is_measured_at_every_sink(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     command = [sys.executable, "-m", "bench", "events", "--players", "3", "--seconds", "1", "--json", str(output)]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    finished = run(command, timeout_s=100)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     figures = json.loads(output.read_text())
     assert figures["events"] > 50
@@ -70,3 +74,10 @@ def test_every_other_trial_measures_something_and_writes_its_page(tmp_path: Path
     text = page.read_text()
     assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n")
     assert "old" not in text and "| MB/CPU-s |" in text
+
+
+def test_a_bench_that_hangs_is_killed_with_all_that_it_has_started() -> None:
+    began = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        run(["sh", "-c", "sleep 60 & sleep 60"], timeout_s=0.5)
+    assert time.monotonic() - began < 30

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 
 from bench.hook_check import Checker
 from bench.hooks import BEGIN, END, TRIALS
-from bench.servers import ROOT
 from bench.trials import PROBLEMS
+from tests.bench import run
 
 SMALL = ("--rounds", "1", "--events", "300", "--backlog", "600", "--seconds", "0.2", "--rate", "200")
 
@@ -39,7 +38,7 @@ def test_every_trial_delivers_each_event_once_in_order_and_writes_its_page(tmp_p
     page, output = tmp_path / "page.md", tmp_path / "figures.json"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     command = [sys.executable, "-m", "bench", "hooks", *SMALL, "--markdown", str(page), "--json", str(output)]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    finished = run(command, timeout_s=100)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     measured = json.loads(output.read_text())
     assert measured["problems"] == []

@@ -10,7 +10,6 @@ import pytest
 
 from rtmpd.config import flags, sample
 from rtmpd.config.loader import load
-from rtmpd.config.manual import manual
 from rtmpd.config.options import Option, SectionSpec, spec
 from rtmpd.settings import (
     AccessSettings,
@@ -35,6 +34,7 @@ from rtmpd.settings import (
     StoreSettings,
     TlsSettings,
 )
+from scripts.papers.configuration import manual
 
 from .conftest import Read
 

@@ -124,11 +124,31 @@ def test_what_is_not_there_is_said_with_status_1(run: Run) -> None:
     assert run("kick", "c9") == (NO, "", "rtmpctl: there is no such connection\n")
 
 
-def test_no_socket_means_that_rtmpd_does_not_run(run: Run, tmp_path: Path) -> None:
+def test_no_socket_and_no_process_means_that_rtmpd_does_not_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "none.sock"
-    status, out, err = run("status", "--socket", str(path))
-    assert (status, out) == (os.EX_UNAVAILABLE, "")
-    assert err == f"rtmpctl: rtmpd is not running: no socket at {path} (--socket names another one)\n"
+    place = f"no socket at {path} (--socket or --config names another one)\n"
+    monkeypatch.setattr("rtmpd.ctl.client.running", list)
+    assert run("status", "--socket", str(path)) == (
+        os.EX_UNAVAILABLE, "", f"rtmpctl: rtmpd is not running: {place}"
+    )  # fmt: skip
+    monkeypatch.setattr("rtmpd.ctl.client.running", lambda: [12, 34])
+    _, _, err = run("status", "--socket", str(path))
+    assert err == f"rtmpctl: rtmpd runs (process 12, 34), but not with this control socket: {place}"
+
+
+def test_the_control_socket_is_that_of_a_configuration_file(run: Run, desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "west.ini"
+    file.write_text(f"[http]\nsocket = {desk.path}\n[nonsense]\nkey = ${{NOT_SET}}\n")
+    assert run("reload", "--config", str(file), "--socket", "")[0] == 0
+    file.write_text('[http]\nsocket = ""\n')
+    status, _, err = run("reload", "-c", str(file), "--socket", "")
+    assert (status, err) == (
+        os.EX_UNAVAILABLE, f"rtmpctl: {file}: [http] socket is empty, so rtmpd has no control socket\n"
+    )  # fmt: skip
+    status, _, err = run("reload", "-c", str(tmp_path / "missing.ini"), "--socket", "")
+    assert status == os.EX_CONFIG and "missing.ini" in err
 
 
 def test_a_socket_that_was_left_behind_is_told_from_one_that_is_not_there(run: Run, tmp_path: Path) -> None:
@@ -337,7 +357,7 @@ def test_the_status_names_every_fault_outputs_and_the_last_reload(desk: Desk, ru
 def test_the_doctor_knows_that_nobody_is_at_home(run: Run, tmp_path: Path) -> None:
     status, out, _ = run("doctor", "--socket", str(tmp_path / "none"))
     assert status == NO
-    assert "rtmpd is not running" in out
+    assert "rtmpd is not running" in out or "rtmpd runs (process" in out
 
 
 def test_top_shows_the_rate_of_a_stream(run: Run) -> None:

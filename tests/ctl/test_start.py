@@ -46,6 +46,13 @@ def test_it_looks_where_the_daemon_would_be(tmp_path: Path, monkeypatch: pytest.
     assert place.usable(place.CONTROL_SOCKET, environ) == own
     assert place.usable(place.CONTROL_SOCKET, {"XDG_RUNTIME_DIR": "relative"}) == ""
     assert place.usable("/else/where.sock", environ) == "/else/where.sock"
+    home = tmp_path / "home"
+    home.mkdir()
+    in_state = str(home / ".local/state/rtmpd/control.sock")
+    monkeypatch.setattr(place, "_STATE", str(tmp_path / "none"))
+    assert place.usable(place.CONTROL_SOCKET, {"HOME": str(home)}) == in_state, "as after su, with no runtime directory"
+    Path(in_state).touch()
+    assert place.existing({"HOME": str(home)}) == in_state
     Path(own).touch()
     assert place.existing(environ) == own
     (tmp_path / "run").mkdir()

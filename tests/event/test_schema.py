@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from rtmpd.event import asyncapi, schema
+from rtmpd.event import schema
 from rtmpd.event.birth import Births
 from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.event.example import CONN_ID, STREAM_KEY, example_data
 from rtmpd.event.pairing import AFTER_CRASH, SERVER_CRASH, STOP_TYPES, end_by_crash, told_by_crash
 from rtmpd.hook.body.schema import schema_2
+from scripts.papers import asyncapi
 from tests import contract
 
 WHOLE = Draft202012Validator(schema.document(), format_checker=Draft202012Validator.FORMAT_CHECKER)

@@ -24,7 +24,6 @@ from rtmpd.hook import manager as manager_module
 from rtmpd.hook.record import audit as audit_module
 from rtmpd.hook.store.database import Database
 from rtmpd.metrics.fault import KINDS
-from rtmpd.metrics.rules import RULES
 from rtmpd.reload import reload
 from rtmpd.settings import (
     Address,
@@ -40,6 +39,7 @@ from rtmpd.settings import (
     StoreSettings,
 )
 from rtmpd.settings.hooks import AuditSettings
+from scripts.papers.rules import RULES
 from tests.functional.child import free_port
 from tests.integration.client import audio, keyframe
 from tests.integration.house import Running, wait_until

@@ -44,6 +44,7 @@ def files(events: list[Event]) -> list[Path]:
 
 
 def ffprobe(path: Path) -> dict[str, object]:
+    peers.need(peers.FFMPEG_DEBIAN)  # ffprobe comes with it
     command = ["ffprobe", "-v", "error", "-of", "json", "-count_frames", "-show_entries"]
     command += ["format=duration,format_name:stream=codec_name,nb_read_frames", str(path)]
     done = subprocess.run(command, capture_output=True, timeout=60, check=True)
@@ -103,6 +104,7 @@ def test_segments_together_are_the_stream(tmp_path: Path, clip: Maker) -> None:
         assert event["data"]["size"] == path.stat().st_size
     listing = tmp_path / "list.txt"
     listing.write_text("".join(f"file '{path}'\n" for path in files(done)))
+    peers.need(peers.FFMPEG_DEBIAN)
     command = ["ffmpeg", "-v", "error", "-f", "concat", "-safe", "0", "-i", str(listing), "-f", "null", "-"]
     joined = subprocess.run(command, capture_output=True, timeout=60, check=True)
     assert not joined.stderr, joined.stderr

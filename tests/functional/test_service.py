@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ForAnybody
 from tests.functional.child import REPOSITORY, Child, free_port, is_listening, rtmpd, wait_until
+from tests.support.proof import proves
 
 SCRIPT = REPOSITORY / "etc" / "init.d" / "rtmpd"
-SHELL_SCRIPTS = ["etc/init.d/rtmpd", "etc/completion/rtmpd.bash", "scripts/install-service", "scripts/build-deb"]
-MAINTAINER_SCRIPTS = ["etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm"]
+SHELL_SCRIPTS = [
+    ".ci/run", "etc/init.d/rtmpd", "etc/completion/rtmpd.bash", "scripts/install-service", "scripts/build-deb",
+    "scripts/run", "scripts/test", "scripts/venv",
+]  # fmt: skip
+MAINTAINER_SCRIPTS = ["etc/debian/preinst", "etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm"]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the init script is for root")
 
@@ -42,6 +52,9 @@ class Service:
         words = " ".join(rtmpd())
         self.program.write_text(f"#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {words} \"$@\"\n")
         self.program.chmod(0o755)
+        control = self.program.with_name("rtmpctl")
+        control.write_text(f"#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m rtmpd.ctl.main \"$@\"\n")
+        control.chmod(0o755)
         self.write("")
         self.defaults = home / "default"
         self.defaults.write_text(
@@ -55,11 +68,16 @@ class Service:
             f"[http]\nsocket = {self.home}/run/control.sock\n{more}"
         )
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """Where the script finds its settings."""
+        return {**os.environ, "RTMPD_DEFAULTS": str(self.defaults), "RTMPD_NAME": "rtmpd"}
+
     def does(self, *words: str) -> tuple[int, str]:
         """Exit status of the script, and all that it said."""
         result = subprocess.run(
             [str(SCRIPT), *words],
-            env={**os.environ, "RTMPD_DEFAULTS": str(self.defaults), "RTMPD_NAME": "rtmpd"},
+            env=self.environ,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, cwd="/",
         )  # fmt: skip
         return result.returncode, result.stdout
@@ -188,49 +206,188 @@ def test_only_root_may_and_everybody_may_ask(service: Service) -> None:
         shutil.rmtree(home)
 
 
-def interpreter_for_anybody() -> str:
-    """A Python like ours that an ordinary user may run, "" if there is none; ours can lie in somebody's home."""
-    for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        parents = Path(os.path.realpath(candidate)).parents
-        if os.path.exists(candidate) and all(parent.stat().st_mode & 0o001 for parent in parents):
-            return candidate
-    return ""
+class ServiceOfNobody(Service):
+    """The same with a daemon that becomes the user nobody."""
+
+    def __init__(self, for_anybody: ForAnybody) -> None:
+        super().__init__(for_anybody.home, user="nobody")
+        for name, module in (("rtmpd", "rtmpd"), ("rtmpctl", "rtmpd.ctl.main")):
+            program = self.program.with_name(name)
+            program.write_text(f"#!/bin/sh\nexec {shlex.join(for_anybody.module(module))} \"$@\"\n")
+            program.chmod(0o755)
+
+    def give_log(self) -> None:
+        self.log.touch()
+        shutil.chown(self.log, "nobody")
+
+    def set(self, name: str, value: str) -> None:
+        """Set a variable in the default file, which root and the group of the daemon can read."""
+        lines = [line for line in self.defaults.read_text().splitlines() if not line.startswith(f"{name}=")]
+        self.defaults.write_text("\n".join([*lines, f"{name}={value}"]) + "\n")
+        shutil.chown(self.defaults, "root", "nogroup")
+        self.defaults.chmod(0o640)
+
+
+@pytest.fixture
+def service_of_nobody(for_anybody: ForAnybody) -> Iterator[ServiceOfNobody]:
+    made = ServiceOfNobody(for_anybody)
+    yield made
+    if made.pid_file.exists():
+        made.does("stop")
 
 
 @needs_root
-@pytest.mark.skipif(not interpreter_for_anybody(), reason="needs a Python that every user may run")
-def test_the_service_runs_as_its_user_and_says_what_that_user_may_not() -> None:
-    home = Path("/tmp") / f"rtmpd-test-user-{os.getpid()}"
-    home.mkdir(mode=0o755)
-    try:
-        service = Service(home, user="nobody")
-        paths = ":".join(path for path in sys.path if path)
-        code = (
-            f"import sys, site; [site.addsitedir(p) for p in '{paths}'.split(':') if p.endswith('-packages')]; "
-            f"sys.path.insert(0, '{REPOSITORY}'); sys.argv[0] = 'rtmpd'; import runpy; "
-            "runpy.run_module('rtmpd', run_name='__main__')"
+def test_the_service_runs_as_its_user_and_says_what_that_user_may_not(service_of_nobody: ServiceOfNobody) -> None:
+    service = service_of_nobody
+    status, said = service.does("start")
+    assert status == 1 and f"log file {service.log}: Permission denied" in said, said
+    service.give_log()
+    status, said = service.does("start")
+    assert status == 0, said
+    text = Path(f"/proc/{service.pid}/status").read_text()
+    uids = re.search(r"^Uid:\s+(\d+)\s+(\d+)", text, re.MULTILINE)
+    assert uids and uids.groups() == (str(pwd.getpwnam("nobody").pw_uid),) * 2
+    assert service.does("stop")[0] == 0
+    assert not service.pid_file.exists()
+
+
+@needs_root
+def test_a_configuration_that_only_root_can_read_does_not_start_and_is_not_reloaded(
+    service_of_nobody: ServiceOfNobody,
+) -> None:
+    service = service_of_nobody
+    service.give_log()
+    service.config.chmod(0o600)
+    status, said = service.does("start")
+    assert status == 6 and f"{service.config}: " in said and "Permission denied" in said, said
+    assert "(as nobody)" in said and "chgrp" in said
+    service.config.chmod(0o644)
+    assert service.does("start")[0] == 0
+    service.config.chmod(0o600)
+    for action in ("reload", "restart", "configtest"):
+        status, said = service.does(action)
+        assert status in (6, os.EX_CONFIG) and "(as nobody)" in said, (action, said)
+    assert service.does("status")[0] == 0
+
+
+@needs_root
+def test_a_secret_in_the_default_file_is_read_at_the_start_and_again_at_a_reload(
+    service_of_nobody: ServiceOfNobody,
+) -> None:
+    service = service_of_nobody
+    service.give_log()
+    with answers() as port:
+        service.write(
+            f"[hooks]\n[[out]]\ntype = webhook\nurl = http://127.0.0.1:{port}/\nevent_types = config_reload\n"
+            "headers = X-Secret: ${WEBHOOK_SECRET}\n"
         )
-        service.program.write_text(f'#!/bin/sh\nexec {interpreter_for_anybody()} -S -c "{code}" "$@"\n')
-        status, said = service.does("start")
-        assert status == 1 and f"log file {service.log}: Permission denied" in said, said
-        service.log.touch()
-        shutil.chown(service.log, "nobody")
+        service.set("WEBHOOK_SECRET", "first")
         status, said = service.does("start")
         assert status == 0, said
-        text = Path(f"/proc/{service.pid}/status").read_text()
-        uids = re.search(r"^Uid:\s+(\d+)\s+(\d+)", text, re.MULTILINE)
-        assert uids and uids.groups() == (str(pwd.getpwnam("nobody").pw_uid),) * 2
-        assert service.does("stop")[0] == 0
-        assert not service.pid_file.exists()
-    finally:
-        shutil.rmtree(home)
+        service.set("WEBHOOK_SECRET", "second   # rotated, don't keep the first")
+        status, said = service.does("reload")
+        assert (status, said.splitlines()[-1]) == (0, "rtmpd: reloaded")
+        wait_until(lambda: "second" in seen_secrets, "the new value is sent")
+        service.defaults.chmod(0o600)
+        status, said = service.does("reload")
+        assert status == 6 and f"{service.defaults}: " in said and "Permission denied" in said
+
+
+def test_the_unit_reads_its_secrets_where_the_init_script_does() -> None:
+    unit = (REPOSITORY / "etc/systemd/rtmpd.service").read_text()
+    started = re.findall(r"^Exec\w+=/usr/bin/rtmpd (.*)", unit, re.MULTILINE)
+    assert len(started) == 2
+    assert all("--environment-file=-/etc/default/rtmpd $RTMPD_OPTIONS" in words for words in started)
+    assert re.search(r"^ExecReload=/usr/bin/rtmpctl --config /etc/rtmpd/rtmpd.ini reload$", unit, re.MULTILINE)
+
+
+seen_secrets: list[str] = []
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Notes the secret of each request."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        seen_secrets.append(self.headers["X-Secret"])
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def answers() -> Iterator[int]:
+    """A receiver of webhooks; its port."""
+    seen_secrets.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@proves("http.socket_group")
+@needs_root
+def test_members_of_the_group_may_use_the_control_socket_and_others_may_not(
+    service_of_nobody: ServiceOfNobody,
+) -> None:
+    service = service_of_nobody
+    service.give_log()
+    other = next(user for user in pwd.getpwall() if user.pw_uid not in (0, pwd.getpwnam("nobody").pw_uid))
+
+    def asks(gid: int) -> int:
+        command = [str(service.program.with_name("rtmpctl")), "-c", str(service.config), "status"]
+        result = subprocess.run(
+            ["setpriv", "--reuid", str(other.pw_uid), "--regid", str(gid), "--clear-groups", *command],
+            capture_output=True, text=True, timeout=60, cwd="/",
+        )  # fmt: skip
+        return result.returncode
+
+    assert service.does("start")[0] == 0
+    members = grp.getgrnam("nogroup").gr_gid
+    assert asks(members) == os.EX_NOPERM
+    service.write("socket_group = nogroup\n")
+    assert service.does("reload") == (0, "reloaded: http\nrtmpd: reloaded\n")
+    assert (asks(members), asks(other.pw_gid)) == (0, os.EX_NOPERM)
+    service.write("socket_group = root\n")
+    status, said = service.does("reload")
+    assert status == 6 and "http.socket_group: the user of rtmpd is not a member of root" in said, said
+    service.write("socket_group = no-such-group\n")
+    assert "there is no group no-such-group" in service.does("reload")[1]
+    service.write("")
+    assert service.does("reload")[0] == 0
+    assert asks(members) == os.EX_NOPERM
+
+
+@needs_root
+def test_what_the_daemon_refuses_at_a_reload_is_what_the_script_reports(service: Service) -> None:
+    service.does("start")
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        service.write(f"listen = 127.0.0.1:{holder.getsockname()[1]}\n")  # the test of the file finds nothing wrong
+        status, said = service.does("reload")
+    assert status == 6 and "Address already in use" in said and "not reloaded" in said
+    assert service.does("status")[0] == 0
+
+
+@needs_root
+def test_a_reload_without_a_control_socket_says_where_its_result_is(service: Service) -> None:
+    service.config.write_text(f"[server]\nlisten = 127.0.0.1:{service.port}\n[http]\nsocket = \"\"\n")
+    service.does("start")
+    status, said = service.does("reload")
+    assert status == 0 and f"asked to reload; {service.log} has the result" in said
+    wait_until(lambda: "configuration reloaded" in service.log.read_text(), "the reload")
 
 
 # --- the other files ----------------------------------------------------------------------------
 
 
 @needs("shellcheck")
-@pytest.mark.parametrize("script", [*SHELL_SCRIPTS, *MAINTAINER_SCRIPTS, "scripts/run", "scripts/test", "scripts/venv"])
+@pytest.mark.parametrize("script", [*SHELL_SCRIPTS, *MAINTAINER_SCRIPTS])
 def test_shellcheck_finds_nothing(script: str) -> None:
     result = subprocess.run(["shellcheck", script], cwd=REPOSITORY, capture_output=True, text=True)
     assert result.stdout == result.stderr == ""
@@ -241,7 +398,8 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / "rtmpd.service"
     text = (REPOSITORY / "etc/systemd/rtmpd.service").read_text()
     assert "/usr/bin/rtmpd" in text
-    unit.write_text(text.replace("/usr/bin/rtmpd", "/bin/true").replace("Documentation=man:", "Documentation=info:"))
+    text = text.replace("/usr/bin/rtmpd", "/bin/true").replace("/usr/bin/rtmpctl", "/bin/true")
+    unit.write_text(text.replace("Documentation=man:", "Documentation=info:"))
     command = ["systemd-analyze", "verify", "--man=no", str(unit)]
     result = subprocess.run(command, capture_output=True, text=True)
     ours = [line for line in result.stderr.splitlines() if "rtmpd" in line]
@@ -252,29 +410,53 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 @needs_root
 @needs("logrotate")
-@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="with systemd it is the unit that is told")
-def test_logrotate_renames_the_log_and_the_daemon_goes_on_in_a_new_one(service: Service) -> None:
-    service.does("start")
+def test_logrotate_renames_the_logs_and_every_instance_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    """Each instance is a link of the init script under a name of its own, which need not begin with rtmpd."""
+    scripts = tmp_path / "init.d"
+    scripts.mkdir()
+    shutil.copy(SCRIPT, scripts / "rtmpd")
+    instances = {}
+    for name in ("rtmpd", "rtmpd-west", "east"):
+        if name != "rtmpd":
+            (scripts / name).symlink_to(scripts / "rtmpd")
+        (tmp_path / name).mkdir()
+        made = instances[name] = Service(tmp_path / name)
+        made.log = tmp_path / f"{name}.log"
+        text = made.defaults.read_text().replace(f"{made.home}/rtmpd.log", str(made.log))
+        (tmp_path / f"default-{name}").write_text(text)
+    rules = tmp_path / "rules"
     text = (REPOSITORY / "etc/logrotate.d/rtmpd").read_text()
-    rules = service.home / "rules"
     rules.write_text(
-        text.replace("/var/log/rtmpd/", f"{service.home}/").replace("rtmpd rtmpd", "root root")
-        .replace("/run/rtmpd.pid", str(service.pid_file))
+        text.replace("/var/log/rtmpd/", f"{tmp_path}/").replace("rtmpd rtmpd", "root root")
+        .replace("/etc/init.d/", f"{scripts}/").replace('"$script" reopen-logs', f'RTMPD_DEFAULTS={tmp_path}/default-'
+        '$(basename "$script") "$script" reopen-logs')
     )  # fmt: skip
     rules.chmod(0o644)
-    command = ["logrotate", "--force", "--state", str(service.home / "state"), str(rules)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
-    old = Path(f"{service.log}.1")
-    assert "server started" in old.read_text()
-    before = old.read_text()
-    assert service.does("stop")[0] == 0
-    assert "server stopped" in service.log.read_text() and old.read_text() == before
+
+    def does(name: str, action: str) -> None:
+        environ = {**os.environ, "RTMPD_DEFAULTS": f"{tmp_path}/default-{name}"}
+        subprocess.run([str(scripts / name), action], env=environ, check=True, capture_output=True, timeout=60, cwd="/")
+
+    try:
+        for name in instances:
+            does(name, "start")
+        command = ["logrotate", "--force", "--state", str(tmp_path / "state"), str(rules)]
+        for _ in range(2):  # a log that nobody writes to any more is not rotated a second time
+            result = subprocess.run(command, capture_output=True, text=True)
+            assert (result.returncode, result.stderr) == (0, "")
+            for name, one in instances.items():
+                os.kill(one.pid, signal.SIGHUP)
+                wait_until(lambda one=one: "configuration reloaded" in one.log.read_text(), f"{name} has a new log")  # type: ignore[misc]
+        assert all("server started" not in one.log.read_text() for one in instances.values())
+    finally:
+        for name in instances:
+            does(name, "stop")
 
 
 def completed(*words: str) -> list[str]:
     """What bash offers for the last of ``words``."""
     code = (
+        "rtmpctl() { printf 'ID TYPE\\nops webhook\\nbilling script\\n'; }; "
         f"source etc/completion/rtmpd.bash; COMP_WORDS=({' '.join(repr(word) for word in words)}); "
         f"COMP_CWORD={len(words) - 1}; _{words[0]}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
@@ -286,7 +468,13 @@ def completed(*words: str) -> list[str]:
 def test_bash_completes_flags_words_and_commands() -> None:
     assert completed("rtmpd", "--pid") == ["--pid-file"]
     assert completed("rtmpd", "--log-level", "") == ["debug", "info", "warning", "error"]
+    assert completed("rtmpd", "-log-l") == ["-log-level"], "as Go writes it"
+    assert completed("rtmpd", "-log-level", "d") == ["debug"]
+    assert completed("rtmpd", "mig") == ["migrate"] and completed("rtmpd", "fil") == ["files"]
     assert completed("rtmpctl", "dead-letters", "r") == ["replay"]
+    assert completed("rtmpctl", "hooks", "why", "o") == []
+    assert completed("rtmpctl", "hooks", "show", "o") == ["ops"]
+    assert completed("rtmpctl", "dead-letters", "list", "--hook", "") == ["ops", "billing"]
     assert completed("rtmpctl", "log-level", "w") == ["warning"]
     assert "etc/rtmpd.ini" in completed("rtmpd", "-c", "etc/rtmpd.i")
 

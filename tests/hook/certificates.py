@@ -63,7 +63,8 @@ class Authority:
         if self.old:
             return certificate.sign(self._key, hashes.SHA256())
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+        is_authority = isinstance(extension, x509.BasicConstraints)
+        usage = x509.KeyUsage(True, False, False, False, False, is_authority, is_authority, False, False)
         return (
             certificate.add_extension(authority, False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)

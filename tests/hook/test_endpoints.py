@@ -179,7 +179,7 @@ def test_a_retry_after_that_says_nothing_or_has_passed_leaves_it_to_the_backoff(
 def test_a_hook_that_hangs_costs_its_neighbour_nothing():
     with receiving(hangs) as dead, receiving(says(NO_CONTENT)) as good:
         hooks = (
-            HookSettings("dead", "webhook", dead.url, timeout_s=0.1, retry=FIVE),
+            HookSettings("dead", "webhook", dead.url, timeout_s=60.0),
             HookSettings("good", "webhook", good.url),
         )
         manager = HookManager(HooksSettings(hooks), Clock())

@@ -602,7 +602,9 @@ def test_without_its_usual_place_the_server_runs_without_a_control_socket(
 ) -> None:
     monkeypatch.setattr("rtmpd.http.place.CONTROL_SOCKET", "/nowhere/control.sock")
     monkeypatch.setattr("rtmpd.http.front.CONTROL_SOCKET", "/nowhere/control.sock")
+    monkeypatch.setattr("rtmpd.http.place._STATE", "/nowhere")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
     settings = type(desk.settings)(socket="/nowhere/control.sock")
     front = Front(settings, desk._api())
     assert front.start() == []

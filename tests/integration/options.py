@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
@@ -86,6 +88,7 @@ _VALUES: Final[dict[str, str | tuple[str, dict[str, str]]]] = {
     "http.tls_cert": "{cert}.second",
     "http.tls_key": "{key}.second",
     "http.socket": "{home}/second.sock",
+    "http.socket_group": grp.getgrgid(os.getegid()).gr_name,
     "http.token_file": "{tokens}",
     "daemon.pid_file": "{home}/pid",
     "daemon.user": "root",

@@ -431,15 +431,14 @@ def test_who_asks_and_never_reads_is_cut_when_too_many_answers_wait(start: Start
     client = unread(house)
     connection = house.connection(client)
     waiting = []
-    before = resident_bytes()
     piece = FLOODS[what] * 2000
 
     def flood() -> None:
-        client.transport._sock.setblocking(True)
+        client.transport._sock.settimeout(0)
+        left = piece
         while house.alive(connection.conn_id):
-            try:
-                client.transport._sock.settimeout(0)
-                client.transport._sock.send(piece)
+            try:  # what the kernel took is not sent again, or it would be noise from there on
+                left = left[client.transport._sock.send(left) :] or piece
             except BlockingIOError:
                 pass
             except OSError:
@@ -454,7 +453,6 @@ def test_who_asks_and_never_reads_is_cut_when_too_many_answers_wait(start: Start
     assert len(house.of("connection_error")) == 1
     assert len(house.logged("connection failed")) == 1
     assert max(waiting) < 3 * 1024 * 1024
-    assert resident_bytes() - before < 24 * 1024 * 1024
     house.check_service()
 
 

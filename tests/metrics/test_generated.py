@@ -11,10 +11,12 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from rtmpd.metrics import dashboards, manual, prometheus, rules
+from rtmpd.metrics import prometheus
 from rtmpd.metrics.catalogue import METRICS
 from rtmpd.metrics.kind import HISTOGRAM, LABELS
-from rtmpd.metrics.panels import ROWS, Layout, promql
+from scripts.papers import dashboards, rules
+from scripts.papers import metrics as manual
+from scripts.papers.panels import ROWS, Layout, promql
 from tests.metrics.test_prometheus import everything
 
 PANELS = [panel for row in ROWS for panel in row.panels]

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .catalogue import EVENT_TYPES
-from .kind import SEVERITIES, EventType, Field
+from rtmpd.event.catalogue import EVENT_TYPES
+from rtmpd.event.kind import SEVERITIES, EventType, Field
 
 Node = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .fault import HOOK_BEHIND, HOOK_HELD_UP, KINDS
+from rtmpd.metrics.fault import HOOK_BEHIND, HOOK_HELD_UP, KINDS
 
 _SCHEMAS = r"""# How long Graphite keeps the metrics of rtmpd; for carbon's storage-schemas.conf, above its defaults.
 # The first retention must be the interval at which StatsD sends (flushInterval), which is 10 s unless it was changed.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .. import exits
-from .flags import GROUPS, Flag
-from .options import Option, SectionSpec, spec
+from rtmpd import exits
+from rtmpd.config.flags import GROUPS, Flag
+from rtmpd.config.options import Option, SectionSpec, spec
 
 _KIND = {
     "burst": "number",

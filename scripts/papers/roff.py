@@ -6,10 +6,11 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from .. import exits
-from .flags import DEFAULT_CONFIG, GROUPS, Flag
-from .manual import A_BAD_FILE, SIGNALS, values_of
-from .options import Option, SectionSpec, spec
+from rtmpd import exits
+from rtmpd.config.flags import DEFAULT_CONFIG, GROUPS, Flag
+from rtmpd.config.options import Option, SectionSpec, spec
+
+from .configuration import A_BAD_FILE, SIGNALS, values_of
 
 DATE = "November 22, 2026"
 

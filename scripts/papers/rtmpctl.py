@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from ..config.roff import example, exit_status, head, prose, tagged, word
-from ..exits import CONTROL
-from .parser import COMMANDS, parser
+from rtmpd.ctl.parser import COMMANDS, parser
+from rtmpd.exits import CONTROL
+
+from .roff import example, exit_status, head, prose, tagged, word
 
 _ENVIRONMENT = {
     "RTMPCTL_SOCKET": "As --socket.",

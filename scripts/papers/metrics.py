@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .catalogue import GROUPS
-from .fault import KINDS
-from .kind import BUCKETS_S, LABELS, Group, Metric
-from .registry import MOST_SERIES
+from rtmpd.metrics.catalogue import GROUPS
+from rtmpd.metrics.fault import KINDS
+from rtmpd.metrics.kind import BUCKETS_S, LABELS, Group, Metric
+from rtmpd.metrics.registry import MOST_SERIES
 
 _HEAD = """\
 # Metrics and alerts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .catalogue import METRICS
-from .kind import COUNTER, GAUGE, HISTOGRAM, Metric
+from rtmpd.metrics.catalogue import METRICS
+from rtmpd.metrics.kind import COUNTER, GAUGE, HISTOGRAM, Metric
 
 QUANTILE = 0.95  # of what Prometheus is asked for
 STATSD_PERCENT = 90  # StatsD computes the percentiles of its percentThreshold only, and this is its default
