@@ -22,6 +22,7 @@ CAPS_MODEX = 0x04
 CAPS_NANOSECONDS = 0x08
 
 _ALL = 1 << 31  # more values than any message holds
+_EXACT = 2.0**53  # whole numbers below are whole in AMF
 
 
 class Command:
@@ -114,6 +115,14 @@ class Command:
     def text(self, index: int) -> str:
         """A string argument; "" where there is none or it is something else. Raises AmfError if it cannot be read."""
         value = self._value(index + 1, None)
+        return value if isinstance(value, str) else ""
+
+    def stream_name(self, index: int) -> str:
+        """A stream's name with its query. Scripts make a number of one that has only digits, which is taken as those.
+        Raises AmfError if it cannot be read."""
+        value = self._value(index + 1, None)
+        if isinstance(value, float) and value.is_integer() and 0 <= value < _EXACT:
+            return str(int(value))
         return value if isinstance(value, str) else ""
 
     def number(self, index: int, default: float = 0.0) -> float:

@@ -253,11 +253,12 @@ class ServerSession:
         return [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
 
     def _fc_unpublish(self, command: Command) -> list[Notice]:
-        name = split_stream_name(command.text(0))[0]
+        name = split_stream_name(command.stream_name(0))[0]
         answer = status.on_fc("onFCUnpublish", "NetStream.Unpublish.Success", name)
         notices = [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
-        for msid, stream in self._streams.items():
-            if stream.state is State.PUBLISHING and stream.name == name:
+        publishing = [(msid, stream) for msid, stream in self._streams.items() if stream.state is State.PUBLISHING]
+        for msid, stream in publishing:
+            if stream.name == name or (not name and len(publishing) == 1):
                 notices += self._stop(msid, stream, command.name)
         return notices
 
@@ -284,7 +285,7 @@ class ServerSession:
         if stream.state is not State.IDLE:
             detail = f"publish on message stream {command.msid}, which is {stream.state.value}"
             return [Violation("publish_twice", detail, PHASE_COMMAND)]
-        name, query = split_stream_name(command.text(0))
+        name, query = split_stream_name(command.stream_name(0))
         stream.state = State.PUBLISH_ASKED
         asked_type = command.optional(1)
         publish_type = asked_type if asked_type in ("live", "record", "append") else "live"
@@ -293,7 +294,7 @@ class ServerSession:
     def _play(self, command: Command) -> list[Notice]:
         start = command.optional(1)
         start = start if isinstance(start, float) else -2.0
-        return self._ask_play(command, command.text(0), start, command.optional(3) is not False)
+        return self._ask_play(command, command.stream_name(0), start, command.optional(3) is not False)
 
     def _play2(self, command: Command) -> list[Notice]:
         options = command.argument(0)

@@ -677,3 +677,19 @@ def test_an_empty_command_is_a_violation_and_no_more() -> None:
     client = idle()
     assert violation(client.hears(Message(COMMAND_AMF0, b""))) == "empty_command"
     assert client.session.connected
+
+
+@pytest.mark.parametrize("name", ["publish", "play"])
+@pytest.mark.parametrize(("said", "meant"), [(12345.0, "12345"), (0.0, "0"), (1.5, ""), (-1.0, ""), (math.nan, "")])
+def test_a_stream_name_that_is_a_whole_number_is_its_digits(name: str, said: float, meant: str) -> None:
+    (wanted,) = others(idle().says(name, None, said, msid=1))
+    assert isinstance(wanted, PublishAsked | PlayAsked) and wanted.name == meant
+
+
+def test_fcunpublish_without_a_name_ends_the_only_publish_and_none_of_two() -> None:
+    client = publishing()
+    assert others(client.says("FCUnpublish", None)) == [notice.PublishEnded(1, "FCUnpublish")]
+    client = publishing()
+    client.says("createStream", None)
+    client.says("publish", None, "second", msid=2)
+    assert others(client.says("FCUnpublish", None)) == []
