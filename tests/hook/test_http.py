@@ -19,6 +19,7 @@ from rtmpd.hook.http import HttpClient, target_of
 from rtmpd.hook.sink.webhook import WebhookHook
 from rtmpd.net import outgoing
 from rtmpd.net.outgoing import FRESH_S, literal
+from rtmpd.net.tls import client_context
 from rtmpd.settings import HttpSettings
 from tests.support.proof import proves
 
@@ -233,6 +234,15 @@ def test_key_and_certificate_may_be_in_one_file(authority, tmp_path):
     with receiving(says(NO_CONTENT), wants_certificates(authority)) as receiver:
         post(receiver.url, HttpSettings(client_cert=os.fspath(both), ca_file=os.fspath(authority.file)))
         assert len(receiver.requests) == 1
+
+
+def test_an_authority_of_some_years_ago_will_do_on_every_python(tmp_path):
+    authority = Authority(tmp_path, old=True)
+    with receiving(says(NO_CONTENT), wants_certificates(authority)) as receiver:
+        certificate, key = map(os.fspath, authority.issue("client"))
+        post(receiver.url, HttpSettings(client_cert=certificate, client_key=key, ca_file=os.fspath(authority.file)))
+        assert len(receiver.requests) == 1
+    assert not client_context().verify_flags & ssl.VERIFY_X509_STRICT, "relays are no stricter"
 
 
 @proves("hooks.NAME.ca_file")
