@@ -32,8 +32,7 @@ def client_context(verify: bool = True) -> ssl.SSLContext:
     """A client's context; without ``verify`` any certificate will do (for tests and diagnosis)."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Python 3.13 sets it: it refuses private authorities that leave out an identifier of their key. The same rules apply
-    # whatever Python runs us.
+    # Python 3.13 sets it, which refuses private authorities of some years ago. The rules are the same on every Python.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:
         context.check_hostname = False
