@@ -244,7 +244,9 @@ def sporadic(bench: Bench, guarantee: str) -> Figures:
             figures = one.drive(replace(job, target=one.url))
             problems = faults(one.received(), figures["sent"])
             found[f"{share} % events/s"] = figures["events/s"]
+            found[f"{share} % events/CPU-s"] = figures["events/CPU-s"]
             found[f"{share} % left"] = 100 * figures["events/s"] / max(found["0 % events/s"], 1e-9)
+            found[f"{share} % CPU left"] = 100 * figures["events/CPU-s"] / max(found["0 % events/CPU-s"], 1e-9)
             for name, value in (problems | {"dropped": figures["dropped"]}).items():
                 found[name] = found.get(name, 0) + value
     for share in SHARES[1:]:
@@ -285,7 +287,7 @@ def _free_port() -> int:
         return port
 
 
-_LEFT = tuple(f"{share} % left" for share in SHARES[1:])
+_LEFT = tuple(f"{share} % {what}" for share in SHARES[1:] for what in ("left", "CPU left"))
 _LOST = tuple(f"{share} % {what}" for share in SHARES[1:] for what in ("dropped", "dead"))
 _SPEED = ("events/s", "events/CPU-s", "CPU us/event", "cores")
 TRIALS = {

@@ -320,3 +320,23 @@ def test_the_check_needs_no_gevent(trail, file):
         f"sys.exit(verify([{str(file)!r}]))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=os.getcwd(), check=False).returncode == 0
+
+
+def test_records_are_on_the_disk_before_others_are_taken(trail, file, monkeypatch):
+    """A power cut may take what has not been synced: the file is, after each batch and when it ends."""
+    synced = []
+    sync = os.fsync
+
+    def noting(descriptor):
+        sync(descriptor)
+        if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+            synced.append(len(file.read_bytes().splitlines()))
+
+    monkeypatch.setattr(audit.os, "fsync", noting)
+    one = trail()
+    one.record("dead", event_id="evt_1", hook_id="ops")
+    until(lambda: synced and synced[-1] >= 2)  # "open" and the record
+    written = len(records(file))
+    assert synced[-1] == written
+    one.close()
+    assert synced[-1] == len(records(file)) > written

@@ -45,6 +45,7 @@ Take = Callable[[Event, int, int, int, str], None]
 Blocked = Callable[[], int]
 
 _MAX_WINDOW = 1024
+_MAX_BLOCKED = 1024
 
 
 class Tries(NamedTuple):
@@ -52,6 +53,9 @@ class Tries(NamedTuple):
 
     attempts: int = 0
     reason: str = ""
+
+
+_FRESH = Tries()
 
 
 class Feed:
@@ -225,7 +229,7 @@ class Feed:
         if self._is_live and self._room() > 0:
             self._scan = self._read = seq
             self._pass(number)
-            self._hand(copied(event, Event, number), seq, Tries(0, reason))
+            self._hand(copied(event, Event, number), seq, Tries(0, reason) if reason else _FRESH)
         else:
             if self._is_live:
                 self._scan = self._read = seq - 1  # everything before it has been handed out
@@ -241,8 +245,7 @@ class Feed:
         """How many more may be handed out."""
         if self._take is None or self._unsaved >= UNSAVED:
             return 0
-        handed = len(self._handed)
-        return min(self._limit - handed + self._blocked(), max(_MAX_WINDOW, 2 * self.window) - handed)
+        return self._limit - len(self._handed) + min(self._blocked(), _MAX_BLOCKED)
 
     def _fill(self) -> None:
         if not self._is_live and not self._paging and self._room() >= max(self._limit // 2, 1):
@@ -266,7 +269,7 @@ class Feed:
                 self._read = row.seq
                 number = json.loads(row.routes)[self.id]
                 self._pass(number)
-                self._hand(_event(row, number), row.seq, Tries(0, row.doubt))
+                self._hand(_event(row, number), row.seq, Tries(0, row.doubt) if row.doubt else _FRESH)
             elif row.seq in self._left:
                 tries = self._left.pop(row.seq)
                 event = _event(row, json.loads(row.routes)[self.id])
@@ -328,14 +331,13 @@ class Feed:
 
     def row(self) -> LaneRow:
         """The feed as it is to be written down now."""
-        pending = {
-            seq: [tries.attempts, tries.reason]
+        pending = ",".join([  # by hand, for there may be two thousand of them at every commit
+            f'"{seq}":null' if tries is _FRESH else f'"{seq}":[{tries.attempts},"{tries.reason}"]'
             for exceptions in (self._handed, self._left)
             for seq, tries in exceptions.items()
-        }
+        ])
         shed = json.dumps([*self._shed], separators=(",", ":"))
-        pending_text = json.dumps(pending, separators=(",", ":"))
-        return LaneRow(self.id, self.read, self.numbered, self.settled, pending_text, self._suspects, shed)
+        return LaneRow(self.id, self.read, self.numbered, self.settled, f"{{{pending}}}", self._suspects, shed)
 
     @property
     def unsaved(self) -> int:
@@ -355,11 +357,12 @@ class Feed:
 
 def _tries_of(row: LaneRow) -> dict[int, Tries]:
     """What a lane had left, or had in its hands when its process ended. After a crash nobody knows which of those have
-    been sent, so every one may have been received; 0.1 wrote only the number of attempts, and did not know either."""
+    been sent, so every one may have been received; 0.1 wrote only the number of attempts, and did not know either. null
+    is an event that was merely handed out."""
     unknown = RECOVERY if row.suspects >= UNSAVED else ""
     found: dict[int, Tries] = {}
     for seq, value in json.loads(row.pending).items():
-        attempts, reason = value if isinstance(value, list) else (value, RECOVERY)
+        attempts, reason = (value, RECOVERY) if isinstance(value, int) else value or _FRESH
         found[int(seq)] = Tries(attempts, reason or unknown)
     return found
 

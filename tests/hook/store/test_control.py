@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import gevent
 import pytest
 
@@ -55,6 +57,23 @@ def test_a_test_sends_an_example_past_the_queue(controlled):
         control.test("taker", "nothing")
     with pytest.raises(OperatorRefused, match="there is no hook 'takr'; did you mean 'taker'"):
         control.test("takr", "publish_stop")
+
+
+def test_attempts_outlive_the_process_beside_the_event_store(managed, tmp_path):
+    manager = managed()
+    hook = add(manager, Taker())
+    publish(manager, "live/a")
+    settled(manager)
+    until(lambda: manager.records.attempts.of_event(hook.events[0].id))
+    copied = tmp_path / "after a kill"
+    copied.mkdir()
+    for name in ("attempts.db", "attempts.db-wal"):
+        shutil.copy(tmp_path / name, copied / name)
+    manager.close(1)
+    for path in ("events.db", "after a kill/events.db"):
+        again = managed(path)
+        (attempt,) = again.records.attempts.of_event(hook.events[0].id)
+        assert (attempt.hook_id, attempt.outcome) == ("taker", "delivered")
 
 
 def test_the_example_of_an_alert_is_one_that_begins(controlled):

@@ -6,7 +6,7 @@ import pytest
 
 from rtmpd.event.event import Event
 from rtmpd.hook.store.feed import Feed, event_of
-from rtmpd.hook.store.schema import LaneRow, Row
+from rtmpd.hook.store.schema import LaneRow, Page, Row
 
 WINDOW = 8
 WIDEST = 1024
@@ -91,6 +91,37 @@ def test_a_lane_that_settles_nothing_gets_its_narrow_window_back(log):
     log.commit(0)  # one settled of eight: neither wider nor narrower
     log.commit(WINDOW + 1)
     assert len(log.taken) == WINDOW
+
+
+def test_what_waits_for_another_try_and_what_comes_after_it_takes_no_place_in_the_window(log):
+    log.commit(WINDOW)
+    assert len(log.taken) == WINDOW
+    for seq in log.taken[: WINDOW - 1]:
+        log.feed.tried(seq, 1, "error")
+    log.blocked = WINDOW - 1
+    log.commit(WINDOW - 1)
+    assert len(log.taken) == 2 * WINDOW - 1
+    log.blocked = 10**6
+    log.commit(5000)
+    assert len(log.taken) <= 2 * WIDEST + WINDOW, "but there is a bound to that"
+
+
+def test_what_was_merely_handed_out_is_not_marked_after_an_orderly_stop(log):
+    log.commit(3)
+    log.feed.tried(1, 2, "timeout")
+    log.feed.detach([3])
+    log.feed.leave(3, 0, "recovery")
+    row = log.feed.row()
+    again, found = Feed(row, WINDOW, log.keeper, 3), []
+    again.attach(lambda event, seq, born, attempts, reason: found.append((seq, attempts, reason)), lambda: 0)
+    one = Row(0, "evt_1", "publish_start", 1, "", "", 1, "info", "", '{"lane":1}', b'{"data":{}}')
+    rows = [one._replace(seq=seq) for seq in (1, 2, 3)]
+    again.paged(Page(rows, 3), 0)
+    assert found == [(1, 2, "timeout"), (2, 0, ""), (3, 0, "recovery")]
+    crashed, found = Feed(row._replace(suspects=2048), WINDOW, log.keeper, 3), []
+    crashed.attach(lambda event, seq, born, attempts, reason: found.append((seq, attempts, reason)), lambda: 0)
+    crashed.paged(Page(rows, 3), 0)
+    assert found == [(1, 2, "timeout"), (2, 0, "recovery"), (3, 0, "recovery")]
 
 
 def test_an_event_from_the_file_is_the_event_that_went_in():
