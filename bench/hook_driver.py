@@ -97,7 +97,7 @@ class Daemon:
 
     @property
     def dead(self) -> int:
-        return sum(self.manager.facts_of(self.lane)["dead"].values())  # type: ignore[attr-defined]
+        return sum(self.lane.dead_letters.counts.values())
 
     @property
     def ended(self) -> int:

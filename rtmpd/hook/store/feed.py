@@ -89,6 +89,7 @@ class Feed:
         "_take",
         "_unsaved",
         "_widened",
+        "_written",
         "id",
         "is_parked",
         "numbered",
@@ -108,6 +109,8 @@ class Feed:
         self._settled_lately = 0  # since the last commit
         self._handed: dict[int, Tries] = {}
         self._left = _tries_of(row)
+        # What a row says of both: kept as text, for there may be two thousand of them at every commit.
+        self._written = {seq: _as_json(seq, tries) for seq, tries in self._left.items()}
         self._shed: deque[list[int]] = deque(json.loads(row.shed))
         self._passed = self.settled + len(self._left) - sum(last - first + 1 for first, last in self._shed)
         self._scan = self._start()  # where reading goes on: below the cursor while there is something left to read
@@ -174,6 +177,7 @@ class Feed:
         """What was handed out has come to its end, whichever."""
         if self._handed.pop(seq, None) is None and self._left.pop(seq, None) is None:
             return
+        del self._written[seq]
         self.settled += 1
         self._settled_lately += 1
         self._log.has_settled(self)
@@ -183,14 +187,16 @@ class Feed:
     def tried(self, seq: int, attempts: int, reason: str) -> None:
         """What was handed out has failed, and is held for another try."""
         if seq in self._handed:
-            self._handed[seq] = Tries(attempts, reason)
+            tries = self._handed[seq] = Tries(attempts, reason)
+            self._written[seq] = _as_json(seq, tries)
             self._log.has_settled(self)
             self._fill()
 
     def leave(self, seq: int, attempts: int, reason: str) -> None:
         """What was under way when the lane was detached is not settled: it comes again."""
         if self._handed.pop(seq, None) is not None or seq in self._left:
-            self._left[seq] = Tries(attempts, reason)
+            tries = self._left[seq] = Tries(attempts, reason)
+            self._written[seq] = _as_json(seq, tries)
             self._log.has_settled(self)
 
     def refill(self) -> None:
@@ -293,6 +299,8 @@ class Feed:
     def _forget_left(self) -> None:
         """What was left and was not read again is not in the file any more."""
         if lost := len(self._left):
+            for seq in self._left:
+                del self._written[seq]
             self._left.clear()
             self.settled += lost
             self._log.gap(self, self._passed - lost + 1, self._passed, lost, "expired")
@@ -324,6 +332,7 @@ class Feed:
             self._suspects -= 1
             tries = Tries(tries.attempts, RECOVERY)
         self._handed[seq] = tries
+        self._written[seq] = _as_json(seq, tries)
         self._unsaved += 1
         self._take(event, seq, event.timestamp, tries.attempts, tries.reason)
 
@@ -331,11 +340,7 @@ class Feed:
 
     def row(self) -> LaneRow:
         """The feed as it is to be written down now."""
-        pending = ",".join([  # by hand, for there may be two thousand of them at every commit
-            f'"{seq}":null' if tries is _FRESH else f'"{seq}":[{tries.attempts},"{tries.reason}"]'
-            for exceptions in (self._handed, self._left)
-            for seq, tries in exceptions.items()
-        ])
+        pending = ",".join(self._written.values())
         shed = json.dumps([*self._shed], separators=(",", ":"))
         return LaneRow(self.id, self.read, self.numbered, self.settled, f"{{{pending}}}", self._suspects, shed)
 
@@ -353,6 +358,10 @@ class Feed:
         elif self._handed and not settled:
             self._widened = max(self._widened // 2, 1)
         self._fill()
+
+
+def _as_json(seq: int, tries: Tries) -> str:
+    return f'"{seq}":null' if tries is _FRESH else f'"{seq}":[{tries.attempts},"{tries.reason}"]'
 
 
 def _tries_of(row: LaneRow) -> dict[int, Tries]:
