@@ -252,7 +252,7 @@ def sporadic(bench: Bench, guarantee: str) -> Figures:
     for share in SHARES[1:]:
         with bench.another(f"/flaky/{share}") as one:
             rate = max(int(found["0 % events/s"] / 2), 1)
-            half = replace(job, trial="paced", target=one.url, rate=rate, events=int(rate * bench.size.seconds))
+            half = replace(job, trial="paced", target=one.url, rate=rate, events=max(int(rate * bench.size.seconds), 1))
             figures = one.drive(replace(half, max_attempts=3, queue_events=1000))
             found[f"{share} % dropped"] = figures["dropped"]
             found[f"{share} % dead"] = figures["dead"]
