@@ -132,7 +132,7 @@ class Client:
         if isinstance(error, PermissionError):
             return CommandFailed(f"{place} belongs to another user; run rtmpctl as that user or as root", os.EX_NOPERM)
         if self.url:
-            return CommandFailed(f"{place} can not be reached: {error.strerror or error}", os.EX_UNAVAILABLE)
+            return CommandFailed(f"{place} cannot be reached: {error.strerror or error}", os.EX_UNAVAILABLE)
         if isinstance(error, FileNotFoundError):
             looked = ", ".join(candidates()) if place == CONTROL_SOCKET else place
             text = f"{_who_runs()}: no socket at {looked} (--socket or --config names another one)"

@@ -1,6 +1,6 @@
 """The commands about the server, its streams and connections, its configuration and its log.
 
-A command asks, and returns what it got and how that reads: ``Told``. ``main`` prints the one or the other.
+A command asks, and returns what it got and how that reads: ``Answer``. ``main`` prints the one or the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .text import age, facts, rate, safe, size, table
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Answer:
     """What a command found out: ``document`` for programs, ``lines`` for people, and its exit status."""
 
     document: Any
@@ -25,7 +25,7 @@ class Told:
     status: int = 0
 
 
-def status(client: Client, words: Namespace) -> Told:
+def status(client: Client, words: Namespace) -> Answer:
     """The server at a glance."""
     server, ready, health = (
         client.get(f"{V1}/server"),
@@ -50,7 +50,7 @@ def status(client: Client, words: Namespace) -> Told:
         f"health       {health['status']}",
         *(f"  {one['severity']:<8}  {_named(one)}" for one in health["faults"]),
     ]
-    return Told({"server": server, "ready": ready, "health": health}, lines)
+    return Answer({"server": server, "ready": ready, "health": health}, lines)
 
 
 def _named(fault: dict[str, Any]) -> str:
@@ -61,25 +61,25 @@ def _ago(moment: float | None) -> str:
     return "never" if moment is None else f"{age(max(time.time() - moment, 0))} ago"
 
 
-def health(client: Client, words: Namespace) -> Told:
+def health(client: Client, words: Namespace) -> Answer:
     """How rtmpd does its work, and every fault; status 1 if there is one."""
     document = client.get("/health", good=(200, 503))
-    return Told(document, facts(document), 0 if document["status"] == "healthy" else NO)
+    return Answer(document, facts(document), 0 if document["status"] == "healthy" else NO)
 
 
-def metrics(client: Client, words: Namespace) -> Told:
+def metrics(client: Client, words: Namespace) -> Answer:
     """Every metric, in the text format of Prometheus."""
     text = client.text("/metrics?format=prometheus")
-    return Told({"text": text}, text.splitlines())
+    return Answer({"text": text}, text.splitlines())
 
 
-def streams(client: Client, words: Namespace) -> Told:
+def streams(client: Client, words: Namespace) -> Answer:
     """The streams, or one of them with its players."""
     if words.key:
         return _stream(client, words.key)
     found = list(_pages(client, "streams"))
     heads = ("STREAM", "PLAYERS", "LIVE", "PUBLISHER", "ADDRESS", "CODECS", "RATE", "AGE")
-    return Told({"streams": found}, table(heads, [_stream_row(one) for one in found]))
+    return Answer({"streams": found}, table(heads, [_stream_row(one) for one in found]))
 
 
 def _stream_row(one: dict[str, Any]) -> tuple[object, ...]:
@@ -91,7 +91,7 @@ def _stream_row(one: dict[str, Any]) -> tuple[object, ...]:
     return one["key"], one["players"], live, *who, codecs or "-", mean, age(one["age_s"])
 
 
-def _stream(client: Client, key: str) -> Told:
+def _stream(client: Client, key: str) -> Answer:
     document = client.get(f"{V1}/streams/{segment(key)}")
     heads = ("PLAYER", "ADDRESS", "SENT", "DROPPED", "BACKLOG", "PAUSED", "AGE")
     rows = [
@@ -100,14 +100,14 @@ def _stream(client: Client, key: str) -> Told:
         for one in document["playing"]
     ]  # fmt: skip
     about = {name: value for name, value in document.items() if name != "playing"}
-    return Told(document, [*facts(about), "", *table(heads, rows)])
+    return Answer(document, [*facts(about), "", *table(heads, rows)])
 
 
-def connections(client: Client, words: Namespace) -> Told:
+def connections(client: Client, words: Namespace) -> Answer:
     """The connections, or one of them."""
     if words.conn_id:
         document = client.get(f"{V1}/connections/{segment(words.conn_id)}")
-        return Told(document, facts(document))
+        return Answer(document, facts(document))
     found = list(_pages(client, "connections"))
     heads = ("CONNECTION", "ADDRESS", "ROLE", "STREAM", "RECEIVED", "SENT", "TLS", "AGE")
     rows = [
@@ -115,7 +115,7 @@ def connections(client: Client, words: Namespace) -> Told:
          size(one["bytes_received"]), size(one["bytes_sent"]), "yes" if one["tls"] else "no", age(one["age_s"]))
         for one in found
     ]  # fmt: skip
-    return Told({"connections": found}, table(heads, rows))
+    return Answer({"connections": found}, table(heads, rows))
 
 
 def _pages(client: Client, name: str) -> Iterator[dict[str, Any]]:
@@ -128,38 +128,39 @@ def _pages(client: Client, name: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def kick(client: Client, words: Namespace) -> Told:
+def kick(client: Client, words: Namespace) -> Answer:
     """End a connection, or those of a stream."""
     is_stream = "/" in words.target
     asked = {"stream_key": words.target, "role": words.role} if is_stream else {"conn_id": words.target}
     document = client.post(f"{V1}/kick", asked)
     kicked = document["kicked"]
-    return Told(document, [f"ended {', '.join(kicked)}" if kicked else "there was nobody to end"], 0 if kicked else NO)
+    line = f"ended {', '.join(kicked)}" if kicked else "there was nobody to end"
+    return Answer(document, [line], 0 if kicked else NO)
 
 
 # --- configuration and log ------------------------------------------------------------------------
 
 
-def config_show(client: Client, words: Namespace) -> Told:
+def config_show(client: Client, words: Namespace) -> Answer:
     """What is in effect, and where it was set."""
     document = client.get(f"{V1}/config")
-    return Told(document, document["text"].splitlines())
+    return Answer(document, document["text"].splitlines())
 
 
-def config_diff(client: Client, words: Namespace) -> Told:
+def config_diff(client: Client, words: Namespace) -> Answer:
     """What a reload would change."""
     document = client.get(f"{V1}/config/diff")
     lines = document["text"].splitlines() or ["nothing would change"]
     return _checked(document, lines)
 
 
-def config_test(client: Client, words: Namespace) -> Told:
+def config_test(client: Client, words: Namespace) -> Answer:
     """Whether the files of the running daemon can be used as they are now."""
     document = client.post(f"{V1}/config/test")
     return _checked(document, [*_warnings(document), "the configuration is ok"])
 
 
-def reload(client: Client, words: Namespace) -> Told:
+def reload(client: Client, words: Namespace) -> Answer:
     """Read the configuration again and wait for the result."""
     document = client.post(f"{V1}/reload", good=(200, 422))
     lines = [*_warnings(document), f"reloaded: {', '.join(document['changed']) or 'nothing has changed'}"]
@@ -172,19 +173,19 @@ def _warnings(document: dict[str, Any]) -> list[str]:
     return [f"warning: {safe(warning)}" for warning in document["warnings"]]
 
 
-def _checked(document: dict[str, Any], lines: list[str], verdict: str = "the configuration is not usable") -> Told:
+def _checked(document: dict[str, Any], lines: list[str], verdict: str = "the configuration is not usable") -> Answer:
     if document["ok"]:
-        return Told(document, lines)
-    return Told(document, [*(safe(problem) for problem in document["problems"]), verdict], NO)
+        return Answer(document, lines)
+    return Answer(document, [*(safe(problem) for problem in document["problems"]), verdict], NO)
 
 
-def log_level(client: Client, words: Namespace) -> Told:
+def log_level(client: Client, words: Namespace) -> Answer:
     """The least level that is logged, or another one until the next start."""
     path = f"{V1}/log/level"
     document = client.post(path, {"level": words.level}, method="PUT") if words.level else client.get(path)
-    return Told(document, [document["level"]])
+    return Answer(document, [document["level"]])
 
 
-def log_reopen(client: Client, words: Namespace) -> Told:
+def log_reopen(client: Client, words: Namespace) -> Answer:
     """Open the log file anew, after it was renamed."""
-    return Told(client.post(f"{V1}/log/reopen"), ["the log file was opened anew"])
+    return Answer(client.post(f"{V1}/log/reopen"), ["the log file was opened anew"])

@@ -13,7 +13,7 @@ from typing import Any, Final
 from .. import __version__
 from ..exits import NO
 from .client import V1, Client
-from .commands import Told
+from .commands import Answer
 from .errors import CommandFailed
 from .text import safe
 
@@ -34,7 +34,7 @@ class Finding:
     advice: str = ""
 
 
-def doctor(client: Client, words: Namespace) -> Told:
+def doctor(client: Client, words: Namespace) -> Answer:
     """Look, and say what to do; status 1 if something is bad."""
     findings = list(_findings(client))
     document = {"findings": [{"level": one.level, "seen": one.seen, "advice": one.advice} for one in findings]}
@@ -42,7 +42,7 @@ def doctor(client: Client, words: Namespace) -> Told:
     for one in findings:
         lines.append(f"{one.level:<8} {safe(one.seen)}")
         lines += [f"         -> {safe(one.advice)}"] if one.advice else []
-    return Told(document, lines, NO if any(one.level == BAD for one in findings) else 0)
+    return Answer(document, lines, NO if any(one.level == BAD for one in findings) else 0)
 
 
 def _findings(client: Client) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def _socket(path: str) -> Iterator[Finding]:
         yield Finding(BAD, f"{path}: {error.strerror}", "is [http] socket set, and does rtmpd run?")
         return
     if not stat.S_ISSOCK(found.st_mode):
-        yield Finding(BAD, f"{path} is no socket", "remove it and restart rtmpd")
+        yield Finding(BAD, f"{path} is not a socket", "remove it and restart rtmpd")
     elif stat.S_IMODE(found.st_mode) & 0o007:
         yield Finding(WARNING, f"{path} has mode {stat.S_IMODE(found.st_mode):04o}", "chmod 0600 it")
     else:
@@ -147,7 +147,7 @@ def _configuration(client: Client) -> Iterator[Finding]:
 
 
 def _host(pid: int) -> Iterator[Finding]:
-    """What the machine allows. A file that can not be read here says nothing."""
+    """What the machine allows. A file that cannot be read here says nothing."""
     limit = re.search(r"^Max open files +(\d+)", _text(f"/proc/{pid}/limits"), re.MULTILINE)
     if limit and int(limit[1]) < _FEW_DESCRIPTORS:
         text = f"rtmpd may open {limit[1]} files, one for each connection"

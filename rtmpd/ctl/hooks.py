@@ -13,7 +13,7 @@ from typing import Any
 
 from ..exits import NO
 from .client import V1, Client, segment
-from .commands import Told
+from .commands import Answer
 from .text import age, facts, plain, safe, shortened, table
 
 _COLUMNS = "id type state executed failed queued active held oldest retried dropped dead".split()
@@ -21,13 +21,13 @@ _AGES = {"oldest_sec": "oldest", "retry_in_sec": "retry_in"}
 _SHOWN_ERROR = 60
 
 
-def listing(client: Client, words: Namespace) -> Told:
+def listing(client: Client, words: Namespace) -> Answer:
     """Every hook and how it does."""
     document = client.get(f"{V1}/hooks")
     hooks = [_for_people(hook) | {"state": _state(hook)} for hook in document["hooks"]]
     columns = [name for name in _COLUMNS if any(name in hook for hook in hooks)] or ["id"]
     rows = [[_cell(hook.get(name)) for name in columns] for hook in hooks]
-    return Told(document, table([name.upper() for name in columns], rows))
+    return Answer(document, table([name.upper() for name in columns], rows))
 
 
 def _cell(value: object) -> object:
@@ -35,29 +35,29 @@ def _cell(value: object) -> object:
     return sum(value.values()) if isinstance(value, dict) else value
 
 
-def show(client: Client, words: Namespace) -> Told:
+def show(client: Client, words: Namespace) -> Answer:
     """One hook."""
     document = client.get(_hook(words))
-    return Told(document, facts(_for_people(document) | {"state": _state(document)}))
+    return Answer(document, facts(_for_people(document) | {"state": _state(document)}))
 
 
-def test(client: Client, words: Namespace) -> Told:
+def test(client: Client, words: Namespace) -> Answer:
     """Send an example event to a hook and wait for what becomes of it."""
     document = client.post(f"{_hook(words)}/test", {"event_type": words.event})
-    return Told(document, facts(document), 0 if document["delivered"] else NO)
+    return Answer(document, facts(document), 0 if document["delivered"] else NO)
 
 
-def pause(client: Client, words: Namespace) -> Told:
+def pause(client: Client, words: Namespace) -> Answer:
     """Keep a hook's events until it is resumed."""
-    return Told(client.post(f"{_hook(words)}/pause"), [f"{safe(words.hook)} is paused; its events are kept"])
+    return Answer(client.post(f"{_hook(words)}/pause"), [f"{safe(words.hook)} is paused; its events are kept"])
 
 
-def resume(client: Client, words: Namespace) -> Told:
+def resume(client: Client, words: Namespace) -> Answer:
     """Deliver a hook's events again."""
-    return Told(client.post(f"{_hook(words)}/resume"), [f"{safe(words.hook)} is resumed"])
+    return Answer(client.post(f"{_hook(words)}/resume"), [f"{safe(words.hook)} is resumed"])
 
 
-def why(client: Client, words: Namespace) -> Told:
+def why(client: Client, words: Namespace) -> Answer:
     """What each hook made of an event: a line for each, and everything that is known with --verbose."""
     document = client.get(f"{V1}/events/{segment(words.event_id)}/why")
     event = document["event"] or {}
@@ -67,7 +67,7 @@ def why(client: Client, words: Namespace) -> Told:
         for hook in document["hooks"]
     ]
     lines = [f"{safe(document['event_id'])}  {about}".rstrip(), *table(["HOOK", "STATE", "ATTEMPTS", "LAST"], rows)]
-    return Told(document, [*lines, "", *facts(_for_people(document))] if words.verbose else lines)
+    return Answer(document, [*lines, "", *facts(_for_people(document))] if words.verbose else lines)
 
 
 def _last_try(attempts: list[dict[str, Any]]) -> str:
@@ -79,10 +79,10 @@ def _last_try(attempts: list[dict[str, Any]]) -> str:
     return f"{_moment(last['at'])} {what}"
 
 
-def attempts(client: Client, words: Namespace) -> Told:
+def attempts(client: Client, words: Namespace) -> Answer:
     """The attempts to deliver an event to a hook."""
     document = client.get(f"{_hook(words)}/events/{segment(words.event_id)}/attempts", {"limit": words.limit})
-    return Told(document, _rows([_for_people(one) for one in document["attempts"]], "there were no attempts"))
+    return Answer(document, _rows([_for_people(one) for one in document["attempts"]], "there were no attempts"))
 
 
 def _state(hook: dict[str, Any]) -> str:
@@ -120,8 +120,8 @@ def _hook(words: Namespace) -> str:
     return f"{V1}/hooks/{segment(words.hook)}"
 
 
-def _facts(document: Any) -> Told:
-    return Told(document, facts(document))
+def _facts(document: Any) -> Answer:
+    return Answer(document, facts(document))
 
 
 def _rows(found: list[dict[str, Any]], none: str) -> list[str]:
@@ -135,30 +135,30 @@ def _rows(found: list[dict[str, Any]], none: str) -> list[str]:
 # --- dead letters and replays ---------------------------------------------------------------------
 
 
-def letters(client: Client, words: Namespace) -> Told:
+def letters(client: Client, words: Namespace) -> Answer:
     """Events that hooks did not get."""
     query = {"hook": words.hook, "after": words.after, "limit": words.limit}
     document = client.get(f"{V1}/dead-letters", query)
-    return Told(document, _rows([_for_people(one) for one in document["dead_letters"]], "there are no dead letters"))
+    return Answer(document, _rows([_for_people(one) for one in document["dead_letters"]], "there are no dead letters"))
 
 
-def letter(client: Client, words: Namespace) -> Told:
+def letter(client: Client, words: Namespace) -> Answer:
     """One dead letter with its event."""
     document = client.get(f"{V1}/dead-letters/{words.number}")
-    return Told(document, facts(_for_people(document)))
+    return Answer(document, facts(_for_people(document)))
 
 
-def letters_replay(client: Client, words: Namespace) -> Told:
+def letters_replay(client: Client, words: Namespace) -> Answer:
     """Deliver dead letters again."""
     return _work(client, f"{V1}/dead-letters/replay", _chosen(words), words)
 
 
-def letters_purge(client: Client, words: Namespace) -> Told:
+def letters_purge(client: Client, words: Namespace) -> Answer:
     """Delete dead letters."""
     return _work(client, f"{V1}/dead-letters/purge", _chosen(words), words)
 
 
-def replay(client: Client, words: Namespace) -> Told:
+def replay(client: Client, words: Namespace) -> Answer:
     """Deliver events again that a hook has had."""
     asked = {"hook_id": words.hook, "event_ids": words.event_ids, "since": words.since, "until": words.until}
     return _work(client, f"{V1}/replay", _given(asked), words)
@@ -172,8 +172,9 @@ def _given(asked: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in asked.items() if value not in (None, "", [])}
 
 
-def _work(client: Client, path: str, asked: Mapping[str, object], words: Namespace) -> Told:
-    """Long work: its progress is one line on a terminal that rewrites itself, on standard error as it is no result."""
+def _work(client: Client, path: str, asked: Mapping[str, object], words: Namespace) -> Answer:
+    """Do long work. Its progress is one line on a terminal that rewrites itself; it goes to standard error, since it is
+    not a result."""
     last: dict[str, Any] = {}
     latest: dict[str, Any] = {}
     live = sys.stderr.isatty() and not words.json
@@ -187,8 +188,8 @@ def _work(client: Client, path: str, asked: Mapping[str, object], words: Namespa
         print("\r\x1b[K", end="", file=sys.stderr)
     if last.get("done") is not True:
         reason = safe(last.get("error", "the answer was cut short"))
-        return Told(None, [_progress(latest), f"stopped early: {reason}"], NO)
-    return Told(None, [_progress(latest) if latest else "there was nothing to do"])
+        return Answer(None, [_progress(latest), f"stopped early: {reason}"], NO)
+    return Answer(None, [_progress(latest) if latest else "there was nothing to do"])
 
 
 def _progress(record: Mapping[str, Any]) -> str:
@@ -198,12 +199,12 @@ def _progress(record: Mapping[str, Any]) -> str:
 # --- events ---------------------------------------------------------------------------------------
 
 
-def events_tail(client: Client, words: Namespace) -> Told:
+def events_tail(client: Client, words: Namespace) -> Answer:
     """Events as they happen, a line each."""
     query = {"type": words.type, "stream": words.stream, "count": words.count or None, "wait_s": words.wait or None}
     for line in _tailed(client.events(query), words.json):
         print(line, flush=True)
-    return Told(None, [])
+    return Answer(None, [])
 
 
 def _tailed(events: Iterator[dict[str, Any]], as_json: bool) -> Iterator[str]:

@@ -35,13 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = parser().parse_args(words)
         path = asked.socket or (_socket_of(asked.config) if asked.config else existing())
         client = Client(path, asked.url, asked.token_file, asked.timeout)
-        told = asked.run(client, asked)
-        if asked.json and told.document is not None:
-            print(json.dumps(told.document, indent=2 if sys.stdout.isatty() else None))
+        answer = asked.run(client, asked)
+        if asked.json and answer.document is not None:
+            print(json.dumps(answer.document, indent=2 if sys.stdout.isatty() else None))
         elif not asked.json:
-            print("".join(f"{line}\n" for line in told.lines), end="")
+            print("".join(f"{line}\n" for line in answer.lines), end="")
         sys.stdout.flush()
-        return int(told.status)
+        return int(answer.status)
     except CommandFailed as error:
         print(f"rtmpctl: {error}", file=sys.stderr)
         return error.status

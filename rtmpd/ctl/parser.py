@@ -13,9 +13,9 @@ from .. import __version__
 from ..exits import CONTROL
 from . import commands, doctor, hooks, top
 from .client import Client
-from .commands import Told
+from .commands import Answer
 
-Run = Callable[[Client, argparse.Namespace], Told]
+Run = Callable[[Client, argparse.Namespace], Answer]
 Add = Callable[[argparse.ArgumentParser], object]
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhd])")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from .client import V1, Client
-from .commands import Told
+from .commands import Answer
 from .text import age, rate, safe, shortened, size, table
 
 _CLEAR: Final = "\x1b[H\x1b[J"
@@ -33,12 +33,12 @@ _GAUGES: Final = {
 }
 
 
-def top(client: Client, words: Namespace) -> Told:
+def top(client: Client, words: Namespace) -> Answer:
     """The server and its busiest streams: once, or until q or Ctrl-C."""
     view = _View(client)
     if words.once or not sys.stdout.isatty():
         document = view.look()
-        return Told(document, view.lines(document, *_terminal(words.once)))
+        return Answer(document, view.lines(document, *_terminal(words.once)))
     with _screen():
         while True:
             document = view.look()
@@ -46,7 +46,7 @@ def top(client: Client, words: Namespace) -> Told:
             lines[min(_ROW, len(lines) - 1)] = f"{_BOLD}{lines[min(_ROW, len(lines) - 1)]}{_PLAIN}"
             print(_CLEAR + "\n".join(lines), end="", flush=True)
             if _quits_within(words.interval):
-                return Told(None, [])
+                return Answer(None, [])
 
 
 @contextmanager

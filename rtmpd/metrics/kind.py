@@ -14,7 +14,7 @@ HISTOGRAM = "histogram"
 #: Upper bounds of the buckets of a histogram in seconds; one for all the rest follows.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-#: What a label says, and why it can not take endlessly many values.
+#: What a label says, and why it cannot take endlessly many values.
 LABELS: Mapping[str, str] = MappingProxyType({
     "app": "application; those of the configuration, then the first that were used, up to `max_apps`, then `_other`",
     "event_type": "name of the [catalogue of events](events.md)",

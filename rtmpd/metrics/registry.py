@@ -26,7 +26,7 @@ Labels = tuple[str, ...]
 
 
 class Log(Protocol):
-    """Where trouble is told (``log.Logger``)."""
+    """Where trouble is logged (``log.Logger``)."""
 
     def warning(self, message: str, /, **fields: object) -> None: ...
 
@@ -54,7 +54,7 @@ class Reading:
     labels: Labels = ()
 
 
-#: Reads values when it is asked. Never switches greenlets.
+#: Reads values when it is asked.
 Collector = Callable[[], Iterable[Reading]]
 
 
@@ -130,7 +130,7 @@ class Histogram:
 
 
 class Registry:
-    """All metrics of one daemon. ``log`` is told of collectors that fail."""
+    """All metrics of one daemon. Collectors that fail are logged in ``log``."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

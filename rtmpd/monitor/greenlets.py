@@ -12,7 +12,7 @@ _OBJECTS_PER_TURN = 20_000
 
 def count_greenlets() -> int:
     """The greenlets that are not finished. For rare occasions: others run in between, but it takes a while on a big
-    heap. Switches greenlets."""
+    heap. May switch."""
     objects = gc.get_objects()
     count = 0
     for start in range(0, len(objects), _OBJECTS_PER_TURN):

@@ -101,7 +101,7 @@ class Instruments:
         return Change(commit, retire)
 
     def start(self) -> None:
-        """Begin to measure, to send and to watch. Never switches."""
+        """Begin to measure, to send and to watch."""
         self.lag.start()
         self.disks.start()
         self._start_pushing()
@@ -125,19 +125,19 @@ class Instruments:
             self._pusher = None
 
     def stop_watching(self) -> None:
-        """No more alerts: what ends from now on ends because the server does. May switch greenlets."""
+        """No more alerts: what ends from now on ends because the server does. May switch."""
         if self._monitor is not None:
             self._monitor.stop()
 
     def stop(self) -> None:
-        """Send the metrics for the last time, and end. May switch greenlets."""
+        """Send the metrics for the last time, and end. May switch."""
         self.stop_watching()
         self.disks.stop()
         self._stop_pushing()
         self.lag.stop()
 
     def render(self, openmetrics: bool = False) -> bytes:
-        """The page for Prometheus. Never switches, never raises."""
+        """The page for Prometheus. Never raises."""
         return prometheus.render(self.registry, openmetrics)
 
     def _own(self) -> Iterator[Reading]:

@@ -18,7 +18,7 @@ _PERIOD_S = 0.1
 
 
 class LagMeter:
-    """``start`` and ``stop`` once each. ``peak`` is told seconds. No method switches greenlets."""
+    """``start`` and ``stop`` once each. ``peak`` notes seconds. """
 
     def __init__(self, clock: Clock, histogram: Histogram, peak: Peak) -> None:
         self._clock = clock

@@ -91,12 +91,12 @@ class Monitor:
 
     def configure(self, settings: AlertSettings) -> None:
         """Have these settings from the next ``start``; alerts that are raised stay so until their value is under the
-        new threshold. Never switches."""
+        new threshold."""
         self._settings = settings
         self._timing = Timing.of(settings)
 
     def start(self) -> None:
-        """Begin to watch. Never switches."""
+        """Begin to watch."""
         if self._greenlet is not None:
             return
         self._ends.clear()
@@ -105,7 +105,7 @@ class Monitor:
         self._greenlet.start()
 
     def stop(self) -> None:
-        """Watch no more; alerts that are raised stay so, and what a look has found is told. May switch greenlets."""
+        """Watch no more; alerts that are raised stay so, and what a look has found is emitted. May switch."""
         if self._greenlet is not None:
             greenlet, self._greenlet = self._greenlet, None
             self._ends.set()
@@ -184,7 +184,7 @@ class Monitor:
         return alert
 
     def _facts(self) -> dict[str, object]:
-        """What every alert says about the whole. Switches greenlets."""
+        """What every alert says about the whole. May switch."""
         greenlets = count_greenlets()
         return {
             "active_connections": self._sources.connections(),

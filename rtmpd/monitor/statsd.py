@@ -164,7 +164,7 @@ class StatsdPusher:
         self._greenlet: Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to send. Never switches."""
+        """Begin to send."""
         for histogram in self._registry.histograms.values():
             histogram.keeps_samples = True
         self._greenlet = Greenlet(self._run)
@@ -172,7 +172,7 @@ class StatsdPusher:
         self._greenlet.start()
 
     def stop(self) -> None:
-        """Send once more what there is, for at most a second, and end. May switch greenlets."""
+        """Send once more what there is, for at most a second, and end. May switch."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
@@ -193,7 +193,7 @@ class StatsdPusher:
 
     def push(self) -> bool:
         """Send one reading; false if it was not possible, and then what its counters have counted is in the next one;
-        its timings are gone. May switch greenlets."""
+        its timings are gone. May switch."""
         self._look_back()
         payload = Payload(self._registry, self.sent)
         try:

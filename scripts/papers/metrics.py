@@ -22,7 +22,7 @@ Everything that `rtmpd` counts, under one name each, with two ways out: StatsD (
 Every `statsd_interval` one reading is sent, packed into few datagrams, or over TCP with `statsd_protocol = tcp`:
 counters as what was added since the last reading, gauges as they are, histograms as timings in milliseconds, of each at
 most 100 per reading, chosen at random (their number is therefore that of the samples; the counters have the true
-one). If the server can not be reached, a log line says so, nothing else waits, and the counters are in the next
+one). If the server cannot be reached, a log line says so, nothing else waits, and the counters are in the next
 reading.
 
 The path is `PREFIX.HOST.` and what the tables below say: `rtmpd.media1.hooks.webhook.publish_start.success`. In names
@@ -55,8 +55,8 @@ do. Those marked * make `/readyz` answer 503, those of events make `hook_manager
 ## Bounds
 
 Labels take only values from bounded sets, and no metric has more than {series} series: what comes later is counted
-under `_other`. Names that clients choose are labels in two places only: applications, of which `max_apps` are told
-apart, and streams, with `per_stream = yes` and up to `max_streams` of them.
+under `_other`. Names that clients choose are labels in two places only: applications, of which `max_apps` are
+distinguished, and streams, with `per_stream = yes` and up to `max_streams` of them.
 
 | label | values |
 |---|---|

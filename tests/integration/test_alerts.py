@@ -6,6 +6,7 @@ import itertools
 import os
 import resource
 import time
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -191,6 +192,11 @@ def test_players_that_fall_behind(start: Start) -> None:
     assert raised.data["message_queue_depth"] >= 10 == raised.data["threshold"]
     sleeper.close()
     alert(house, "performance_alert", "cleared", metric_type="queue_depth")
+
+
+def test_the_file_systems_of_recordings_are_watched_without_being_named(start: Start, tmp_path: Path) -> None:
+    house = start(alerts={**QUIET, "disk": Levels(1e-9, 0)}, app={"record": "all", "record_dir": str(tmp_path)})
+    assert alert(house, "resource_alert", "raised", metric_type="disk").data["path"] == str(tmp_path)
 
 
 @proves("alerts.disk", "alerts.disk_paths")

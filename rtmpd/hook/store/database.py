@@ -2,7 +2,7 @@
 
 SQLite in WAL mode with one exclusive connection: no second daemon can deliver the same events, and
 no reader keeps the WAL from being folded into the file. With ``full`` every commit is on the disk before it
-returns; with ``normal`` a power cut can take the last moments, a killed process can not; ``off`` is for tests.
+returns; with ``normal`` a power cut can take the last moments, a killed process cannot; ``off`` is for tests.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ _log = logger("store")
 T = TypeVar("T")
 P = ParamSpec("P")
 
-#: Takes the id of a lane and the data of an ``events_dropped`` about it. Never switches, never raises.
+#: Takes the id of a lane and the data of an ``events_dropped`` about it. Never raises.
 TellDropped = Callable[[str, dict[str, object]], None]
 
 
@@ -445,7 +445,7 @@ class EventLog:
             feed = dirty[id] = self.feeds[id]
             first = feed.shed(count)
             self.gap(feed, first, feed.numbered, count, STORE_FULL if self.retention.is_full else STORE_NOT_WRITABLE)
-        if shed or noted:  # they are told in the same transaction
+        if shed or noted:  # they are reported in the same transaction
             batch.gaps += self._batch.gaps
             self._batch.gaps = []
 

@@ -7,7 +7,7 @@ table                 holds
 ``lane``              how far each hook is: what it has settled, and the few exceptions beyond that
 ``dead``              events that a hook will not get, with the reason
 ``gap``               ranges that had to be given up unseen, because there was no room
-``session``           what has begun and not ended: after a crash the missing ends are told from it
+``session``           what has begun and not ended: after a crash the missing ends are made of it
 ``meta``              the version of these tables, the last number given, the last sign of life
 ====================  ==================================================================================================
 
