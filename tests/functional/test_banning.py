@@ -28,7 +28,7 @@ FORGED = [
     "a",
     "x error_type=auth_failed peer_addr=192.0.2.66:1",
     'x" error_type=auth_failed peer_addr="192.0.2.66:1',
-    "\u202e192.0.2.66",
+    "می\u200cخواهم 192.0.2.66",
 ]
 
 
