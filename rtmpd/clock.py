@@ -4,6 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
+
+#: 9999-12-31T23:59:59Z in Unix seconds, the last second that RFC 3339 can write.
+LAST_MOMENT_S = 253_402_300_799
+
+
+def rfc3339(unix_s: float) -> str:
+    """Return Unix time as RFC 3339 has it, in UTC with milliseconds: ``2026-01-02T03:04:05.678Z``. What lies before
+    1970 or after 9999 becomes the nearest moment that does not."""
+    whole, ms = divmod(int(min(max(unix_s, 0.0), LAST_MOMENT_S) * 1000 + 0.0005), 1000)  # 0.0005: floats fall short
+    return f"{_second(whole)}.{ms:03}Z"
+
+
+@lru_cache(maxsize=64)  # events come by the thousand in one second
+def _second(unix_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_s))
 
 
 class Clock:

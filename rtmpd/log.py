@@ -17,12 +17,11 @@ import json
 import logging
 import re
 import sys
-import time
 from collections.abc import Mapping
 from typing import TextIO
 
 from .change import Change
-from .clock import Clock
+from .clock import Clock, rfc3339
 from .settings import LogSettings
 from .text import escaped, is_showable
 
@@ -106,11 +105,6 @@ def _source_of(record: logging.LogRecord) -> str:
     return record.name.removeprefix(f"{_ROOT}.")
 
 
-def _time_of(record: logging.LogRecord) -> str:
-    whole, milliseconds = divmod(int(record.created * 1000), 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
-
-
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -128,7 +122,7 @@ class TextFormatter(logging.Formatter):
     """``time LEVEL source: message key=value ...``; a traceback follows on indented lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"{_time_of(record)} {record.levelname} {_source_of(record)}: {escaped(_message_of(record))}"
+        head = f"{rfc3339(record.created)} {record.levelname} {_source_of(record)}: {escaped(_message_of(record))}"
         line = " ".join([head, *(f"{key}={_quoted(_text(value))}" for key, value in _fields_of(record).items())])
         if record.exc_info:
             trace = self.formatException(record.exc_info).splitlines()
@@ -141,7 +135,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
-            "time": _time_of(record),
+            "time": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": _source_of(record),
             "message": _message_of(record),

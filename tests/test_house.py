@@ -23,8 +23,8 @@ FUNCTION_LINES = 100
 TABLES = {"rtmpd/event/catalogue.py", "rtmpd/errors.py"}
 
 FLOORS: list[set[str]] = [
-    {"errors", "clock", "backoff", "settings", "change", "text", "exits"},
-    {"identity", "textfile"},
+    {"errors", "clock", "backoff", "settings", "change", "text", "exits", "bucket"},
+    {"identity", "textfile", "jwtkeys"},
     {"protocol", "codec", "event", "metrics", "log"},
     {"net", "stream", "quality"},
     {"server", "output", "hook", "monitor", "http", "tool"},
@@ -46,6 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "change": set(),
     "text": set(),
     "exits": set(),
+    "bucket": set(),
+    "jwtkeys": {"errors"},
     "identity": {"errors", "settings", "text"},
     "textfile": {"errors"},
     "protocol": {"errors"},
@@ -57,11 +59,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stream": {"protocol", "codec", "event", "metrics", "errors", "clock", "settings", "change", "identity", "log"},
     "quality": {"codec", "settings", "event", "errors"},
     "server": {"net", "stream", "quality", "protocol", "codec", "event", "metrics", "log", "identity", "textfile"}
+    | {"jwtkeys"}
     | STONES,
     "output": {"net", "stream", "protocol", "codec", "event", "metrics", "log"} | STONES,
-    "hook": {"net", "event", "metrics", "log", "textfile"} | STONES,
+    "hook": {"net", "event", "metrics", "log", "textfile", "jwtkeys"} | STONES,
     "monitor": {"net", "event", "metrics", "clock", "settings", "change", "log"},
-    "http": {"net", "metrics", "settings", "event", "stream", "change", "log", "textfile"},
+    "http": {"net", "metrics", "settings", "event", "stream", "clock", "change", "log", "textfile"},
     "tool": {"net", "protocol", "codec", "log"} | STONES,
     "config": {"settings", "errors", "exits", "identity", "textfile"},
     "daemon": {"net", "settings", "errors", "log"},

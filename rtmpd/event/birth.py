@@ -10,6 +10,9 @@ from .event import Event
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_TO_BASE_32 = str.maketrans(_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
+_LETTERS = frozenset(_ALPHABET)
+_ID_LETTERS = 26
 _RANDOM_BITS = 80
 _STREAMS = 16384  # 3 MB when the table is full
 
@@ -24,15 +27,22 @@ def _text(value: int) -> str:
     return "evt_" + "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
+def number_of(id: str) -> int:
+    """Return the 128 bits of an event's id, -1 if it is not one of ours."""
+    letters = id.removeprefix("evt_")
+    if len(letters) != _ID_LETTERS or not _LETTERS.issuperset(letters):
+        return -1
+    return int(letters.translate(_TO_BASE_32), 32) & (1 << 128) - 1
+
+
+def ms_of(id: str) -> int:
+    """Return the Unix time of the event with that id in ms, -1 if it is not an id of ours."""
+    return number_of(id) >> _RANDOM_BITS
+
+
 def time_of(id: str) -> float:
     """Return the Unix time of the event with that id, to the millisecond; 0 if it is not an id of ours."""
-    letters = id.removeprefix("evt_")[:10]
-    if len(letters) < 10 or not all(letter in _ALPHABET for letter in letters):
-        return 0.0
-    value = 0
-    for letter in letters:
-        value = value << 5 | _ALPHABET.index(letter)
-    return value / 1000
+    return max(ms_of(id), 0) / 1000
 
 
 class EventIds:

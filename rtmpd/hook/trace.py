@@ -7,23 +7,14 @@ from __future__ import annotations
 
 import hashlib
 
+from ..event.birth import number_of
 from ..event.event import Event
-
-_DIGITS = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
-_NONE = "0" * 32
 
 
 def trace_id(event: Event) -> str:
     """32 hex digits, "" for an event whose id is not one of ours. Never switches."""
-    letters = event.id.removeprefix("evt_")
-    value = 0
-    for letter in letters:
-        digit = _DIGITS.get(letter)
-        if digit is None:
-            return ""
-        value = value << 5 | digit
-    text = f"{value & (1 << 128) - 1:032x}"
-    return "" if len(letters) != 26 or text == _NONE else text
+    number = number_of(event.id)
+    return f"{number:032x}" if number > 0 else ""
 
 
 def traceparent(event: Event, hook_id: str, attempt: int) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from ..clock import LAST_MOMENT_S
 from . import schema
 from .api import Api, Facts, HookControl
 from .problem import refusal
 from .response import LINES, Response, of_json, of_lines
 from .route import BODY, PATH, QUERY, V1, Call, Param, Route
 
-_LAST_MOMENT: Final = 253402300799  # 9999-12-31T23:59:59Z
 _MOST: Final = 2**53
 _ERRORS: Final = (404, 409)
 
@@ -90,7 +90,7 @@ def _attempts(hooks: HookControl, call: Call) -> Facts:
 
 
 def _time(name: str, meaning: str) -> Param:
-    return Param(name, BODY, "number", meaning, minimum=0, maximum=_LAST_MOMENT)
+    return Param(name, BODY, "number", meaning, minimum=0, maximum=LAST_MOMENT_S)
 
 
 def _route(method: str, path: str, what: str, ask: Ask, text: str, *params: Param, answer: Any = schema.ANY) -> Route:

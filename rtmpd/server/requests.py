@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from ..bucket import TokenBucket
 from ..errors import AccessDenied, AppRejected, CommandError, InvalidStreamKey, LimitReached, Rejected
 from ..identity import StreamId, is_clean, segments
 from ..protocol.constants import BANDWIDTH_DYNAMIC, CSID_CONTROL
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 _TEXT_CHARACTERS: Final = 256
-_AT_ONCE: Final = 40.0
-_PER_S: Final = 5.0
+_AT_ONCE: Final = 40  # each connect, publish and play makes events for everybody's hooks
+_PER_S: Final = 5
 _FAILED: Final = {PublishAsked: "NetStream.Publish.BadName", PlayAsked: "NetStream.Play.Failed"}
 
 
@@ -33,27 +34,6 @@ def _greeting(window_bytes: int, chunk_bytes: int) -> tuple[Reply, ...]:
         Reply(CSID_CONTROL, set_peer_bandwidth(window_bytes, BANDWIDTH_DYNAMIC)),
         Reply(CSID_CONTROL, set_chunk_size(chunk_bytes)),
     )
-
-
-class Budget:
-    """Bounds how many requests one client may make: each connect, publish and play makes events for everybody's hooks,
-    so a client gets 40 of them at once and 5 more per second."""
-
-    __slots__ = ("_at", "_left")
-
-    def __init__(self, now: float) -> None:
-        self._at = now
-        self._left = _AT_ONCE
-
-    def spend(self, now: float) -> None:
-        """Take one; ``now`` is monotonic. Raises CommandError if none is left."""
-        self._left = min(_AT_ONCE, self._left + (now - self._at) * _PER_S) - 1
-        self._at = now
-        if self._left < 0:
-            raise CommandError(
-                f"over {_AT_ONCE:.0f} connect, publish and play requests at once and {_PER_S:.0f} a second",
-                "too_many_requests",
-            )
 
 
 class Requests:
@@ -72,13 +52,15 @@ class Requests:
         self._activity = activity
         self._report = report
         self._path = ""
-        self._budget = Budget(client.accepted_at)
+        self._budget = TokenBucket(_PER_S, _AT_ONCE, context.clock.monotonic)
         self.gate = Gate(client, context)
 
     def answer(self, asked: Asked) -> None:
         """Grant or refuse. A refusal is sent, then the connection ends. Raises CommandError, and ConnectionLost if the
         client does not wait for the answer. May switch greenlets."""
-        self._budget.spend(self._context.clock.monotonic())
+        if not self._budget.take():
+            text = f"over {_AT_ONCE} connect, publish and play requests at once and {_PER_S} a second"
+            raise CommandError(text, "too_many_requests")
         stream = StreamId(self._client.app, "" if isinstance(asked, ConnectAsked) else asked.name)
         try:
             if isinstance(asked, ConnectAsked):

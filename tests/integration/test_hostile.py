@@ -243,6 +243,21 @@ def test_protocol_control_that_is_too_short_and_changes_nothing_is_only_reported
     publisher.answer(publisher.call("createStream", None))
 
 
+def test_a_client_that_asks_over_and_over_is_ended(start: Start) -> None:
+    """Each play makes events for everybody's hooks: forty at once, the connect among them, and no more."""
+    house = start()
+    player = house.client()
+    player.connect()
+    msid = player.create_stream()
+    for number in range(60):
+        player.call("play", None, f"a{number}", msid=msid)
+        player.call("closeStream", None, msid=msid)
+    player.wait_end()
+    (error,) = house.errors()
+    assert error.data["error_code"] == "too_many_requests"
+    assert len(house.of("play_start")) <= 40
+
+
 @pytest.mark.parametrize("payload", [b"", b"\x00", b"\x00\x03\x01"])
 def test_acknowledgements_and_short_user_controls_are_no_news(start: Start, payload: bytes) -> None:
     house = start()

@@ -7,13 +7,12 @@ import warnings
 from typing import Any
 
 import jwt
-from jwt.algorithms import get_default_algorithms
 
 from ...errors import CredentialError
 from ...event.event import Event
+from ...jwtkeys import ALGORITHMS, load_key, weakness
 from ...settings import AuthSettings
 
-ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
 CLOCK_SKEW_S = 30
 
 _USED_FOR = 0.8
@@ -63,27 +62,14 @@ class JwtSigner:
 def weak_key(auth: AuthSettings) -> str:
     """What to say about a key that is shorter than its algorithm asks for, "" if it is not. Raises CredentialError."""
     name = auth.algorithm or "HS256"
-    key = _key(auth, name)
-    said = get_default_algorithms()[name].check_key_length(key)
-    return f"is short for {name}: {said}" if said else ""
+    weak = weakness(name, _key(auth, name))
+    return f"is short for {name}: {weak}" if weak else ""
 
 
 def _key(auth: AuthSettings, name: str) -> Any:
-    """The key, parsed."""
-    if name not in ALGORITHMS:
-        raise CredentialError("is no algorithm for tokens", "algorithm", f"known: {', '.join(ALGORITHMS)}")
-    if not auth.secret:
+    if not auth.secret and name in ALGORITHMS:
         raise CredentialError("is missing", "secret", "type = jwt needs one")
-    algorithm = get_default_algorithms().get(name)
-    if algorithm is None:
-        raise CredentialError(f"{name} needs the package cryptography", "algorithm", "pip install 'rtmpd[jwt]'")
-    try:
-        key = algorithm.prepare_key(auth.secret)
-        algorithm.sign(b"", key)
-    except Exception:  # noqa: BLE001  the libraries raise a dozen kinds, whose texts may show the key
-        wanted = "use a plain text" if name.startswith("HS") else "name the private key: ${file:key.pem}"
-        raise CredentialError(f"is no key for {name}", "secret", wanted) from None
-    return key
+    return load_key(name, auth.secret, ("algorithm", "secret"), signs=True)
 
 
 def _claims(auth: AuthSettings) -> dict[str, str]:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from gevent.lock import RLock
 
+from ...bucket import TokenBucket
 from ...clock import Clock
 from ...errors import AuthDeliveryError
 from ...settings import (
@@ -38,7 +39,6 @@ from ...settings import (
     BodySettings,
     RateLimit,
 )
-from ..filter.ratelimit import TokenBucket
 from .format import Form, Terms, terms_of
 
 VALID_S = 86400.0
@@ -145,8 +145,9 @@ class NegotiatedTerms:
 
     def _agreed(self, agreement: Agreement) -> None:
         if self._agreement is None or agreement.per_minute != self._agreement.per_minute:
-            limit = RateLimit(agreement.per_minute, 60.0) if agreement.per_minute else None
-            self._bucket = TokenBucket(limit, max(limit.events // 60, 1), self._clock) if limit else None
+            per_minute = agreement.per_minute
+            burst = max((per_minute or 0) // 60, 1)
+            self._bucket = TokenBucket(per_minute / 60, burst, self._clock.monotonic) if per_minute else None
         self._agreement = agreement
         self._terms = self._terms_of(agreement)
 

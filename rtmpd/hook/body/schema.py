@@ -9,17 +9,12 @@ Schema 1 is ``event.json()``: five keys. Schema 2 has the same five, then what o
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
+from ...clock import rfc3339
+from ...event.birth import ms_of
 from ...event.event import Event
 from ..redelivery import Redelivery
-
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_TO_BASE_32 = str.maketrans(_CROCKFORD, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
-_OF_CROCKFORD = frozenset(_CROCKFORD)
-_LAST_MOMENT_S = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 
 #: Compact JSON, without NaN.
 encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -72,12 +67,5 @@ def schema_2(event: Event, node: str, with_tries: bool = False) -> bytes:
 def time_of(event: Event) -> str:
     """Its birth in RFC 3339, UTC, with the milliseconds that its id begins with; ``.000`` if the id tells another
     second (the clock was set back) or none. Never switches."""
-    digits = event.id[4:14]
-    ms = int(digits.translate(_TO_BASE_32), 32) if len(digits) == 10 and _OF_CROCKFORD.issuperset(digits) else -1
-    fraction = ms % 1000 if ms // 1000 == event.timestamp else 0
-    return f"{_second(event.timestamp)}.{fraction:03}Z"
-
-
-@lru_cache(maxsize=64)  # events come by the thousand in one second
-def _second(timestamp: int) -> str:
-    return datetime.fromtimestamp(min(max(timestamp, 0), _LAST_MOMENT_S), UTC).isoformat()[:19]
+    ms = ms_of(event.id)
+    return rfc3339(ms / 1000 if ms // 1000 == event.timestamp else event.timestamp)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 
+from ...bucket import TokenBucket
 from ...clock import Clock
 from ...errors import ConfigError, FilterError, Problem
 from ...event.catalogue import EVENT_TYPES, matches
@@ -18,7 +19,6 @@ from ...event.event import Event
 from ...event.kind import SEVERITIES
 from ...settings import FilterSettings, HookSettings
 from .condition import CONDITION, MISSING_FIELD, Check, compile_condition
-from .ratelimit import TokenBucket
 
 EVENT_TYPE = "event_type"
 SEVERITY = "severity"
@@ -44,8 +44,9 @@ class Filter:
         self.settings = settings
         self.bucket: TokenBucket | None = None
         if limit := settings.rate_limit:
-            keeps = bucket is not None and bucket.is_for(limit, settings.rate_burst)
-            self.bucket = bucket if keeps else TokenBucket(limit, settings.rate_burst, clock)
+            per_s, burst = limit.events / limit.window_s, settings.rate_burst or limit.events
+            keeps = bucket is not None and (bucket.per_s, bucket.burst) == (per_s, burst)
+            self.bucket = bucket if keeps else TokenBucket(per_s, burst, clock.monotonic)
         self._checks = self._compiled()
 
     def check(self, event: Event) -> str:

@@ -6,9 +6,8 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from ...clock import Clock
+from ...clock import Clock, rfc3339
 from ...event.event import Event
 from ..body.schema import time_of
 
@@ -46,7 +45,7 @@ class DeadLetter:
             "attempts": self.attempts,
             "last_error": self.last_error,
             "original_time": time_of(self.event),
-            "dead_letter_time": _rfc3339(self.at),
+            "dead_letter_time": rfc3339(self.at),
         }
         return b'{"event":' + self.event.json() + b"," + _encode(facts).encode("utf-8", "replace")[1:]
 
@@ -122,7 +121,3 @@ def _enveloped(letter: DeadLetter) -> Letter:
         event.severity,
         body=letter.json(),
     )
-
-
-def _rfc3339(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from itsdangerous import BadSignature, Signer
+
+from ...clock import rfc3339
 
 START = "0" * 64
 
@@ -37,11 +38,6 @@ def hash_of(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def moment(wall: float) -> str:
-    """Unix time as records have it."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class Chain:
     """Makes records. ``number`` and ``hash`` are those of the last one. Never switches."""
 
@@ -55,7 +51,7 @@ class Chain:
     def line(self, kind: str, wall: float, facts: Mapping[str, object]) -> bytes:
         """The next record, with its line break. Facts whose names are taken get a ``_``; None is left out."""
         number = self.number + 1
-        record: dict[str, object] = {"n": number, "at": moment(wall), "kind": kind}
+        record: dict[str, object] = {"n": number, "at": rfc3339(wall), "kind": kind}
         for name, value in facts.items():
             if value is not None:
                 record[f"{name}_" if name in _OURS else name] = value

@@ -13,13 +13,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import jwt
-from jwt.algorithms import get_default_algorithms
 
-from ...errors import CredentialError
+from ...jwtkeys import load_key, weakness
 from ...settings import AccessSettings
 from .question import MISSING, Question, Verdict, out_of_scope, refused
 
-ALGORITHMS: Final = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
 _REQUIRED: Final = ("exp", "app", "name", "action")
 
 _REASONS: Final[Sequence[tuple[type[jwt.PyJWTError], str]]] = (
@@ -89,24 +87,9 @@ def _texts(claim: object) -> list[str]:
 
 def _key(algorithm: str, key: str) -> Any:
     """Return the key, parsed: a shared secret or a public key in PEM. Raises CredentialError."""
-    if algorithm not in ALGORITHMS:
-        raise CredentialError("is not an algorithm for tokens", "jwt_algorithm", f"known: {', '.join(ALGORITHMS)}")
-    known = get_default_algorithms().get(algorithm)
-    if known is None:
-        text = f"{algorithm} needs the package cryptography"
-        raise CredentialError(text, "jwt_algorithm", "pip install 'rtmpd[jwt]'")
-    try:
-        parsed = known.prepare_key(key)
-    except Exception:  # noqa: BLE001  the libraries raise a dozen kinds, whose texts may show the key
-        wanted = "use a plain text" if algorithm.startswith("HS") else "name the public key: ${file:key.pem}"
-        raise CredentialError(f"has one that is not a key for {algorithm}", "jwt_keys", wanted) from None
-    if hasattr(parsed, "private_bytes"):
-        wanted = "name the public key: what verifies need not be able to sign"
-        raise CredentialError("has a private key", "jwt_keys", wanted)
-    return parsed
+    return load_key(algorithm, key, ("jwt_algorithm", "jwt_keys"), signs=False)
 
 
 def check_key(algorithm: str, key: str) -> str:
     """Return what is weak about a key, "" if nothing is. Raises CredentialError if it cannot be used."""
-    parsed = _key(algorithm, key)
-    return get_default_algorithms()[algorithm].check_key_length(parsed) or ""
+    return weakness(algorithm, _key(algorithm, key))
