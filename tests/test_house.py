@@ -59,8 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stream": {"protocol", "codec", "event", "metrics", "errors", "clock", "settings", "change", "identity", "log"},
     "quality": {"codec", "settings", "event", "errors"},
     "server": {"net", "stream", "quality", "protocol", "codec", "event", "metrics", "log", "identity", "textfile"}
-    | {"jwtkeys"}
-    | STONES,
+    | {"jwtkeys", *STONES},
     "output": {"net", "stream", "protocol", "codec", "event", "metrics", "log"} | STONES,
     "hook": {"net", "event", "metrics", "log", "textfile", "jwtkeys"} | STONES,
     "monitor": {"net", "event", "metrics", "clock", "settings", "change", "log"},

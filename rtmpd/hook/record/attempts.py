@@ -20,6 +20,7 @@ from gevent.event import Event as Signal
 from gevent.threadpool import ThreadPool
 
 from ...log import logger
+from ..threads import in_thread
 
 MEMORY_ROWS = 10_000
 ERROR_CHARS = 500
@@ -141,16 +142,17 @@ class AttemptLog:
 
     def _on_thread(self, call: Callable[[], T], otherwise: T) -> T:
         """``call`` on the log's thread; what it raises and what is wrong with the file is logged here. May switch."""
-        results: list[T]
-        results, error, troubles = self._thread.apply(self._file.reported, (call,))
-        for trouble in troubles:
+        try:
+            result = in_thread(self._thread, call)
+        except Exception as error:  # noqa: BLE001  whatever it is, the next batch may fare better
+            if not self.fault:
+                _log.error("Attempt log failed", file=self._file.path, error=error)
+            self.fault, result = str(error), otherwise
+        else:
+            self.fault = ""
+        for trouble in self._file.take_troubles():
             _log.warning("Attempt log", file=self._file.path, problem=trouble)
-        if error is not None and not self.fault:
-            _log.error("Attempt log failed", file=self._file.path, error=error)
-        self.fault = "" if error is None else str(error)
-        for result in results:
-            return result
-        return otherwise
+        return result
 
 
 class _File:
@@ -162,16 +164,10 @@ class _File:
         self._troubles: list[str] = []
         self._connection: sqlite3.Connection | None = None
 
-    def reported(self, call: Callable[[], T]) -> tuple[list[T], Exception | None, list[str]]:
-        """What ``call`` gives, as one item, what it raises (the pool would print it), and what there is to tell."""
-        results: list[T] = []
-        failure: Exception | None = None
-        try:
-            results.append(call())
-        except Exception as error:  # noqa: BLE001  whatever it is, the next batch may fare better
-            failure = error
+    def take_troubles(self) -> list[str]:
+        """What there is to log. For the greenlet that has just used the thread."""
         troubles, self._troubles = self._troubles, []
-        return results, failure, troubles
+        return troubles
 
     def write(self, rows: list[Attempt]) -> int:
         """Append the rows and forget the oldest beyond the limit; how many were not written, which is none."""

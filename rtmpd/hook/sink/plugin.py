@@ -17,6 +17,7 @@ from ...clock import Clock
 from ...errors import DeliveryError, TransientDeliveryError
 from ...event.event import Event
 from ..plugins import Plugin, let_go
+from ..threads import in_thread
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class PluginHook:
         limit = gevent.Timeout(max(deadline - self._clock.monotonic(), 0.001))
         try:
             with limit:
-                return call() if self._pool is None else _in_thread(self._pool, call)
+                return call() if self._pool is None else in_thread(self._pool, call)
         except gevent.Timeout as expired:
             if expired is not limit:
                 raise
@@ -78,21 +79,3 @@ class PluginHook:
         if len(pool) < pool.maxsize:
             pool.spawn(let_go, self._plugin, self.id).wait()
         pool.kill()
-
-
-def _in_thread(pool: ThreadPool, call: Callable[[], T]) -> T:
-    """The result of the call, or what it raised: the pool would print that."""
-
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def catch() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001  it is raised again, where it belongs
-            errors.append(error)
-
-    pool.spawn(catch).get()
-    if errors:
-        raise errors[0]
-    return results[0]

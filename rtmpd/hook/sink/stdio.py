@@ -16,6 +16,7 @@ from gevent.threadpool import ThreadPool
 
 from ...errors import PermanentDeliveryError
 from ...event.event import Event
+from ..threads import in_thread
 
 STDOUT = 1
 
@@ -40,8 +41,10 @@ class StdioHook:
 
     def execute(self, event: Event, deadline: float) -> None:
         """Write the event. Raises PermanentDeliveryError when the reader is gone. May switch greenlets."""
-        error = self._thread.apply(_write, (self._fd, self._render(event)))
-        if error is not None:
+        block = self._render(event)
+        try:
+            in_thread(self._thread, lambda: _write(self._fd, block))
+        except OSError as error:
             raise PermanentDeliveryError(f"standard output: {error.strerror}", "stdout") from error
 
     def close(self) -> None:
@@ -64,10 +67,8 @@ def env_block(event: Event) -> bytes:
 FORMATS: dict[str, Callable[[Event], bytes]] = {"json": json_line, "env": env_block}
 
 
-def _write(fd: int, block: bytes) -> OSError | None:
-    """One write in the usual case; what a full or non-blocking pipe did not take follows.
-
-    Gives the error back: the pool would print one that is raised."""
+def _write(fd: int, block: bytes) -> None:
+    """One write in the usual case; what a full or non-blocking pipe did not take follows. Raises OSError."""
     view = memoryview(block)
     while view:
         try:
@@ -76,6 +77,3 @@ def _write(fd: int, block: bytes) -> OSError | None:
             poll = _poll()
             poll.register(fd, POLLOUT)
             poll.poll()
-        except OSError as error:
-            return error
-    return None

@@ -44,11 +44,12 @@ from ..body import batch_body
 from ..body.batch_body import Item
 from ..body.format import BatchEncoder, Form, Terms, terms_of
 from ..body.negotiation import Ask, FixedTerms
+from ..body.schema import Body, tries_of
 from ..exchange import NOTHING, Answer, Wanted
 from ..fault import EVENT, fault_of, retry_after_s
 from ..http import HttpClient, Target, target_of, trouble
 from ..redelivery import ERROR
-from .message import Message, headers_of
+from ..trace import traceparent
 
 BATCH_ANSWER_BYTES = 256 * 1024
 _RESULTS = Wanted(BATCH_ANSWER_BYTES)
@@ -71,6 +72,31 @@ class Wire(Protocol):
     def spend(self) -> None: ...
 
     def refused(self) -> None: ...
+
+
+class Message(NamedTuple):
+    """What is posted: ``about`` is the event that it is signed for."""
+
+    body: Body
+    headers: dict[str, str]
+    about: Event
+
+
+def headers_of(event: Event, hook_id: str) -> dict[str, str]:
+    """What travels beside the body of one event. Never switches."""
+    headers = {
+        "X-RTMP-Event-Id": event.id,
+        "X-RTMP-Event-Seq": str(event.seq),
+        "X-RTMP-Severity": event.severity,
+    }
+    attempt, redelivered = tries_of(event)
+    if attempt:
+        headers["X-RTMP-Attempt"] = str(attempt)
+    if redelivered:
+        headers["X-RTMP-Redelivered"] = redelivered
+    if trace := traceparent(event, hook_id, attempt or 1):
+        headers["traceparent"] = trace
+    return headers
 
 
 class _Request(NamedTuple):

@@ -31,6 +31,7 @@ from ...log import logger
 from ...metrics.fault import STORE_FULL, STORE_NOT_READABLE, STORE_NOT_WRITABLE, Fault
 from ...metrics.registry import Reading
 from ...settings import STORE_DROP_NEWEST, StoreSettings
+from ..threads import in_thread
 from .database import Database
 from .feed import Feed
 from .retention import Retention
@@ -303,10 +304,7 @@ class EventLog:
     def ask(self, question: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
         """Return the answer of ``question``, a method of ``database``, which runs on the log's thread. Raises
         StoreFault. May switch."""
-        answer: T | StoreFault = self.pool.apply(_caught, (question, *values), named)
-        if isinstance(answer, StoreFault):
-            raise answer
-        return answer
+        return in_thread(self.pool, lambda: question(*values, **named))
 
     def gap(self, feed: Feed, from_seq: int, to_seq: int, count: int, reason: str) -> None:
         """Write and report that the feed will not get these numbers."""
@@ -498,11 +496,3 @@ class EventLog:
                     _log.error("event store cannot be read", store=self._settings.path, error=error)
                 gevent.sleep(_RETRY_S)
             feed.paged(page, after)
-
-
-def _caught(question: Callable[P, T], *values: P.args, **named: P.kwargs) -> T | StoreFault:
-    """Return the answer or the fault: what is raised in a thread of gevent's is also printed, whoever handles it."""
-    try:
-        return question(*values, **named)
-    except StoreFault as fault:
-        return fault
