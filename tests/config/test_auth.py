@@ -107,7 +107,7 @@ def test_a_hook_can_prove_itself_in_several_ways(read: Read) -> None:
         (f"[[[auth]]]\ntype = standard\nsecrets = {WHSEC} until 2100-01-01", "hooks.a.auth.secrets", "have an end"),
         (f"[[[auth]]]\ntype = jwt\nsecret = {LONG}\nclaims = a", "hooks.a.auth.claims", "NAME"),
         (f"[[[auth]]]\ntype = jwt\nsecret = {LONG}\nclaims = exp=1", "hooks.a.auth.claims", "made by rtmpd"),
-        ("[[[auth]]]\ntype = jwt\nsecret = x\nalgorithm = RS256", "hooks.a.auth.secret", "hold a key for RS256"),
+        ("[[[auth]]]\ntype = jwt\nsecret = x\nalgorithm = RS256", "hooks.a.auth.secret", "is not a key for RS256"),
         ("[[[auth]]]\ntype = jwt\nsecret = x\nalgorithm = none", "hooks.a.auth.algorithm", "not an algorithm"),
         ("[[[auth]]]\ntype = oauth2\nclient_id = c", "hooks.a.auth", "client_secret is missing"),
         ("[[[oath]]]\ntype = hmac", "hooks.a.oath", "no such section"),
