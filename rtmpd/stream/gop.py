@@ -12,6 +12,7 @@ from .timeline import step_ms
 _NOT_A_PICTURE = HEADER | NOT_CACHED | DATA
 _MAX_HEADERS = 64  # tracks and kinds that any real stream has, and no more for a hostile one
 _MAX_HEADER_BYTES = 64 * 1024
+_NEVER = -1
 _ALONE_MS = 3000  # sound for this long without a picture, or for twice the last pictures' spacing: the video is over
 
 
@@ -50,17 +51,16 @@ class GopCache:
         self.enabled = enabled
         self._limit_bytes = limit_bytes
         self._limit_frames = limit_frames
-        if not enabled:
+        if not enabled or self._bytes > limit_bytes or len(self.frames) > limit_frames:
             self.frames = []
-        self._bound()
 
     def clear(self) -> None:
         """Forget everything: another publisher begins."""
         self._metadata: Frame | None = None
         self._headers: dict[Hashable, Frame] = {}
         self._bytes = 0
-        self._alone_since = -1  # time of the first audio since the last video
-        self._video_at = self._video_before = -1
+        self._alone_since = _NEVER  # time of the first audio since the last video
+        self._video_at = self._video_before = _NEVER
         self.frames = []
         self.has_video = False
         self.video_is_over = False
@@ -79,14 +79,15 @@ class GopCache:
                 self._remember(frame)
             return
         if flags & VIDEO:
-            self.has_video = True
-            self.video_is_over = False
-            self._alone_since = -1
             self._video_before = self._video_at
             self._video_at = frame.timestamp
-        elif self._alone_since < 0:
+            if self._alone_since != _NEVER:
+                self._alone_since = _NEVER
+                self.video_is_over = False
+            self.has_video = True
+        elif self._alone_since == _NEVER:
             self._alone_since = frame.timestamp
-        elif step_ms(self._alone_since, frame.timestamp) > _ALONE_MS:
+        elif not 0 <= frame.timestamp - self._alone_since <= _ALONE_MS:
             self._sound_alone(frame.timestamp)
         if flags & KEYFRAME and self.enabled:
             if not (self.frames and self.frames[0].timestamp == frame.timestamp):
@@ -96,16 +97,13 @@ class GopCache:
             return
         self.frames.append(frame)
         self._bytes += len(frame.payload) + FRAME_BYTES
-        self._bound()
-
-    def _bound(self) -> None:
         if self._bytes > self._limit_bytes or len(self.frames) > self._limit_frames:
             self.frames = []
 
     def _sound_alone(self, now: int) -> None:
         """Sound has gone on without a picture for a while; a slide show has its pictures far apart."""
-        spacing_ms = step_ms(self._video_before, self._video_at) if self._video_before >= 0 else 0
-        if step_ms(self._alone_since, now) > 2 * spacing_ms:
+        spacing_ms = step_ms(self._video_before, self._video_at) if self._video_before != _NEVER else 0
+        if step_ms(self._alone_since, now) > max(_ALONE_MS, 2 * spacing_ms):
             self.video_is_over = True
             self.frames = []
 
