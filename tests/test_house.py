@@ -88,7 +88,7 @@ FORKING = ("subprocess", "gevent.subprocess", "multiprocessing")
 
 TOP_LEVEL = set(
     """rtmpd etc scripts tests bench docs .ci setup.py setup.cfg MANIFEST.in README.md CHANGELOG.md LICENSE .gitignore
-    .ruff.toml""".split()
+    .ruff.toml PKG-INFO rtmpd.egg-info""".split()  # the last two are in a source distribution
 )
 OF_THE_PACKAGE = {"__version__", "accelerated"}  # what rtmpd/__init__.py says of itself, to every room
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME)\b")

@@ -22,7 +22,6 @@ class ApiSettings:
 
     listen: tuple[Address, ...] = ()
     socket: str = "/run/rtmpd/control.sock"
-    socket_group: str = ""
     token_file: str = ""
     hosts: tuple[str, ...] = ()
     connections: int = 64
@@ -32,6 +31,7 @@ class ApiSettings:
     event_listeners: int = 16
     event_queue: int = 1000
     tls: TlsSettings = field(default_factory=TlsSettings)
+    socket_group: str = ""
 
     @property
     def has_tls(self) -> bool:
