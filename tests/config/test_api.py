@@ -37,8 +37,8 @@ def test_by_default_there_is_the_control_socket_alone(read: Read) -> None:
     "http.event_queue",
 )
 def test_everything_can_be_set(read: Read, tokens: Path, tmp_path: Path) -> None:
-    text = "listen = 127.0.0.1:0, [::1]:8080\nsocket = c.sock\nsocket_group = staff\ntoken_file = tokens\nhosts = a.example, b\n"
-    limits = "connections = 5\nbody_size = 1k\nrequest_timeout = 1s\nsend_timeout = 2s\n"
+    text = "listen = 127.0.0.1:0, [::1]:8080\nsocket = c.sock\ntoken_file = tokens\nhosts = a.example, b\n"
+    limits = "connections = 5\nbody_size = 1k\nrequest_timeout = 1s\nsend_timeout = 2s\nsocket_group = staff\n"
     events = "event_listeners = 0\nevent_queue = 10\n"
     assert read(f"[http]\n{text}{limits}{events}").settings.http == ApiSettings(
         (Address("127.0.0.1", 0), Address("::1", 8080)), str(tmp_path / "c.sock"), str(tokens), ("a.example", "b"),
