@@ -15,8 +15,6 @@ from .response import EVENTS, TEXT, Response, of_json
 from .route import BODY, PATH, QUERY, V1, Call, Param, Route
 
 LATE_MS = 1000.0
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 T = TypeVar("T")
 
