@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in _TOOLS:
         return _run_tool(words[0], words[1:])
     command_line = flags.parse(words)
+    process.hide(command_line.secrets)
     for asked, text in _printed(command_line):
         if asked:
             sys.stdout.write(text())

@@ -17,7 +17,7 @@ from gevent.event import AsyncResult
 from gevent.util import format_run_info
 
 from . import __version__, log
-from .config import inspect, sample
+from .config import files, inspect, sample
 from .config.loader import Loaded
 from .daemon import signals
 from .daemon.debug import Debug
@@ -145,8 +145,8 @@ class Daemon:
         if self._file_watch is not None:
             self._file_watch.start()
         while (word := words.wait()) != signals.STOP:
-            if word == signals.RELOAD:
-                self._reload(house, service)
+            if word in (signals.RELOAD, signals.CHANGED):
+                self._reload(house, service, by_itself=word == signals.CHANGED)
             else:
                 self._obey(word, house)
         if self._file_watch is not None:
@@ -158,11 +158,12 @@ class Daemon:
     def _watch(self) -> FileWatch | None:
         def changed() -> None:
             assert self._words is not None
-            self._words.put(signals.RELOAD)
+            self._words.put(signals.CHANGED)
 
         if self._config is None:
             return None
-        return FileWatch(self._config, lambda: self._settings.server.watch_config_s, changed)
+        main = self._config
+        return FileWatch(lambda: files.names(main), lambda: self._settings.server.watch_config_s, changed)
 
     def _read_again(self) -> None:
         """Read the files as the user that we have become. Raises StartError."""
@@ -172,12 +173,14 @@ class Daemon:
         self._loaded, self._settings, self._warnings = loaded, loaded.settings, loaded.warnings
         self._control = Control(loaded, self._read)
 
-    def _reload(self, house: House, service: Service) -> None:
+    def _reload(self, house: House, service: Service, by_itself: bool = False) -> None:
         service.reloading()
         if self._file_watch is not None:
             self._file_watch.seen()
         waiting = self._control.waiting()
-        outcome = reload(house, self._settings, self._read)
+        hooks = len(self._settings.hooks.hooks)
+        read = (lambda: not_emptied(self._read(), hooks)) if by_itself and not waiting else self._read
+        outcome = reload(house, self._settings, read)
         self._settings = outcome.settings
         self._control.tell(waiting, outcome)
         service.reloaded()
@@ -208,6 +211,20 @@ class Daemon:
             return os.EX_SOFTWARE
         _log.info("server stopped")
         return os.EX_OK
+
+
+def not_emptied(loaded: Loaded, hooks: int) -> Loaded:
+    """What was read because a file changed. Raises ConfigError for what looks like an accident, an emptied file or one
+    that takes all of the ``hooks`` away: only who asks for a reload gets that."""
+    origins = loaded.checked.tree.origins.values()
+    reason = ""
+    if not any(origin.directory for origin in origins):
+        reason = "no section is left in the changed configuration"
+    elif hooks and not loaded.settings.hooks.hooks:
+        reason = "the changed configuration has no hook any more"
+    if reason:
+        raise ConfigError([Problem("", "", reason, hint="if that is meant, run rtmpctl reload or send SIGHUP")])
+    return loaded
 
 
 class Control:

@@ -16,6 +16,7 @@ from .errors import RtmpdError
 
 MAX_BYTES: Final = 1024 * 1024
 
+_FIRST_LINE_BYTES: Final = 256
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -57,3 +58,21 @@ def read(path: str, max_bytes: int = MAX_BYTES) -> TextFile:
         line = content.count(b"\n", 0, error.start) + 1
         raise TextFileError("is not UTF-8 text: save it as UTF-8", line) from error
     return TextFile(text, bool(mode & stat.S_IROTH))
+
+
+def fault_of_script(path: str) -> str:
+    """Return why the first line of a script (``#!INTERPRETER``) keeps it from running, "" if it does not. The system
+    says "No such file" of a script that is there when its interpreter is not. Waits for the disk."""
+    try:
+        with open(path, "rb") as file:
+            first = file.read(_FIRST_LINE_BYTES).removeprefix(codecs.BOM_UTF8).partition(b"\n")[0]
+    except OSError:
+        return ""
+    if not first.startswith(b"#!"):
+        return ""
+    interpreter = (first[2:].decode("utf-8", "replace").split() or [""])[0]
+    if first.endswith(b"\r"):
+        return f"its first line ends in a carriage return (CR), so {interpreter!r} is not found: save it with LF alone"
+    if interpreter and not os.path.exists(interpreter):
+        return f"its interpreter {interpreter!r} is not there"
+    return ""

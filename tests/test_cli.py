@@ -151,10 +151,10 @@ def test_the_defaults_and_the_help_are_printed(capsys: pytest.CaptureFixture[str
 
 
 def test_flag_errors_come_all_at_once_with_status_2(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["-c", str(file), "-record-all", "-hook-script", "x", "-chunk-size", "0", "-nope"]
+    words = ["-c", str(file), "-srt-latency", "-hook-script", "x", "-chunk-size", "0", "-nope"]
     assert cli.main(words) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "rtmpd: -record-all: recording is set up in the configuration file, [apps]",
+        "rtmpd: -srt-latency: SRT is not offered by rtmpd",
         "rtmpd: -nope: no such flag; see rtmpd --help",
         "rtmpd: -hook-script: is not an event and its hook (found 'x'); write EVENT=PATH",
         "rtmpd: -chunk-size: server.chunk_size: is too small (found '0'); the least is 1",
@@ -164,6 +164,23 @@ def test_flag_errors_come_all_at_once_with_status_2(file: Path, capsys: pytest.C
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["-c", str(tmp_path / "none")]) == os.EX_CONFIG
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_secret_of_the_command_line_is_not_in_the_list_of_processes(tmp_path: Path) -> None:
+    words = ["-listen", "127.0.0.1:0", "-log-file", str(tmp_path / "log"), "--hook-auth-api-key=s3cret-key"]
+    words += ["-hook-webhook", "*=http://me:pa55@127.0.0.1:9/"]
+    process = subprocess.Popen([sys.executable, "-m", "rtmpd", *words], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + END_S
+        while "server started" not in (tmp_path / "log").read_text() if (tmp_path / "log").exists() else True:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        shown = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+        assert b"--hook-auth-api-key=**********" in shown and b"-listen" in shown
+        assert not any(b"s3cret" in word or b"pa55" in word for word in shown)
+    finally:
+        process.terminate()
+        assert process.wait(END_S) == 0
 
 
 def test_a_log_file_that_can_not_be_made_ends_the_start(tmp_path: Path, file: Path) -> None:

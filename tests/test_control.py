@@ -11,9 +11,10 @@ from rtmpd.config import flags
 from rtmpd.config.loader import Loaded, load
 from rtmpd.daemon import signals
 from rtmpd.daemon.signals import SignalWords
+from rtmpd.errors import ConfigError
 from rtmpd.http.api import Refused
 from rtmpd.reload import Outcome
-from rtmpd.run import Control
+from rtmpd.run import Control, not_emptied
 from rtmpd.settings import LogSettings, Settings
 
 
@@ -70,3 +71,13 @@ def test_what_is_shown_is_what_was_read_last_and_could_be_used(control: Control)
     assert control.show()["text"] != before
     assert control.diff()["text"], "the files say something else by now"
     assert control.test() == {"ok": True, "problems": [], "warnings": []}
+
+
+def test_what_takes_every_hook_away_is_not_applied_by_itself() -> None:
+    line = flags.parse(["-c", "rtmpd.ini"])
+    with pytest.raises(ConfigError, match="no hook any more; if that is meant, run rtmpctl reload"):
+        not_emptied(load(line, text="[log]\nlevel = info\n"), hooks=1)
+    with pytest.raises(ConfigError, match="no section is left"):
+        not_emptied(load(line, text="# all gone\n"), hooks=0)
+    assert not_emptied(load(line, text="[log]\n"), hooks=0)
+    assert not_emptied(load(line, text="[hooks]\nstdio_format = json\n"), hooks=1)

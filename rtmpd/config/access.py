@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable, Iterator
 
@@ -24,7 +25,7 @@ from ..settings import (
 from ..textfile import TextFileError
 from .check import Checked
 from .entries import Path
-from .grants import token
+from .grants import token, token_of_stream
 from .values import BadValue
 
 #: What is weak about a key of jwt_algorithm, "" if nothing is; raises CredentialError if it can not be used.
@@ -71,9 +72,28 @@ def _tokens_of_file(checked: Checked, path: str) -> tuple[TokenSettings, ...]:
         return ()
     if file.is_exposed:
         checked.warning(where, f"{path} can be read by everybody", f"chmod o-r {path}")
-    tokens = tuple(_tokens_of_lines(checked, path, file.lines()))
+    if file.text.lstrip().startswith("{"):
+        tokens = tuple(_tokens_of_json(checked, path, file.text))
+    else:
+        tokens = tuple(_tokens_of_lines(checked, path, file.lines()))
     _warn_if_short(checked, where, tokens)
     return tokens
+
+
+def _tokens_of_json(checked: Checked, path: str, text: str) -> Iterator[TokenSettings]:
+    """The form of go-rtmp: an object of stream keys and their tokens."""
+    try:
+        found = json.loads(text)
+        if not all(isinstance(secret, str) for secret in found.values()):
+            raise ValueError("a token is not a text")
+    except ValueError as error:
+        checked.problem(("access", "token_file"), f"{path} is not a JSON object of streams and tokens: {error}")
+        return
+    for stream, secret in found.items():
+        try:
+            yield token_of_stream(stream, secret)
+        except BadValue as error:
+            checked.problem(("access", "token_file"), f"{path}: {stream}: {error}", error.hint)
 
 
 def _tokens_of_lines(checked: Checked, path: str, lines: list[str]) -> Iterator[TokenSettings]:

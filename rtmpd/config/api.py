@@ -23,9 +23,9 @@ def of_section(checked: Checked) -> ApiSettings:
     settings = ApiSettings(listen=(*plain, *secure), tls=tls, **others)
     open_to_others = [address for address in settings.listen if not _is_loopback(address.host)]
     if open_to_others and not settings.token_file:
-        text = f"{open_to_others[0]} can be reached from other machines, so a token is needed"
+        text = f"{open_to_others[0]} can be reached from other machines, and without a token they get health alone"
         key = "tls_listen" if open_to_others[0].tls else "listen"
-        checked.problem(("http", key), text, "name a token_file, or listen on 127.0.0.1")
+        checked.warning(("http", key), text, "name a token_file, or listen on 127.0.0.1")
     if settings.token_file:
         _check_token_file(checked, settings.token_file)
     return settings

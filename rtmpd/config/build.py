@@ -26,6 +26,7 @@ from ..settings import (
     Settings,
     TlsSettings,
 )
+from ..textfile import fault_of_script
 from . import access, api, body, delivery, outputs, process, sinks
 from .auth import CheckAuth, CommandLineAuth, auth_of_section, http_of_section
 from .body import CheckTemplate
@@ -252,6 +253,8 @@ class _Hooks:
             self.checked.problem((*path, key), "is empty", f"type = {type} needs one")
         elif target and key == "path" and not os.path.isfile(target):
             self.checked.problem((*path, key), f"{target} is not a file", "name a program that exists")
+        if key == "path" and (fault := fault_of_script(target)):
+            self.checked.warning((*path, key), f"{target} will not run: {fault}")
         return target
 
     def _flag(self, flag: HookFlag) -> HookSettings:
@@ -265,6 +268,8 @@ class _Hooks:
         elif not os.path.isfile(flag.target):
             warning = flag.origin.problem((), f"{flag.target} is not a file", "the hook will fail until it is")
             self.checked.warnings.append(warning)
+        elif fault := fault_of_script(flag.target):
+            self.checked.warnings.append(flag.origin.problem((), f"{flag.target} will not run: {fault}"))
         self.checked.tree.origins.setdefault(("hooks", flag.id), flag.origin)
         self._check_event_types((), (flag.event_type,), flag.origin)
         return self._hook(flag.id, flag.type, flag.target, (flag.event_type,))

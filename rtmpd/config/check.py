@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import Problem
 from .entries import Entry, Origin, Path, Tree
 from .expand import expand, exposed_files
+from .flags import CommandLine
 from .options import MANY, Option, SectionSpec, Spec
 from .values import BadValue, nearest
 
@@ -28,6 +29,7 @@ class Checked:
         self.problems = problems
         self.warnings: list[Problem] = []
         self.given: dict[Path, Values] = {}
+        self.command_line: CommandLine | None = None
 
     def value(self, section: str, key: str) -> Any:
         """A value of a section of the first level, or its default."""
@@ -105,7 +107,7 @@ def _check_entry(checked: Checked, section: SectionSpec, path: Path, entry: Entr
 
 
 def _expanded(entry: Entry, environ: Mapping[str, str]) -> str | list[str]:
-    """Flags are taken as they are: the shell has done its own expansion."""
+    """A flag has been expanded where the command line was taken in."""
     directory = entry.origin.directory
     if not directory:
         return entry.value

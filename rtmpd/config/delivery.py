@@ -15,6 +15,9 @@ from .values import BadValue
 _RETRY = frozenset(field.name for field in fields(RetrySettings))
 _DELIVERY = frozenset(field.name for field in fields(DeliverySettings))
 
+#: What [hooks] may say of retries for all hooks of the files.
+DEFAULT_KEYS = ("max_attempts", "initial_delay", "max_delay", "backoff_strategy", "jitter")
+
 _GUARANTEE = "guarantee_level"
 _DURABLE_ATTEMPTS = 1000
 _AT_ONCE_HINT = "what is written to standard output is gone at once"
@@ -23,7 +26,8 @@ _NOT_AGAIN_HINT = "an event that could not be written is not tried again"
 
 def applied(hook: HookSettings, checked: Checked, path: Path, values: Values) -> HookSettings:
     """The hook with what its section says; what is wrong with that goes to ``checked``."""
-    retry = _fields(checked.spec, _RETRY, values)
+    defaults = {} if hook.type == "stdio" else _defaults(checked)
+    retry = _fields(checked.spec, _RETRY, {**defaults, **values})
     if hook.type == "stdio":
         for option in _options(checked.spec, _RETRY):
             if option.key in values:
@@ -35,6 +39,12 @@ def applied(hook: HookSettings, checked: Checked, path: Path, values: Values) ->
     delivery = _fields(checked.spec, _DELIVERY, values)
     _keep_trying(retry, delivery)
     return replace(hook, retry=RetrySettings(**retry), delivery=DeliverySettings(**delivery))
+
+
+def _defaults(checked: Checked) -> Values:
+    """What [hooks] says of retries, for hooks that do not say otherwise."""
+    given = checked.given.get(("hooks",), {})
+    return {key: given[key] for key in DEFAULT_KEYS if key in given}
 
 
 def _keep_trying(retry: Values, delivery: Values) -> None:

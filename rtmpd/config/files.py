@@ -23,25 +23,29 @@ _AT_LINE = re.compile(r"(?: \(.*\))?(?: \(matched as neither section nor keyword
 
 def read(main: str, tree: Tree, problems: list[Problem]) -> None:
     """Read ``main`` and the files of its ``conf.d`` into ``tree``; later files win."""
-    for name in (main, *_drop_ins(main, problems)):
+    try:
+        found = names(main)
+    except OSError as error:
+        problems.append(Problem(error.filename, "", f"cannot be listed: {error.strerror}"))
+        found = [main]
+    for name in found:
         _FileReader(name, tree, problems).read()
+
+
+def names(main: str) -> list[str]:
+    """``main`` and the files of the ``conf.d`` beside it, in the order in which they are read. Raises OSError if the
+    directory is there and cannot be listed."""
+    directory = os.path.join(os.path.dirname(main), CONF_D)
+    try:
+        drop_ins = sorted(name for name in os.listdir(directory) if name.endswith(".ini") and name[0] != ".")
+    except (FileNotFoundError, NotADirectoryError):
+        return [main]
+    return [main, *(os.path.join(directory, name) for name in drop_ins)]
 
 
 def read_text(name: str, text: str, tree: Tree, problems: list[Problem]) -> None:
     """Read ``text`` into ``tree`` as if it were in the file ``name``, alone."""
     _FileReader(name, tree, problems).take(text)
-
-
-def _drop_ins(main: str, problems: list[Problem]) -> list[str]:
-    directory = os.path.join(os.path.dirname(main), CONF_D)
-    try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".ini") and not name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        problems.append(Problem(directory, "", f"can not be listed: {error.strerror}"))
-        return []
-    return [os.path.join(directory, name) for name in names]
 
 
 class _FileReader:

@@ -11,11 +11,13 @@ misread, because it stops at the first problem and takes ``-tls-lsten`` for ``-t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Problem
 from .entries import AuthFlag, Entry, HookFlag, HookOptionFlag, Origin, masked
+from .grants import token_of_stream
 from .options import spec
 from .values import BadValue, go_duration, nearest
 
@@ -154,6 +156,19 @@ AUTH = (
     _proves("hook-auth-oauth2-client-auth", "WORD", "oauth2", "client_auth"),
     _proves("hook-header", "HEADER", "", "headers", repeats=True),
 )
+OF_GO_RTMP = (
+    Flag("record-all", "YES", "Record every stream as FLV: true or false."),
+    Flag("record-dir", "DIRECTORY", "Where recordings go. Default: recordings."),
+    Flag("segment-duration", "DURATION", "Begin another file after so much media."),
+    Flag("segment-pattern", "PATTERN", "Names of these files: %s stream, %03d number, %T time, %Y %m %D %H %M %S."),
+    Flag("relay-to", "URL", "Send a copy of each stream there; may be repeated.", repeats=True),
+    Flag("auth-mode", "MODE", "Who may publish and play: none, token, file or callback."),
+    Flag("auth-token", "STREAM=TOKEN", "A token for publish and play; may be repeated.", repeats=True, secret=True),
+    Flag("auth-file", "FILE", "Tokens: a JSON object of streams and tokens, or lines as in token_file."),
+    Flag("auth-callback", "URL", "Where the mode callback asks."),
+    Flag("auth-callback-timeout", "DURATION", "How long it waits for its answer. Default: 5s."),
+    Flag("metrics-addr", "ADDRESS", "Where metrics and health are served over HTTP."),
+)
 #: Every flag below the title it has in the help.
 GROUPS = {
     "general": GENERAL,
@@ -162,31 +177,13 @@ GROUPS = {
     "filters of the hooks of the command line": FILTERS,
     "authentication of the webhooks of the command line": AUTH,
     "retries of the webhooks of the command line, and delivery": DELIVERY,
+    "recording, relay, access and metrics, as go-rtmp has them": OF_GO_RTMP,
 }
 FLAGS = {name: flag for group in GROUPS.values() for flag in group for name in (flag.name, flag.short) if name}
 
-_ACCESS = "is set up in the configuration file, [access] and [apps]: see docs/access.md"
-_OUTPUTS = "is set up in the configuration file, [apps]"
-_NEVER = "is not offered by rtmpd"
-# Flags of go-rtmp that have no part here: whether they take a value, and what to say.
-_ABSENT = {
-    "record-all": (False, f"recording {_OUTPUTS}"),
-    "record-dir": (True, f"recording {_OUTPUTS}"),
-    "segment-duration": (True, f"recording {_OUTPUTS}"),
-    "segment-pattern": (True, f"recording {_OUTPUTS}"),
-    "relay-to": (True, f"relaying {_OUTPUTS}"),
-    "auth-mode": (True, f"authentication {_ACCESS}"),
-    "auth-token": (True, f"authentication {_ACCESS}"),
-    "auth-file": (True, f"authentication {_ACCESS}"),
-    "auth-callback": (True, f"authentication {_ACCESS}"),
-    "auth-callback-timeout": (True, f"authentication {_ACCESS}"),
-    "metrics-addr": (True, "the metrics endpoint is set up in the configuration file, [http] listen"),
-    "srt-listen": (True, f"SRT {_NEVER}"),
-    "srt-latency": (True, f"SRT {_NEVER}"),
-    "srt-passphrase": (True, f"SRT {_NEVER}"),
-    "srt-passphrase-file": (True, f"SRT {_NEVER}"),
-    "srt-pbkeylen": (True, f"SRT {_NEVER}"),
-}
+_NEVER = "SRT is not offered by rtmpd"
+# Flags of go-rtmp that have no part here, all with a value, and what to say.
+_ABSENT = dict.fromkeys(("srt-listen", "srt-latency", "srt-passphrase", "srt-passphrase-file", "srt-pbkeylen"), _NEVER)
 _SWITCHES = {"daemon": "yes", "foreground": "no"}
 _TRUE = ("1", "t", "true")
 _FALSE = ("0", "f", "false")
@@ -203,7 +200,8 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What was asked for, and every problem with how. ``config`` None means no file was named."""
+    """What was asked for, and every problem with how. ``config`` None means no file was named; ``secrets`` are the
+    values that others must not see: of secret flags, and URLs with a password or a query."""
 
     config: str | None = None
     environment_file: str | None = None
@@ -217,6 +215,7 @@ class CommandLine:
     hooks: tuple[HookFlag, ...] = ()
     hook_options: tuple[HookOptionFlag, ...] = ()
     auth: tuple[AuthFlag, ...] = ()
+    secrets: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -242,6 +241,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
             text = _compatible(flag.name, spelling, value if flag.metavar else _SWITCHES[flag.name], words)
             if text is not None:
                 overrides.append(Override(*flag.option, Entry(text, Origin(spelling, value))))
+    overrides += _of_go_rtmp(words)
     hook_options = [
         HookOptionFlag(flag.hook_option, Entry(value if flag.metavar else "yes", Origin(spelling, value)))
         for flag, spelling, value in words.given
@@ -260,6 +260,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
         hooks=tuple(_hooks(words)),
         hook_options=tuple(hook_options),
         auth=tuple(_auth(words)),
+        secrets=tuple(value for flag, _, value in words.given if flag.secret or masked(value) != value),
         problems=tuple(words.problems),
     )
 
@@ -269,7 +270,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="rtmpd",
         usage="rtmpd [flags]\n       rtmpd publish FILE URL\n       rtmpd play URL\n"
-        "       rtmpd migrate SOURCE FILE",
+        "       rtmpd migrate SOURCE FILE\n       rtmpd token issue|check KEY\n"
+        "       rtmpd verify --headers FILE --body FILE\n       rtmpd audit FILE ...",
         description="RTMP live-streaming daemon whose events can be trusted.",
         epilog="Each flag takes one or two dashes and its value after a space or =. Flags win over the file; "
         "hooks of both are used. Signals: HUP reads the hooks of the configuration again, TERM drains and stops "
@@ -308,9 +310,8 @@ def _sort_out(argv: Sequence[str]) -> _Words:
         spelling, equals, value = word.partition("=")
         name = spelling.removeprefix("-").removeprefix("-")
         if name in _ABSENT:
-            takes_value, message = _ABSENT[name]
-            words.problem(spelling, message)
-            if takes_value and not equals and rest and not _is_flag(rest[0]):
+            words.problem(spelling, _ABSENT[name])
+            if not equals and rest and not _is_flag(rest[0]):
                 rest.pop(0)
         elif name not in FLAGS:
             words.problem(spelling, "no such flag", hint=_unknown_hint(name))
@@ -343,6 +344,8 @@ def _unknown_hint(name: str) -> str:
 
 
 def _positional_hint(word: str) -> str:
+    if word.endswith((".yaml", ".yml")):
+        return f"rtmpd reads INI files: rtmpd migrate hooks-yaml {word} -o rtmpd.ini writes one"
     if word.endswith((".ini", ".conf")):
         return f"write -c {word}"
     if word in ("publish", "play"):
@@ -365,6 +368,87 @@ def _compatible(name: str, spelling: str, value: str, words: _Words) -> str | No
     if name == "hook-concurrency" and (value == "0" or (value[:1] == "-" and value[1:].isdigit())):
         return None  # so have 0 and less
     return value
+
+
+def _of_go_rtmp(words: _Words) -> Iterator[Override]:
+    """What the flags of go-rtmp for recording, relay, access and metrics say, in our options."""
+    given: dict[str, list[tuple[str, str]]] = {}
+    for flag, spelling, value in words.given:
+        if flag in OF_GO_RTMP:
+            given.setdefault(flag.name, []).append((spelling, value))
+
+    def one(name: str, section: str, key: str, change: Callable[[str], str] = str) -> Iterator[Override]:
+        for spelling, value in given.get(name, [])[-1:]:
+            try:
+                yield Override(section, key, Entry(change(value), Origin(spelling, value)))
+            except BadValue as error:
+                words.problem(spelling, str(error), value, error.hint)
+
+    def many(name: str, key: str, change: Callable[[str], list[str]], secret: bool = False) -> Iterator[Override]:
+        found = given.get(name, [])
+        try:
+            values = [item for _, value in found for item in change(value)]
+        except BadValue as error:
+            words.problem(found[0][0], str(error), "", error.hint)
+            return
+        if values:
+            shown = "***" if secret else ", ".join(value for _, value in found)
+            yield Override("apps", key, Entry(values, Origin(found[0][0], shown)))
+
+    yield from one("record-all", "apps", "record", lambda value: "all" if _is_true(value) else "off")
+    yield from one("record-dir", "apps", "record_dir")
+    records = given.get("record-all", [])[-1:]
+    if records and _is_true(records[0][1], quiet=True):
+        origin = Origin(*records[0])
+        if "record-dir" not in given:
+            yield Override("apps", "record_dir", Entry("recordings", origin))
+        pattern = "%s_%T_seg%03d" if any(value for _, value in given.get("segment-duration", ())) else "%s_%T"
+        yield Override("apps", "record_path", Entry(_record_path(pattern), origin))
+    yield from one("segment-pattern", "apps", "record_path", _record_path)
+    yield from one("segment-duration", "apps", "segment_duration", lambda value: value or "0")
+    yield from many("relay-to", "push", lambda value: [url.strip() for url in value.split(",") if url.strip()])
+    for action in ("publish", "play"):
+        yield from one("auth-mode", "apps", f"{action}_access", _mode)
+        yield from many("auth-token", f"{action}_tokens", lambda value: [_token(value)], secret=True)
+    yield from one("auth-file", "access", "token_file")
+    yield from one("auth-callback", "apps", "callback_url")
+    yield from one("auth-callback-timeout", "access", "callback_timeout")
+    yield from one("metrics-addr", "http", "listen")
+
+
+def _is_true(value: str, quiet: bool = False) -> bool:
+    if value.lower() not in ("true", "1", "yes", "false", "0", "no") and not quiet:
+        raise BadValue("is neither true nor false", "write -record-all true")
+    return value.lower() in ("true", "1", "yes")
+
+
+def _mode(value: str) -> str:
+    if value not in ("none", "token", "file", "callback"):
+        raise BadValue("is not a mode of access", "write none, token, file or callback")
+    return "open" if value == "none" else value
+
+
+def _token(value: str) -> str:
+    """``STREAM=TOKEN`` as a token of ours, which has a name; that of the stream is taken."""
+    stream, equals, secret = value.partition("=")
+    found = token_of_stream(stream, secret if equals else "")
+    return f"{found.identity}:{found.token} {found.streams}"
+
+
+def _record_path(pattern: str) -> str:
+    """A pattern of go-rtmp for the names of files as a record_path."""
+    times = {"Y": "%Y", "m": "%m", "D": "%d", "H": "%H", "M": "%M", "S": "%S", "T": "%Y%m%d_%H%M%S"}
+
+    def field(match: re.Match[str]) -> str:
+        sign = match[0][-1]
+        if sign in times:
+            return f"{{time:{times[sign]}}}"
+        if sign == "d":
+            return f"{{segment:0{match[1]}d}}" if match[1] else "{segment}"
+        return {"%": "%", "s": "{app}_{name}"}.get(sign) or match[0]
+
+    plain = pattern.replace("{", "{{").replace("}", "}}")
+    return re.sub(r"%(?:0(\d+))?[a-zA-Z%]", field, plain) + ".flv"
 
 
 def _auth(words: _Words) -> Iterator[AuthFlag]:

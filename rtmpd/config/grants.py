@@ -50,4 +50,12 @@ def token(text: str) -> TokenSettings:
     return TokenSettings(identity, secret, more[0] if more else "*", (action,) if action else ACTIONS)
 
 
+def token_of_stream(stream: str, secret: str) -> TokenSettings:
+    """A token as go-rtmp has them: for one stream, both actions. It is named as the stream."""
+    if not stream or not secret or secret.split() != [secret]:
+        raise BadValue("is not a stream and its token", "write live/cam=TOKEN")
+    identity = re.sub("[^A-Za-z0-9_.-]", "_", stream.rpartition("/")[2]) or "all"
+    return TokenSettings(identity, secret, re.sub(r"([*?[])", r"[\1]", stream))
+
+
 CHECKS: dict[str, Callable[..., object]] = {"modes": modes, "texts": texts, "tokens": tokens}

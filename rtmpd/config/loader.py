@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConfigError, Problem
@@ -15,11 +16,15 @@ from .auth import CheckAuth
 from .body import CheckTemplate
 from .build import build
 from .check import Checked, check
-from .entries import Tree
+from .entries import Entry, Origin, Tree
+from .expand import expand
 from .filters import CheckCondition
 from .flags import CommandLine
 from .options import spec
 from .sinks import CheckPlugin
+from .values import BadValue
+
+_UNEXPANDED = re.compile(r"\$[A-Za-z_]\w*|%[A-Za-z_]\w*%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,20 @@ def load(
     """
     problems = list(command_line.problems)
     tree = Tree()
+    if command_line.config and command_line.config.endswith((".yaml", ".yml")):
+        hint = f"rtmpd migrate hooks-yaml {command_line.config} -o rtmpd.ini writes one"
+        message = f"{command_line.config} is YAML, and rtmpd reads INI"
+        raise ConfigError([*problems, Problem("-c", "", message, "", hint)])
     if command_line.config and text is not None:
         files.read_text(command_line.config, text, tree, problems)
     elif command_line.config:
         files.read(command_line.config, tree, problems)
+    command_line_as_written = command_line
+    command_line = _expanded(command_line, environ, problems)
     for override in command_line.overrides:
         tree.put((override.section,), override.key, override.entry)
     checked = check(spec(), tree, environ, problems)
+    checked.command_line = command_line_as_written
     settings = build(
         checked,
         command_line.hooks,
@@ -116,6 +128,34 @@ def one_value(config: str, section: str, key: str, environ: Mapping[str, str] = 
     if problems:
         raise ConfigError(problems)
     return value
+
+
+def _expanded(line: CommandLine, environ: Mapping[str, str], problems: list[Problem]) -> CommandLine:
+    """The command line with the references of its values replaced, as in a file; relative names of files start from the
+    working directory."""
+
+    def text(value: str, origin: Origin) -> str:
+        try:
+            if _UNEXPANDED.fullmatch(value):
+                hint = f"write ${{{value[1:]}}}, or let the shell replace it: \"{value}\""
+                raise BadValue("looks like a variable that the shell has not replaced", hint)
+            return expand(value, environ, os.getcwd())
+        except BadValue as error:
+            problems.append(origin.problem((), str(error), error.hint))
+            return value
+
+    def entry(given: Entry) -> Entry:
+        items = given.value
+        found = text(items, given.origin) if isinstance(items, str) else [text(one, given.origin) for one in items]
+        return replace(given, value=found)
+
+    return replace(
+        line,
+        overrides=tuple(replace(one, entry=entry(one.entry)) for one in line.overrides),
+        hooks=tuple(replace(one, target=text(one.target, one.origin)) for one in line.hooks),
+        hook_options=tuple(replace(one, entry=entry(one.entry)) for one in line.hook_options),
+        auth=tuple(replace(one, entry=entry(one.entry)) for one in line.auth),
+    )
 
 
 def _place(problem: Problem) -> tuple[str, int]:

@@ -24,6 +24,8 @@ def _check_app(checked: Checked, path: Path, app: OutputSettings) -> None:
         return
     if not app.record_dir:
         checked.problem((*path, "record"), "needs a directory", "write record_dir = /srv/recordings")
+    elif not os.path.exists(app.record_dir) and _is_of_a_flag(checked, path):
+        pass  # the recorder makes it, as go-rtmp does
     elif not os.path.isdir(app.record_dir):
         checked.problem((*path, "record_dir"), f"{app.record_dir} is not a directory", "make it, or name another one")
     elif not os.access(app.record_dir, os.W_OK | os.X_OK):
@@ -32,3 +34,8 @@ def _check_app(checked: Checked, path: Path, app: OutputSettings) -> None:
         checked.problem(
             (*path, "record_existing"), "would have segments go over each other", "write record_existing = unique"
         )
+
+
+def _is_of_a_flag(checked: Checked, path: Path) -> bool:
+    entry = checked.tree.sections.get(path, {}).get("record_dir")
+    return entry is not None and not entry.origin.directory

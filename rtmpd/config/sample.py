@@ -10,8 +10,9 @@ from .entries import Entry, Path, hidden, masked
 from .lines import header, quoted
 from .options import MANY, Option, SectionSpec, spec
 
-# What the file that comes with rtmpd sets, so that a first run shows its events.
-SHIPPED = {("hooks", "stdio_format"): "json"}
+# What the file that comes with rtmpd sets: a first run shows its events, and a file that is being edited has no effect
+# until somebody asks for a reload.
+SHIPPED = {("hooks", "stdio_format"): "json", ("server", "watch_config"): "0"}
 
 RESTART = "Takes a restart."
 
@@ -41,12 +42,15 @@ def _sample_options(section: SectionSpec, active: Mapping[tuple[str, str], str])
         if not section.inherits:
             yield ""
             yield from (_comment(line) for line in option.help)
+            if option.example and option.default is not None:
+                yield _comment(f"For example: {option.shown_key} = {option.example}")
             if option.reload == "restart":
                 yield _comment(RESTART)
         if (section.path[0], key) in active:
             yield f"{key} = {active[section.path[0], key]}"
         else:
-            yield f"#{option.shown_key} = {option.example or _default_text(option.default or '')}"
+            shown = option.example if option.default is None else option.default
+            yield f"#{option.shown_key} = {_default_text(shown)}"
 
 
 def _default_text(default: str) -> str:
@@ -72,7 +76,29 @@ def effective(checked: Checked) -> str:
             for inner in checked.inner((name, sub)):
                 rows.append(header(inner[-1], 3))
                 rows += _given_options(checked, inner)
+        if name == "hooks":
+            rows += _of_command_line(checked)
     return "\n".join(rows[1:]) + "\n"
+
+
+def _of_command_line(checked: Checked) -> Iterator[str]:
+    """The hooks of the flags, and what the flags say for all of these."""
+    line, find = checked.command_line, checked.spec.hook_option
+    for hook in line.hooks if line else ():
+        where = hook.origin.where
+        yield header(hook.id, 2)
+        yield f"type = {hook.type}  # {where}"
+        yield f"event_types = {_legible(hook.event_type)}  # {where}"
+        yield f"{'path' if hook.type == 'script' else 'url'} = {_legible(masked(hook.target))}  # {where}"
+    if not line or not (line.hook_options or line.auth):
+        return
+    yield "# For hooks of the command line, as far as they are of the type:"
+    for flag in line.hook_options:
+        yield f"# {flag.key} = {_shown(flag.entry, find(flag.key).secret)}  # {flag.entry.origin.where}"
+    for auth in line.auth:
+        secret = find(auth.key, *(["auth"] if auth.type else [])).secret
+        place = f"[[[auth]]] of type = {auth.type}: " if auth.type else ""
+        yield f"# {place}{auth.key} = {_shown(auth.entry, secret)}  # {auth.entry.origin.where}"
 
 
 def _given_options(checked: Checked, path: Path) -> list[str]:

@@ -29,7 +29,7 @@ _OUR_HEADERS = ("connection", "content-length", "transfer-encoding")
 _SIZE_FACTOR = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
-DURATION_HINT = "write a duration like 300ms, 30s, 1m30s or 1.5h; a plain number is seconds"
+DURATION_HINT = "write a duration like 300ms, 30s or 1m30s; a plain number is seconds"
 SIZE_HINT = "write a number of bytes, or one with k, M, G or T"
 COMMA_HINT = "quote values that contain a comma"
 LEVELS_HINT = "write WARNING, CRITICAL, like 80, 95; 0 is never"

@@ -7,7 +7,7 @@ when two looks in a row agree on it, so that a file that is being written is not
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import gevent
 from gevent import Greenlet
@@ -17,14 +17,17 @@ _OFF_LOOK_S = 1.0
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
-def signature(main: str) -> Signature:
-    """What ``main`` and the files of the conf.d beside it are like now. Never raises."""
-    directory = os.path.join(os.path.dirname(os.path.abspath(main)), "conf.d")
+def signature(files: Iterable[str]) -> Signature:
+    """What these files are like now. Never raises."""
+    return tuple(_state(path) for path in files)
+
+
+def _listed(files: Callable[[], Iterable[str]]) -> Signature:
+    """The same of the files that there are; none if they cannot be listed, which the next reload reports."""
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".ini"))
+        return signature(files())
     except OSError:
-        names = []
-    return tuple(_state(path) for path in [main, *(os.path.join(directory, name) for name in names)])
+        return ()
 
 
 def _state(path: str) -> tuple[str, int, int, int]:
@@ -36,14 +39,16 @@ def _state(path: str) -> tuple[str, int, int, int]:
 
 
 class FileWatch:
-    """Calls ``changed`` when the configuration in ``main`` is another one. ``period_s`` gives the seconds between two
-    looks, 0 for none at present. ``start`` and ``stop`` once each."""
+    """Calls ``changed`` when the configuration is another one, in the files that ``files`` names. ``period_s`` gives
+    the seconds between two looks, 0 for none at present. ``start`` and ``stop`` once each."""
 
-    def __init__(self, main: str, period_s: Callable[[], float], changed: Callable[[], None]) -> None:
-        self._main = main
+    def __init__(
+        self, files: Callable[[], Iterable[str]], period_s: Callable[[], float], changed: Callable[[], None]
+    ) -> None:
+        self._files = files
         self._period_s = period_s
         self._changed = changed
-        self._known = signature(main)
+        self._known = _listed(files)
         self._last = self._known
         self._greenlet: Greenlet[[], None] | None = None
 
@@ -59,7 +64,7 @@ class FileWatch:
 
     def seen(self) -> None:
         """The files are about to be read anyway: what they are like now is no news. Never switches."""
-        self._known = self._last = signature(self._main)
+        self._known = self._last = _listed(self._files)
 
     def _run(self) -> None:
         while True:
@@ -70,7 +75,7 @@ class FileWatch:
 
     def look(self) -> None:
         """One look."""
-        now = signature(self._main)
+        now = _listed(self._files)
         if now != self._known and now == self._last:
             self._known = now
             self._changed()

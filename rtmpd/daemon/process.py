@@ -8,10 +8,11 @@ will be for the rest of the daemon's life.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from ..errors import StartError
 from ..settings.daemon import DaemonSettings
@@ -21,6 +22,7 @@ from .pidfile import PidFile
 from .service import Service
 
 PROCESS_NAME = "rtmpd"
+_ARG_START, _ARG_END = 48 - 3, 49 - 3  # fields of /proc/PID/stat (proc(5)), counted from the third
 _STOPPED_EARLY = 128 + signal.SIGTERM
 
 
@@ -96,3 +98,28 @@ def _name_process() -> None:
     if os.path.exists("/proc/self/comm"):
         with open("/proc/self/comm", "w", encoding="ascii") as comm:
             comm.write(PROCESS_NAME)
+
+
+def hide(secrets: Collection[str]) -> None:
+    """Write stars over these words of the command line, or what follows their =, where the system shows it (``ps``,
+    /proc): every user can read that. Does nothing where the system does not say where it is."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            words = file.read()
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
+    if not start or end - start != len(words):
+        return
+    hidden = b"\0".join(_hidden(word, [os.fsencode(secret) for secret in secrets]) for word in words.split(b"\0"))
+    if hidden != words:
+        ctypes.memmove(start, hidden, len(hidden))
+
+
+def _hidden(word: bytes, secrets: Iterable[bytes]) -> bytes:
+    for secret in secrets:
+        if secret and (word == secret or word.endswith(b"=" + secret)):
+            return word[: len(word) - len(secret)] + b"*" * len(secret)
+    return word

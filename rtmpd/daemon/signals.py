@@ -22,6 +22,7 @@ from greenlet import greenlet
 
 STOP = "stop"
 RELOAD = "reload"
+CHANGED = "files changed"  # no signal: a file watch says so
 REOPEN_LOGS = "reopen logs"
 DUMP_GREENLETS = "dump greenlets"
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import gevent
 
@@ -58,6 +59,10 @@ class HookControl:
         lane = self._lane(hook_id)
         settings = lane.settings
         facts = self._facts(lane)
+        if settings.type == "webhook":
+            facts["url"] = _without_secrets(settings.target)
+        elif settings.target and settings.type != "stdio":
+            facts["name" if settings.type == "plugin" else "path"] = settings.target
         facts["event_types"] = list(settings.event_types) or ["*"]
         facts["stream_patterns"] = list(settings.filter.stream_patterns)
         facts["conditions"] = list(settings.filter.conditions)
@@ -375,3 +380,12 @@ def _letter_facts(letter: DeadLetter) -> Facts:
         "conn_id": event.conn_id,
         "seq": event.seq,
     }
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without its password and the values of its query: it may be shown."""
+    parts = urlsplit(url)
+    account, at, host = parts.netloc.rpartition("@")
+    user, colon, _ = account.partition(":")
+    query = "&".join(f"{one.partition('=')[0]}=***" if "=" in one else one for one in parts.query.split("&"))
+    return urlunsplit(parts._replace(netloc=f"{user}{':***' if colon else ''}{at}{host}", query=query))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from ..event.catalogue import EVENT_TYPES
 from ..metrics import prometheus
 from . import hooks, schema
 from .api import Api, Facts, Page
 from .guard import LOCAL, PUBLIC
 from .openapi import document
-from .problem import refusal
+from .problem import HttpError, refusal
 from .response import EVENTS, TEXT, Response, of_json
 from .route import BODY, PATH, QUERY, V1, Call, Param, Route
 
@@ -92,6 +95,11 @@ def _kick(api: Api, call: Call) -> Response:
 
 
 def _events(api: Api, call: Call) -> Response:
+    for glob in call.get("type") or []:
+        if not any(fnmatchcase(known, glob) for known in EVENT_TYPES):
+            close = get_close_matches(glob.strip("*"), EVENT_TYPES, 3)
+            hint = f"did you mean {', '.join(close)}?" if close else "rtmpd --print-schema has all types"
+            raise HttpError(400, f"no event type fits {glob!r}; {hint}")
     pieces = api.tail.listen(call.get("type") or [], call.get("stream") or [], call["count"], call["wait_s"])
     return Response(pieces, content_type=EVENTS)
 

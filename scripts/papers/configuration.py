@@ -41,9 +41,12 @@ A_BAD_FILE = "A configuration with a problem changes nothing when it is read aga
 RELOAD = """\
 ## Reload
 
-`SIGHUP`, `rtmpctl reload` and a changed file, which is seen within twice `watch_config` (0 switches that off), all do
-the same: the whole configuration is read again, everything new is made beside the old, and then it takes its place in
-one step. No session is closed and no event is lost, also if the listener that a client came through is removed.
+`SIGHUP`, `rtmpctl reload` and a changed file, which is seen within twice `watch_config`, all do the same. **A file that
+is saved is in effect seconds later**, unless `watch_config = 0`, which the file that comes with the package sets. A
+changed file without a single section, or one that takes every hook away, is not applied by itself: that takes
+`rtmpctl reload` or `SIGHUP`. The whole configuration is read again, everything new is made beside the old, and then it
+takes its place in one step. No session is closed and no event is lost, also if the listener that a client came through
+is removed.
 
 If anything is wrong nothing is changed at all: a value that can not be used, a port that somebody else has, a
 certificate that does not load. The log names each problem with its file, line and key; `config_reload` is emitted with
@@ -95,7 +98,8 @@ def _command_line() -> Iterator[str]:
     yield "## Command line"
     yield ""
     yield "Each flag takes one or two dashes, and its value after a space or `=`. Flags win over the file; hooks of"
-    yield "both are used. EVENT is a name or a glob: `*` is every event."
+    yield "both are used. EVENT is a name or a glob: `*` is every event. `${VAR}` and `${file:PATH}` are"
+    yield "read as in a file; secrets do not show in the list of processes."
     yield ""
     yield "| flag | sets | |"
     yield "| --- | --- | --- |"

@@ -60,8 +60,8 @@ def test_addresses_with_tls_take_a_certificate_and_its_key_or_none(
     http = read("[http]\nlisten = 127.0.0.1:1\n" + "".join(f"{k} = {v}\n" for k, v in tls.items())).settings.http
     assert http.listen == (Address("127.0.0.1", 1), Address("127.0.0.1", 8443, tls=True))
     assert http.tls == TlsSettings(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
-    (problem,) = refuse("[http]\ntls_listen = :8443\ntls_cert = cert.pem\ntls_key = key.pem\n")
-    assert problem.key == "http.tls_listen" and "a token is needed" in problem.message
+    (warning,) = read("[http]\ntls_listen = :8443\ntls_cert = cert.pem\ntls_key = key.pem\n").warnings
+    assert warning.key == "http.tls_listen" and "without a token they get health alone" in warning.message
     (problem,) = refuse("[http]\ntls_listen = 127.0.0.1:1\ntls_cert = none.pem\ntls_key = key.pem\n")
     assert problem.key == "http.tls_cert" and "No such file" in problem.message
 
@@ -73,11 +73,13 @@ def test_on_loopback_no_token_is_needed(read: Read, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "192.0.2.1", "[::]", "example.net"])
-def test_where_others_can_reach_it_a_token_is_needed(read: Read, refuse: Refuse, tokens: Path, host: str) -> None:
-    (problem,) = refuse(f"[http]\nlisten = {host}:8080\n")
-    assert problem.key == "http.listen"
-    assert "a token is needed" in problem.message
-    assert read(f"[http]\nlisten = {host}:8080\ntoken_file = {tokens}\n").settings.http.token_file
+def test_where_others_can_reach_it_and_there_is_no_token_a_warning_says_what_they_get(
+    read: Read, tokens: Path, host: str
+) -> None:
+    (warning,) = read(f"[http]\nlisten = {host}:8080\n").warnings
+    assert warning.key == "http.listen"
+    assert "without a token they get health alone" in warning.message
+    assert not read(f"[http]\nlisten = {host}:8080\ntoken_file = {tokens}\n").warnings
 
 
 @proves("http.token_file")

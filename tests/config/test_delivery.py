@@ -179,3 +179,14 @@ def test_a_flag_that_changes_no_hook_is_a_warning(read: Read) -> None:
     assert [(w.where, w.message) for w in loaded.warnings] == [("-hook-retry-max-attempts", "changes no hook")]
     assert len(read(WEBHOOK, *words).warnings) == 2
     assert not read("", *LINE, *words).warnings
+
+
+@proves("hooks.max_attempts", "hooks.initial_delay", "hooks.max_delay", "hooks.backoff_strategy", "hooks.jitter")
+def test_the_section_has_retries_for_hooks_that_do_not_say_otherwise(read: Read) -> None:
+    said = "max_attempts = 5\ninitial_delay = 2s\nmax_delay = 9s\nbackoff_strategy = linear\njitter = yes\n"
+    text = WEBHOOK.replace("[hooks]\n", f"[hooks]\n{said}")
+    more = "[[b]]\ntype = webhook\nurl = http://h/\nmax_attempts = 2\n[[c]]\ntype = stdio\n"
+    one, other, stdio = read(text + more).settings.hooks.hooks
+    assert one.retry == RetrySettings(5, 2.0, 9.0, "linear", True)
+    assert other.retry == RetrySettings(2, 2.0, 9.0, "linear", True)
+    assert stdio.retry == RetrySettings()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rtmpd.config import flags
+from rtmpd.config.loader import load
+from rtmpd.errors import ConfigError
 from rtmpd.settings import Address
 from tests.support.proof import proves
 
@@ -97,11 +101,12 @@ def test_a_value_may_begin_with_a_dash() -> None:
 
 
 def test_parts_that_do_not_exist_yet_say_so() -> None:
-    assert complaints("-record-all", "-record-dir", "x", "--relay-to=rtmp://h/a", "-srt-listen", ":1") == [
-        "-record-all: recording is set up in the configuration file, [apps]",
-        "-record-dir: recording is set up in the configuration file, [apps]",
-        "--relay-to: relaying is set up in the configuration file, [apps]",
+    assert complaints("-srt-listen", ":1", "--srt-latency=5", "-record-all", "maybe", "-auth-mode", "x") == [
         "-srt-listen: SRT is not offered by rtmpd",
+        "--srt-latency: SRT is not offered by rtmpd",
+        "-record-all: is neither true nor false (found 'maybe'); write -record-all true",
+        "-auth-mode: is not a mode of access (found 'x'); write none, token, file or callback",
+        "-auth-mode: is not a mode of access (found 'x'); write none, token, file or callback",
     ]
 
 
@@ -129,3 +134,45 @@ def test_the_help_names_every_flag_with_the_help_of_its_option() -> None:
     text = flags.parser().format_help()
     assert all(f"--{flag.name}" in text for flag in flags.FLAGS.values())
     assert "Size of the chunks that rtmpd sends." in text
+
+
+@proves("--record-all", "--record-dir", "--segment-duration", "--segment-pattern", "--relay-to")
+def test_recording_and_relay_as_go_rtmp_has_them(read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = read("", "-record-all", "true").settings.apps.default
+    assert (app.record, app.record_dir, app.segment_duration_s) == ("all", "recordings", 0.0)
+    assert app.record_path == "{app}_{name}_{time:%Y%m%d_%H%M%S}.flv"
+    assert read("", "-record-all", "no").settings.apps.default.record == "off"
+    words = ["-record-all=1", "-record-dir", str(tmp_path), "-segment-duration", "2h"]
+    words += ["-segment-pattern", "%s/%D-%03d%%"]
+    app = read("", *words, "--relay-to", "rtmp://a/x/y,rtmp://b/x", "--relay-to=rtmp://c/x").settings.apps.default
+    assert (app.record_dir, app.segment_duration_s) == (str(tmp_path), 7200.0)
+    assert app.record_path == "{app}_{name}/{time:%d}-{segment:03d}%.flv"
+    assert app.push == ("rtmp://a/x/y", "rtmp://b/x", "rtmp://c/x")
+
+
+@proves("--auth-mode", "--auth-token", "--auth-file", "--auth-callback", "--auth-callback-timeout", "--metrics-addr")
+def test_access_and_metrics_as_go_rtmp_has_them(read: Read, tmp_path: Path) -> None:
+    apps = read("", "-auth-mode", "token", "-auth-token", "live/[a]=t=1", "--auth-token=live/b=u").settings.apps.default
+    assert apps.publish_access == apps.play_access == ("token",)
+    assert [(one.token, one.streams) for one in apps.play_tokens] == [("t=1", "live/[[]a]"), ("u", "live/b")]
+    (tmp_path / "tokens.json").write_text('{"live/a": "s3cret"}')
+    settings = read("", "-auth-mode", "file", "-auth-file", str(tmp_path / "tokens.json")).settings
+    assert [(one.token, one.streams, one.actions) for one in settings.access.file_tokens] == [
+        ("s3cret", "live/a", ("publish", "play"))
+    ]
+    words = ["-auth-mode", "callback", "-auth-callback", "http://h/may", "-auth-callback-timeout", "2s"]
+    settings = read("", *words, "-metrics-addr", "127.0.0.1:8080").settings
+    assert (settings.apps.default.callback_url, settings.access.callback_timeout_s) == ("http://h/may", 2.0)
+    assert [str(address) for address in settings.http.listen] == ["127.0.0.1:8080"]
+
+
+def test_a_file_of_yaml_is_refused_with_the_way_to_migrate_it() -> None:
+    with pytest.raises(ConfigError, match=r"hooks\.yaml is YAML.*rtmpd migrate hooks-yaml hooks\.yaml -o rtmpd\.ini"):
+        load(flags.parse(["-c", "hooks.yaml"]))
+
+
+def test_what_others_must_not_see_is_known() -> None:
+    words = ["-hook-auth-api-key", "one", "--auth-token=live/a=two", "-listen", ":1"]
+    words += ["-hook-webhook", "*=http://u:three@h/"]
+    assert flags.parse(words).secrets == ("one", "live/a=two", "*=http://u:three@h/")

@@ -145,11 +145,44 @@ def test_values_that_have_always_meant_the_default_still_do(read: Read) -> None:
 
 
 @proves("--listen")
-def test_a_reference_in_a_flag_is_left_to_the_shell(read: Read) -> None:
-    assert read("", "-listen", "${X}:1").settings.server.listen[0].host == "${X}"
-    assert read("", "-hook-webhook", "*=http://h/${X}$$").settings.hooks.hooks[0].target == "http://h/${X}$$"
+def test_a_reference_in_a_flag_is_read_as_in_a_file(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_text("s3cret\n")
+    environ = {"HOST": "media.example"}
+    assert read("", "-listen", "${HOST}:1", environ=environ).settings.server.listen[0].host == "media.example"
+    words = ["-hook-webhook", "*=http://${HOST}/$$x", "-hook-auth-api-key", "${file:key}"]
+    (hook,) = read("", *words, environ=environ).settings.hooks.hooks
+    assert (hook.target, hook.auth[0].key) == ("http://media.example/$x", "s3cret")
+
+
+@pytest.mark.parametrize("word", ["$SECRET", "%SECRET%", "${NONE}", "${file:none}"])
+def test_a_reference_that_stands_for_nothing_is_refused_in_a_flag(refuse: Refuse, word: str) -> None:
+    problems = refuse("", "-hook-webhook", "*=http://h/", "-hook-auth-api-key", word)
+    assert [problem.where for problem in problems] == ["-hook-auth-api-key"] and problems[0].text == "***"
 
 
 def test_two_hooks_do_not_share_a_name(refuse: Refuse) -> None:
     (problem,) = refuse("[hooks]\nstdio_format = json\n[[stdio]]\ntype = stdio\n")
     assert problem.key == "hooks.stdio" and problem.where.endswith(":3")
+
+
+@pytest.mark.parametrize(
+    ("first", "warned"),
+    [
+        ("#!/bin/sh\r", "carriage return (CR), so '/bin/sh'"),
+        ("#!/opt/none/python3 -u", "its interpreter '/opt/none/python3' is not there"),
+        ("#!/bin/sh", ""),
+        ("echo", ""),
+    ],
+)
+def test_a_script_whose_interpreter_is_missing_is_warned_of(
+    read: Read, tmp_path: Path, first: str, warned: str
+) -> None:
+    (tmp_path / "on.sh").write_bytes(f"{first}\nexit 0\n".encode())
+    for loaded in (
+        read("[hooks]\n[[a]]\ntype = script\npath = on.sh\n"),
+        read("", "-hook-script", f"publish_start={tmp_path}/on.sh"),
+    ):
+        assert [warned in str(one) for one in loaded.warnings] == ([True] if warned else [])

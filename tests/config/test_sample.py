@@ -92,16 +92,9 @@ def test_the_printed_defaults_are_the_defaults(read: Read) -> None:
 
 
 def set_defaults(text: str) -> str:
-    """The file with the keys of its sections set, its commented subsections left out; an example is no default."""
+    """The file with the keys of its sections set, its commented subsections left out."""
     without_subsections = re.sub(r"(?ms)^#\[\[.*?(?=^\[|\Z)", "", text)
-    rows, section = [], ""
-    for row in without_subsections.splitlines():
-        if header := re.fullmatch(r"\[(\w+)\]", row):
-            section = header[1]
-        if (key := re.match(r"#(\w+) = ", row)) and spec().option(section, key[1]).example:
-            row = f"#{key[1]} = " + (spec().option(section, key[1]).default or '""')
-        rows.append(re.sub(r"^#(?=\w+ =)", "", row))
-    return "\n".join(rows) + "\n"
+    return re.sub(r"(?m)^#(?=\w+ =)", "", without_subsections)
 
 
 def test_the_printed_defaults_can_be_set(read: Read) -> None:
@@ -118,7 +111,8 @@ def test_the_printed_application_can_be_set(read: Read) -> None:
 def test_the_shipped_file_is_the_sample_with_events_on_standard_output() -> None:
     assert SHIPPED.read_text() == sample.sample(sample.SHIPPED)
     settings = load(flags.parse(["-c", str(SHIPPED)])).settings
-    assert settings == Settings(hooks=HooksSettings((HookSettings("stdio", "stdio", "json"),)))
+    hooks = HooksSettings((HookSettings("stdio", "stdio", "json"),))
+    assert settings == Settings(hooks=hooks, server=ServerSettings(watch_config_s=0.0))
 
 
 def test_what_is_in_effect_tells_where_it_was_set_and_no_secret(read: Read, tmp_path: Path) -> None:
@@ -146,6 +140,18 @@ def test_the_manual_has_a_row_for_every_key_of_every_section() -> None:
     assert len(rows) == len(every_option()) - inherits
     assert "| `flush_window` | duration, 1ms to 2s | `50ms` | on reload |" in manual()
     assert "| `attempt_log` | number, 100 to 10000000 | `100000` | after a restart |" in manual()
+
+
+def test_the_hooks_of_the_command_line_are_in_effect_too(read: Read) -> None:
+    words = ["-hook-webhook", "*=http://me:hidden@h/p?key=hidden", "-hook-script", "publish_start=/bin/true"]
+    words += ["-hook-auth-api-key", "hidden", "-hook-retry-max-attempts", "4"]
+    text = sample.effective(read("", *words).checked)
+    assert "[[webhook_0]]\ntype = webhook  # -hook-webhook\nevent_types = *  #" in text
+    assert "url = http://me:***@h/p?key=***  # -hook-webhook" in text
+    assert "path = /bin/true  # -hook-script" in text
+    assert "# max_attempts = 4  # -hook-retry-max-attempts" in text
+    assert "# [[[auth]]] of type = api_key: key = ***  # -hook-auth-api-key" in text
+    assert "hidden" not in text
 
 
 def test_the_sample_says_what_takes_a_restart() -> None:

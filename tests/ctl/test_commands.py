@@ -272,6 +272,11 @@ def test_long_work_that_stops_early_is_status_1(run: Run) -> None:
     assert status == NO
 
 
+def test_a_type_that_no_event_has_is_refused_at_once(run: Run) -> None:
+    status, _, err = run("events", "tail", "--type", "publish_strat")
+    assert status != 0 and "no event type fits 'publish_strat'; did you mean publish_start" in err
+
+
 def test_events_are_followed(desk: Desk, run: Run) -> None:
     def tell() -> None:
         while not desk.offers:

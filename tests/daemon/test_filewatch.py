@@ -9,6 +9,7 @@ from pathlib import Path
 import gevent.event
 import pytest
 
+from rtmpd.config.files import names
 from rtmpd.daemon.filewatch import FileWatch, signature
 
 
@@ -19,7 +20,7 @@ class Watched:
         self.file = home / "rtmpd.ini"
         self.file.write_text("one\n")
         self.told = 0
-        self.watch = FileWatch(str(self.file), lambda: 0.01, self._tell)
+        self.watch = FileWatch(lambda: names(str(self.file)), lambda: 0.01, self._tell)
 
     def _tell(self) -> None:
         self.told += 1
@@ -79,10 +80,10 @@ def test_what_is_read_anyway_is_no_news(watched: Watched) -> None:
 def test_other_files_beside_it_do_not_count(watched: Watched) -> None:
     drop_in(watched)
     watched.look()
-    before = signature(str(watched.file))
+    before = signature([str(watched.file)])
     (watched.file.parent / "conf.d" / "a.ini~").write_text("")
     (watched.file.parent / "notes.ini").write_text("")
-    assert signature(str(watched.file)) == before
+    assert signature([str(watched.file)]) == before
 
 
 def test_the_period_is_that_of_the_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,7 @@ def test_the_period_is_that_of_the_moment(tmp_path: Path, monkeypatch: pytest.Mo
     file = tmp_path / "rtmpd.ini"
     file.write_text("one\n")
     told, period_s = gevent.event.Event(), [0.0]
-    watch = FileWatch(str(file), lambda: period_s[0], told.set)
+    watch = FileWatch(lambda: names(str(file)), lambda: period_s[0], told.set)
     watch.start()
     try:
         file.write_text("another\n")
@@ -112,7 +113,7 @@ def test_a_watch_that_is_switched_off_does_not_look(tmp_path: Path, monkeypatch:
             enough.set()
         return 0.0
 
-    watch = FileWatch(str(file), period_s, lambda: told.append(1))
+    watch = FileWatch(lambda: names(str(file)), period_s, lambda: told.append(1))
     watch.start()
     try:
         file.write_text("another\n")

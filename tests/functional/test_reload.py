@@ -65,3 +65,14 @@ def test_all_ways_to_reload_are_one(daemon: Reloaded) -> None:
     assert client.create_stream() and not daemon.of("publish_stop")
     client.close()
     daemon.wait_event("publish_stop")
+
+
+def test_a_file_that_was_emptied_is_not_applied_by_itself(daemon: Reloaded) -> None:
+    daemon.write("[hooks]", "[[a]]", "type = script", "path = /bin/true", "event_types = play_stop", watch="50ms")
+    assert daemon.run("reload")[0] == 0
+    daemon.ini.write_text("# nothing is left\n")
+    told = daemon.reloads(2)[-1]
+    assert (told["result"], told["changed"]) == ("rejected", [])
+    assert told["errors"][0].startswith("no section is left in the changed configuration; if that is meant, run")
+    daemon.child.signal(signal.SIGHUP)
+    assert daemon.reloads(3)[-1]["result"] == "applied", "whoever asks for it gets it"

@@ -188,8 +188,10 @@ def test_a_script_that_is_not_there_is_said_to_be_so(tmp_path):
 
 
 def test_an_interpreter_that_is_not_there_is_said_to_be_so(script):
-    with pytest.raises(PermanentDeliveryError, match="can not be started: No such file"):
+    with pytest.raises(PermanentDeliveryError, match=r"cannot be started: its interpreter '/nonexistent/interpreter'"):
         run(script("#!/nonexistent/interpreter\n", 0o755))
+    with pytest.raises(PermanentDeliveryError, match=r"line ends in a carriage return \(CR\), so '/usr/bin/python3'"):
+        run(script("#!/usr/bin/python3\r\n", 0o755))
 
 
 def test_a_lack_of_processes_is_worth_another_try(script, monkeypatch):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from ..delivery import DEFAULT_KEYS
 from ..entries import Path
 from ..options import spec
 from .documents import Node, read
@@ -32,6 +34,11 @@ def migrate(path: str) -> Draft:
         if key in defaults:
             node = defaults.pop(key)
             draft.put(("hooks",), key, node.text, node.where)
+    if retry := dict(defaults.get("retry", Node(""))):
+        for key in [key for key in retry if key in DEFAULT_KEYS]:
+            draft.put(("hooks",), key, retry[key].text, retry[key].where)
+        rest = {key: node for key, node in retry.items() if key not in DEFAULT_KEYS}
+        defaults["retry"] = replace(defaults["retry"], pairs=rest)
     for name, node in groups.items():
         if name in _LISTS:
             for number, one in enumerate(node.items):

@@ -22,6 +22,7 @@ import os
 from ...clock import Clock
 from ...errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
 from ...event.event import Event
+from ...textfile import fault_of_script
 from ..child import Child, base_env
 
 _BASH = "/bin/bash"
@@ -60,16 +61,17 @@ class ScriptHook:
         try:
             return Child(command_of(self._path), {**self._base_env, **event.as_env()})
         except OSError as error:
-            raise start_error(error) from error
+            raise start_error(error, self._path) from error
 
     def close(self) -> None:
         """Nothing is held between executions."""
 
 
-def start_error(error: OSError) -> DeliveryError:
-    """Why a program did not start; what the system is short of now it may have later."""
+def start_error(error: OSError, path: str) -> DeliveryError:
+    """Why the program ``path`` did not start; what the system is short of now it may have later."""
     family = TransientDeliveryError if error.errno in _SHORTAGES else PermanentDeliveryError
-    return family(f"can not be started: {error.strerror}", errno.errorcode.get(error.errno or 0, "spawn"))
+    detail = fault_of_script(path) or error.strerror
+    return family(f"cannot be started: {detail}", errno.errorcode.get(error.errno or 0, "spawn"))
 
 
 def command_of(path: str) -> list[str]:

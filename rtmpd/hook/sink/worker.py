@@ -138,7 +138,7 @@ class WorkerHook:
             try:
                 self._talk = Talk(command_of(self._path), self._env, self._take, self._say)
             except OSError as error:
-                raise start_error(error) from error
+                raise start_error(error, self._path) from error
             self._log.info("Worker started", hook_id=self.id, pid=self._talk.child.pid)
         return self._talk
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from .conftest import Read, read
 SCRIPT = "/bin/true"
 HOOK = f"-hook-script publish_start={SCRIPT}"
 WEBHOOK = "--hook-webhook '*=https://example.org/a?b=c,d#e'"
+ENVIRON = {"HOME": "/root"}
 LINES = [
     HOOK,
     f"{WEBHOOK} -hook-auth-hmac-secret 'a${{HOME}}b$$c-0123456789abcdef' -hook-header 'X-A: it'\"'\"'s \"b\"'",
@@ -41,7 +43,7 @@ LINES = [
 def test_the_file_means_what_the_command_line_means(usable: Read, line: str) -> None:
     draft = flags.migrate(shlex.split(line))
     assert draft.is_whole, draft.notes
-    of_file, of_line = usable(draft).settings, read(shlex.split(line)).settings
+    of_file, of_line = usable(draft, ENVIRON).settings, read(shlex.split(line), ENVIRON).settings
     hooks = {hook.id: hook for hook in of_line.hooks.hooks}
     assert {hook.id: hook for hook in of_file.hooks.hooks} == hooks
     assert (of_file.server, of_file.log, of_file.limits) == (of_line.server, of_line.log, of_line.limits)
@@ -62,13 +64,26 @@ def test_flags_of_go_rtmp_that_rtmpd_has_as_options_become_these(usable: Read) -
 
 
 def test_what_has_no_equivalent_is_told_by_its_flag() -> None:
-    draft = flags.migrate("-record-all true -srt-listen :9000 -hook-skript a=b".split())
+    draft = flags.migrate("-record-all perhaps -srt-listen :9000 -hook-skript a=b".split())
     assert not draft.is_whole
     assert {"-record-all", "-srt-listen", "-hook-skript"} <= {note.where for note in draft.notes}
 
 
-def test_a_file_of_tokens_never_becomes_a_server_that_is_open(usable: Read) -> None:
-    draft = flags.migrate("-auth-mode file -auth-file tokens.json".split())
-    assert not draft.is_whole
-    with pytest.raises(Exception, match="there is nothing to check with"):
-        usable(draft)
+def test_a_file_of_tokens_is_taken_as_it_is(usable: Read, tmp_path: Path) -> None:
+    (tmp_path / "tokens.json").write_text('{"live/a": "0123456789abcdef"}')
+    settings = usable(flags.migrate(["-auth-mode", "file", "-auth-file", str(tmp_path / "tokens.json")])).settings
+    assert [(grant.token, grant.streams) for grant in settings.access.file_tokens] == [("0123456789abcdef", "live/a")]
+    with pytest.raises(Exception, match="cannot be read"):
+        usable(flags.migrate("-auth-mode file -auth-file none.json".split()))
+
+
+def test_recording_and_relay_are_carried_over(usable: Read, tmp_path: Path) -> None:
+    line = f"-record-all true -record-dir {tmp_path} -segment-duration 10s -relay-to rtmp://a.example/live"
+    app = usable(flags.migrate(line.split())).settings.apps.default
+    assert (app.record, app.record_dir, app.segment_duration_s) == ("all", str(tmp_path), 10.0)
+    assert app.record_path == "{app}_{name}_{time:%Y%m%d_%H%M%S}_seg{segment:03d}.flv"
+    assert app.push == ("rtmp://a.example/live",)
+
+
+def test_metrics_on_every_address_are_a_file_that_can_be_used(usable: Read) -> None:
+    assert usable(flags.migrate(["-metrics-addr", ":8080"])).settings.http.listen
