@@ -347,7 +347,7 @@ def _no(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def _preview(lane: Lane, event: Event) -> Facts | None:
-    """What the hook would send, None for a kind that does not tell."""
+    """What the hook would send, None for a kind of hook that cannot say so."""
     preview = getattr(lane.hook, "preview", None)
     if preview is None:
         return None

@@ -5,15 +5,15 @@ fault       answers                                                  who pays
 ==========  =======================================================  ==========================================
 event       400, 413, 415, 422, every other 3xx and 4xx, an exit     the event: it is dead at once
             status that is not 75
-endpoint    408, 425, 429, 5xx, timeouts, DNS, TLS, network, exit    the event one attempt, the lane a pause
-            status 75, a signal
+endpoint    408, 425, 429, 5xx, timeouts, DNS, TLS, network, exit    the event one attempt; the lane pauses on
+            status 75, a signal                                      evidence only (``lane.health``)
 auth        401, 403, 407                                            the lane, which waits for better credentials;
                                                                      the event nothing
 gone        410                                                      the lane: it is disabled
 ==========  =======================================================  ==========================================
 
 A ``NotSentError`` costs the event nothing, whoever is at fault, and patterns do not change whose it is.
-An exception that is no DeliveryError is a bug of ours or a plugin's; the lane buries the event without asking here.
+Any other exception than a DeliveryError is a bug of ours or a plugin's; the lane buries the event without asking here.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def retry_after_s(value: str, date: str, wall: float) -> float | None:
     """Seconds that a ``Retry-After`` header asks for (RFC 9110, 10.2.3), from 0 to ``RETRY_AFTER_MAX_S``.
 
     A date is read against ``date``, the answer's own Date header, so that it does not matter whose clock is
-    wrong; ``wall`` (Unix seconds) stands in where there is none. What has passed is 0, what can not be read is
-    None. Never switches.
+    wrong; ``wall`` (Unix seconds) stands in where there is none. What has passed is 0, what cannot be read is
+    None.
     """
     value = value.strip()
     if _SECONDS.fullmatch(value):

@@ -59,11 +59,11 @@ _log = logger("hook")
 class HookManager:
     """Takes events and has them delivered by the hooks of ``settings`` and those registered by hand.
 
-    Raises ConfigError if a hook of ``settings`` can not be built. Never switches. ``filters`` are asked by ``emit`` for
+    Raises ConfigError if a hook of ``settings`` cannot be built. ``filters`` are asked by ``emit`` for
     each hook that is bound to the event's type; ``observer`` sees what becomes of each try. ``generated`` counts events
     by type, whether anybody wants them or not; ``last_event_at`` is Unix time.
 
-    The first hook that may count on its events opens the log (``events``): StartError if its file can not be used.
+    The first hook that may count on its events opens the log (``events``): StartError if its file cannot be used.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class HookManager:
         self.replace(settings)
 
     def emit(self, type: str, /, *, conn_id: str = "", stream_key: str = "", **data: object) -> None:
-        """Tell that something happened (``event.Emit``). Never waits, never switches, never raises."""
+        """Report that something happened (``event.Emit``). Never waits, never switches, never raises."""
         self.generated[type] += 1
         self.last_event_at = self._clock.wall()
         lanes = self._index.get(type)
@@ -109,7 +109,7 @@ class HookManager:
             _log.exception("event lost", event_type=type, conn_id=conn_id, stream_key=stream_key)
 
     def trigger(self, event: Event) -> None:
-        """Hand a ready-made event to the hooks that want it. Never switches."""
+        """Hand a ready-made event to the hooks that want it."""
         self._offer(event, self._wanted_by(event.type))
 
     def register(
@@ -126,11 +126,11 @@ class HookManager:
     ) -> None:
         """Add a hook for the types that fit the globs, for all if there are none.
 
-        It stays across ``replace``. Raises MisuseError if its id is taken, ConfigError if its filter can not be
-        used. Never switches.
+        It stays across ``replace``. Raises MisuseError if its id is taken, ConfigError if its filter cannot be
+        used.
         """
         if self._closed or hook.id in self._lanes:
-            raise MisuseError(f"hook {hook.id!r} can not be registered: closed, or the id is taken")
+            raise MisuseError(f"hook {hook.id!r} cannot be registered: closed, or the id is taken")
         settings = HookSettings(
             hook.id,
             hook.type,
@@ -149,14 +149,14 @@ class HookManager:
         self._install({**self._lanes, hook.id: lane}, filters)
 
     def unregister(self, hook_id: str) -> bool:
-        """Remove a hook; what it has queued is still delivered. False if there is none. Never switches."""
+        """Remove a hook; what it has queued is still delivered. False if there is none."""
         if hook_id not in self._lanes:
             return False
         self._install({id: lane for id, lane in self._lanes.items() if id != hook_id}, {})
         return True
 
     def replace(self, settings: HooksSettings) -> None:
-        """Have exactly the hooks of ``settings``, and those registered by hand.
+        """Replace the configured hooks with those of ``settings``; those registered by hand stay.
 
         A hook of which nothing or only the filter is different keeps its lane with all that is queued; a
         removed one delivers what it has queued and ends. A rate limit that is the same goes on counting.
@@ -193,7 +193,7 @@ class HookManager:
         return Change(commit, abort=abort)
 
     def _fresh_lanes(self, settings: HooksSettings) -> dict[str, Lane]:
-        """Lanes, not started, for those hooks that can not go on with the lane they have. An event log that is needed
+        """Lanes, not started, for those hooks that cannot go on with the lane they have. An event log that is needed
         is opened when nothing else can fail: it stays open."""
         built: dict[str, Hook] = {}
         try:
@@ -266,7 +266,7 @@ class HookManager:
         }
 
     def born(self, type: str, conn_id: str, stream_key: str, data: dict[str, object]) -> Event:
-        """An event as of now that is told to nobody. Never switches."""
+        """Return an event as of now that no hook gets."""
         return self._births.event(type, conn_id, stream_key, data)
 
     def dead_letters(self, hook_id: str) -> list[DeadLetter]:
@@ -327,13 +327,13 @@ class HookManager:
 
     def recover(self) -> int:
         """Tell the ends of what a crash has cut short; how many. To be called once, before anything else begins.
-        Never switches."""
+       """
         if self.events is None or not self.events.left:
             return 0
         missing = missing_ends(self.events)
         for end in missing:
             self.emit(end.type, conn_id=end.conn_id, stream_key=end.stream_key, **end.data)
-        _log.warning("the last run was cut short, its ends are told now", events=len(missing))
+        _log.warning("the last run was cut short, its missing ends are emitted now", events=len(missing))
         return len(missing)
 
     def _emit_dropped(self, hook_id: str, data: dict[str, object]) -> None:

@@ -23,7 +23,7 @@ CRITICAL = "critical"
 RAISED = "raised"
 CLEARED = "cleared"
 
-#: The levels as numbers, as the metric ``rtmp_alert_level`` tells them.
+#: The levels as numbers, as the metric ``rtmp_alert_level`` has them.
 RANK = {"": 0, WARNING: 1, CRITICAL: 2}
 
 

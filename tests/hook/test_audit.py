@@ -252,7 +252,7 @@ def test_what_is_no_record_is_named(trail, file, capsys):
     write(trail)
     change(file, 3, lambda line: [b"hello\n"])
     assert verify([str(file)]) == 1
-    assert ":4: is no record" in said(capsys)
+    assert ":4: is not a record" in said(capsys)
 
 
 def test_a_chain_that_was_written_anew_without_the_key_is_found(trail, file, capsys):

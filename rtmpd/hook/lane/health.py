@@ -87,7 +87,7 @@ class Health:
         self._adaptive = Adaptive(concurrency) if is_adaptive else None
         self._recent: deque[bool] = deque([False] * WINDOW, WINDOW)  # whether each of the last tries failed
         self._failed_lately = 0  # in ``_recent``
-        self._in_a_row = 0  # failures since the last success that tell something about the endpoint
+        self._in_a_row = 0  # failures since the last success that are evidence about the endpoint
         self._unreachable = 0  # the last of these that did not reach it
         self._last_success = float("-inf")
         self._pauses = 0  # of the open breaker: how far the backoff is
@@ -231,13 +231,13 @@ class Adaptive:
 
     Additive increase, multiplicative decrease, as TCP does it: while answers come as quickly as ever the limit grows by
     one for each limit's worth of answers; when they slow down, or a fault says that it was too much, it shrinks. Only
-    answers that were a success tell how long one takes.
+    answers that were a success show how long one takes.
     """
 
     _SHRINK = 0.75
     _WEIGHT = 0.1  # of one answer in the averages
     _DEVIATIONS = 2.5
-    _JITTER_S = 0.005  # what a scheduler does to an answer is no sign of anything
+    _JITTER_S = 0.005  # what a scheduler does to an answer does not count
 
     __slots__ = ("_deviation", "_limit", "_mean", "_since", "max")
 
@@ -246,7 +246,7 @@ class Adaptive:
         self._limit = 1.0
         self._mean = 0.0
         self._deviation = 0.0
-        self._since = 0  # answers since it shrank: those of before are still under way, and tell of the old limit
+        self._since = 0  # answers since it shrank: those of before are still under way, and are about the old limit
 
     @property
     def limit(self) -> int:

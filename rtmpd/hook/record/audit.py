@@ -1,7 +1,7 @@
 """The audit trail: what became of deliveries and what operators did, in a file that shows whether it was changed.
 
 Recording is a list append. A greenlet hands what has gathered to a thread of the trail's own, which chains the
-records (``chain``), writes them and waits for the disk. What can not be written, or is more than can be, is counted,
+records (``chain``), writes them and waits for the disk. What cannot be written, or is more than can be, is counted,
 and the next record that is written says how much it was: the trail has no silent gaps. A head is signed every
 ``HEAD_RECORDS`` records or ``HEAD_S`` seconds, and at the end.
 """
@@ -182,7 +182,7 @@ class _File:
         try:
             _write_all(self._fd, b"".join(self._lines(entries)))
             os.fsync(self._fd)
-        except Exception as error:  # noqa: BLE001  a full disk, or a fact that can not be written
+        except Exception as error:  # noqa: BLE001  a full disk, or a fact that cannot be written
             self._chain.number, self._chain.hash, self._since_head = start
             os.ftruncate(self._fd, mark)
             self._lost += len(entries)
@@ -209,7 +209,7 @@ class _File:
         except BlockingIOError:
             return ""  # it has not been renamed: the lock on it is our own
         except OSError as error:
-            return f"can not be opened anew: {error.strerror}; the old file goes on"
+            return f"cannot be opened anew: {error.strerror}; the old file goes on"
         problem = self._append([(chain.HEAD, self._clock.wall(), {})], 0)
         os.close(self._fd)
         self._fd = new

@@ -8,7 +8,7 @@ exit status
 ===========  =======================================================
 0            the trail is whole
 1            it is not
-2            a flag is wrong, or a file or key can not be read
+2            a flag is wrong, or a file or key cannot be read
 ===========  =======================================================
 """
 
@@ -65,7 +65,7 @@ class Walk:
         self.last, self.kind = str(record["at"]), record["kind"]
 
     def finish(self) -> None:
-        """There are no more. Raises Broken if a token tells of more."""
+        """There are no more. Raises Broken if a token proves that there were more."""
         if self._kept:
             number = max(self._kept)
             raise Broken(f"{self._where}: the tail was cut off: a kept token is of record {number}")
@@ -103,11 +103,11 @@ def _record(line: bytes, where: str) -> dict[str, Any]:
         record = None
     if isinstance(record, dict) and isinstance(record.get("n"), int) and {"prev", "kind", "at"} <= set(record):
         return record
-    raise Broken(f"{where}: is no record: it was edited, or something else wrote to the file")
+    raise Broken(f"{where}: is not a record: it was edited, or something else wrote to the file")
 
 
 def verify(argv: Sequence[str]) -> int:
-    """Check the files that the words name; the result is the exit status. Never switches."""
+    """Check the files that the words name; the result is the exit status."""
     parser = argparse.ArgumentParser(prog="rtmpd audit", description="Check that an audit trail was not changed.")
     parser.add_argument("file", nargs="+", help="the files of one trail, in any order")
     parser.add_argument("--key-file", help=f"file with the audit keys, one a line; else the variable {KEY_VARIABLE}")

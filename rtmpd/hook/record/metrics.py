@@ -60,7 +60,7 @@ class HookMetrics:
         self._registry.collect_from(self.read)
 
     def tried(self, tried: Tried) -> None:
-        """One try is over. What was not sent at all is no execution, and took no time of the endpoint's."""
+        """One try is over. What was not sent at all is not an execution, and took no time of the endpoint's."""
         hook, event, _, seconds, _, error = tried
         if tried.outcome == NOT_SENT:
             self._attempts.add(hook.id, NOT_SENT)
