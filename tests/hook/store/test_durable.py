@@ -405,3 +405,32 @@ def test_of_gaps_the_latest_are_kept(managed):
     assert log.ask(log.database.trim, "gap", 2) == 3
     assert [gap[1] for gap in log.ask(log.database.gaps, "taker", 10)] == [4, 3]
     assert log.ask(log.database.trim, "gap", 2) == 0
+
+
+def test_what_is_under_way_when_a_hook_is_resumed_is_not_sent_a_second_time_meanwhile(managed):
+    """The endpoint of one event says 410, an operator resumes the hook, and then another event that was sent before
+    that fails."""
+    manager, go, seen = managed(), gevent.event.Event(), []
+
+    def answer(event):
+        seen.append((event.stream_key, getattr(event, "redelivered", "")))
+        if len(seen) > 2 and event.stream_key == "live/a" or seen.count(("live/b", "error")):
+            return
+        if event.stream_key == "live/a":
+            until(lambda: len(seen) == 2)
+            raise PermanentDeliveryError("gone", "status:410")
+        go.wait()
+        raise TransientDeliveryError("down", "status:503")
+
+    hook = add(manager, Taker(answer=answer))
+    lane = manager.lanes["taker"]
+    publish(manager, "live/a", "live/b")
+    until(lambda: lane.state == "disabled")
+    lane.resume()
+    until(lambda: hook.keys == ["live/a"])
+    for _ in range(20):
+        gevent.sleep(0)
+    assert seen == [("live/a", ""), ("live/b", ""), ("live/a", "error")]
+    go.set()
+    settled(manager)
+    assert hook.keys == ["live/a", "live/b"] and seen[-1] == ("live/b", "error") and len(seen) == 4
