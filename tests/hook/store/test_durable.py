@@ -414,7 +414,7 @@ def test_what_is_under_way_when_a_hook_is_resumed_is_not_sent_a_second_time_mean
 
     def answer(event):
         seen.append((event.stream_key, getattr(event, "redelivered", "")))
-        if len(seen) > 2 and event.stream_key == "live/a" or seen.count(("live/b", "error")):
+        if (len(seen) > 2 and event.stream_key == "live/a") or seen.count(("live/b", "error")):
             return
         if event.stream_key == "live/a":
             until(lambda: len(seen) == 2)
