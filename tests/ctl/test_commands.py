@@ -327,7 +327,7 @@ def test_the_doctor_names_what_is_the_matter_and_what_to_do(desk: Desk, run: Run
     status, out, _ = run("doctor", "--json")
     assert status == NO
     seen = {one["seen"]: (one["level"], one["advice"]) for one in json.loads(out)["findings"]}
-    held_up = "the endpoint of a hook fails: ops: its lane is open"
+    held_up = "the endpoint of a hook fails: ops: its lane is tripped"
     assert seen[held_up] == ("bad", "rtmpctl hooks show ops, then rtmpctl hooks test ops")
     assert seen["configuration: a.ini:3: log.level: bad"][0] == "bad"
     assert seen["the event loop was 900 ms late"][0] == "warning"
@@ -356,7 +356,7 @@ def test_the_status_names_every_fault_outputs_and_the_last_reload(desk: Desk, ru
     lines = out.splitlines()
     assert "recordings   1, 0 ended early" in lines and "relays       2, 1 connected" in lines
     assert "             3 queued, 12 dropped, 0 dead letters" in lines and "last reload  none" in lines
-    assert lines[-2:] == ["health       degraded", "  warning   hook_held_up ops: its lane is open"]
+    assert lines[-2:] == ["health       degraded", "  warning   hook_held_up ops: its lane is tripped"]
 
 
 def test_the_doctor_knows_that_nobody_is_at_home(run: Run, tmp_path: Path) -> None:

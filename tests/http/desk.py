@@ -55,7 +55,7 @@ PLAYER = {
 FAULT = {
     "fault": "hook_held_up",
     "subject": "ops",
-    "message": "its lane is open",
+    "message": "its lane is tripped",
     "severity": "warning",
     "meaning": "the endpoint of a hook fails",
     "advice": "rtmpctl hooks show HOOK, then rtmpctl hooks test HOOK",
