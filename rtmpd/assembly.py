@@ -117,7 +117,7 @@ class House:
         return {"version": __version__, "node": node, "pid": os.getpid(), "listen": [str(a) for a in self.addresses]}
 
     def in_short(self) -> str:
-        """What goes on, in a line. Never switches."""
+        """What goes on, in a line."""
         return f"{len(self.context.connections)} connections, {len(self.registry)} streams"
 
     def stop(self, drain_s: float | None = None) -> None:
@@ -231,7 +231,7 @@ class House:
 
     def prepare(self, settings: Settings) -> Change:
         """Have these settings instead (``change``): every part of which the settings differ is made anew beside the
-        old one. Raises ConfigError, and then nothing was made. Never switches."""
+        old one. Raises ConfigError, and then nothing was made."""
         changes = [Change(lambda: setattr(self, "_settings", settings))]
         try:
             for slices, prepare in self._parts(settings):
@@ -293,7 +293,7 @@ class House:
         return self.hooks.events is not None
 
     def tell_reload(self, **facts: Any) -> None:
-        """Emit what became of a reload, count it and have it shown with the health. Never switches."""
+        """Emit what became of a reload, count it and have it shown with the health."""
         self.last_reload = str(facts["result"])
         problems = facts["errors"]
         self._reload_problem = "; ".join([*problems[:3], *(["..."] if problems[3:] else [])])

@@ -21,7 +21,7 @@ EXPONENTIAL = "exponential"
 LINEAR = "linear"
 FIXED = "fixed"
 
-_DOUBLINGS = 64  # far over any ``max_s``, far below what a float can not hold
+_DOUBLINGS = 64  # far over any ``max_s``, far below what a float cannot hold
 
 _FACTORS: dict[str, Callable[[int], int]] = {
     EXPONENTIAL: lambda n: 2 ** min(n, _DOUBLINGS),
@@ -35,7 +35,7 @@ class Backoff:
     """``(attempts) -> seconds or None``. ``max_attempts`` counts every try, the first included.
 
     ``random`` gives a number from 0 up to 1; without it there is no jitter, with it a delay is
-    multiplied by 0.5 to 1.0, so that those who failed together do not come back together. Never switches.
+    multiplied by 0.5 to 1.0, so that those who failed together do not come back together.
     """
 
     max_attempts: int = 1

@@ -56,13 +56,13 @@ class HandshakeError(PeerError):
 
 
 class ChunkError(PeerError):
-    """The chunk stream can not be followed, or it passed one of its limits (RTMP 1.0, 5.3)."""
+    """The chunk stream cannot be followed, or it passed one of its limits (RTMP 1.0, 5.3)."""
 
     phase = PHASE_CHUNKING
 
 
 class AmfError(PeerError):
-    """AMF0 bytes that can not be decoded, or that passed a limit of depth, items or bytes."""
+    """AMF0 bytes that cannot be decoded, or that passed a limit of depth, items or bytes."""
 
     phase = PHASE_COMMAND
 
@@ -133,7 +133,7 @@ class StreamBusy(Rejected):
 
 
 class InvalidStreamKey(Rejected):
-    """The application or the stream name can not be used."""
+    """The application or the stream name cannot be used."""
 
     error_type = "invalid_stream_key"
 
@@ -217,7 +217,7 @@ class PermanentDeliveryError(DeliveryError):
 
 
 class OperatorRefused(RtmpdError):
-    """What an operator asked for can not be done. ``status`` is that of HTTP."""
+    """What an operator asked for cannot be done. ``status`` is that of HTTP."""
 
     def __init__(self, message: str, status: int = 409) -> None:
         super().__init__(message)
@@ -259,7 +259,7 @@ class Problem:
 
 
 class ConfigError(RtmpdError):
-    """The configuration can not be used; carries every problem found, not just the first."""
+    """The configuration cannot be used; carries every problem found, not just the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -267,7 +267,7 @@ class ConfigError(RtmpdError):
 
 
 class FilterError(RtmpdError):
-    """A filter that can not be used. ``hint`` says what to write instead."""
+    """A filter that cannot be used. ``hint`` says what to write instead."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -275,7 +275,7 @@ class FilterError(RtmpdError):
 
 
 class TemplateError(RtmpdError):
-    """A template that can not be used. ``line`` and ``column`` count from 1; ``hint`` says what to write instead."""
+    """A template that cannot be used. ``line`` and ``column`` count from 1; ``hint`` says what to write instead."""
 
     def __init__(self, message: str, line: int, column: int, hint: str = "") -> None:
         super().__init__(f"line {line}, column {column}: {message}")
@@ -285,7 +285,7 @@ class TemplateError(RtmpdError):
 
 
 class PluginError(RtmpdError):
-    """A plugin that can not be used. ``key`` is the key of the configuration that is to blame, ``hint`` says what to do
+    """A plugin that cannot be used. ``key`` is the key of the configuration that is to blame, ``hint`` says what to do
     about it."""
 
     def __init__(self, message: str, key: str, hint: str = "") -> None:
@@ -295,7 +295,7 @@ class PluginError(RtmpdError):
 
 
 class CredentialError(RtmpdError):
-    """A way of authentication that can not be used. ``key`` is the key of the configuration that is to blame,
+    """A way of authentication that cannot be used. ``key`` is the key of the configuration that is to blame,
     ``hint`` says what to write instead; the message holds no secret."""
 
     def __init__(self, message: str, key: str, hint: str = "") -> None:
@@ -305,7 +305,7 @@ class CredentialError(RtmpdError):
 
 
 class StartError(RtmpdError):
-    """The daemon can not start: an address in use, a certificate that does not load. ``status`` is the exit status, one
+    """The daemon cannot start: an address in use, a certificate that does not load. ``status`` is the exit status, one
     of sysexits, ``key`` the option to look at, if it is one."""
 
     def __init__(self, message: str, status: int = 69, key: str = "") -> None:

@@ -254,7 +254,7 @@ def _open(path: str) -> TextIO:
 
 
 def configure(settings: LogSettings, clock: Clock | None = None) -> None:
-    """Send everything where ``settings`` say, from now on. Raises OSError if the file can not be opened."""
+    """Send everything where ``settings`` say, from now on. Raises OSError if the file cannot be opened."""
     change = prepare(settings, clock)
     change.commit()
     change.retire()
@@ -300,4 +300,4 @@ def reopen() -> None:
             try:
                 handler.reopen()
             except OSError as error:
-                Logger("log").error("log file can not be opened", file=handler.path, error=error.strerror)
+                Logger("log").error("log file cannot be opened", file=handler.path, error=error.strerror)

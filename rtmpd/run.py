@@ -238,7 +238,7 @@ class Control:
         self._waiting: list[AsyncResult[Facts]] = []
 
     def show(self) -> Facts:
-        """What is in effect, or was read and waits for a restart. Never switches."""
+        """What is in effect, or was read and waits for a restart."""
         return {"text": sample.effective(self._loaded.checked)}
 
     def diff(self) -> Facts:

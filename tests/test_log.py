@@ -203,7 +203,7 @@ def test_a_reopen_that_fails_keeps_the_old_file(tmp_path, lines):
     log.reopen()
     logger("server").info("after")
     first, second = (tmp_path / "moved" / "rtmpd.log").read_text().splitlines()
-    assert "log file can not be opened" in first
+    assert "log file cannot be opened" in first
     assert second.endswith("after")
 
 

@@ -38,7 +38,7 @@ class Debug:
         self._path = ""
 
     def start(self) -> None:
-        """Raises StartError if the socket can not be made. Never switches."""
+        """Raises StartError if the socket cannot be made."""
         if self._settings.report_blocking_s:
             self._watch = HubWatch(self._settings.report_blocking_s)
             self._watch.start()
@@ -89,7 +89,7 @@ class HubWatch:
         self._pool = ThreadPool(1)
 
     def start(self) -> None:
-        """Begin. Never switches."""
+        """Begin."""
         self._timer = get_hub().loop.timer(self._seconds / 4, self._seconds / 4)
         self._timer.start(self._beat)
         self._pool.spawn(self._look)

@@ -30,7 +30,7 @@ class Shell:
 
     def tell(self, status: int) -> None:
         """End the starting process with ``status``; only the first call counts. From then on standard output and error
-        go nowhere, except where they were directed to files. Never switches greenlets."""
+        go nowhere, except where they were directed to files."""
         if self._pipe < 0:
             return
         for stream in (sys.stdout, sys.stderr):

@@ -53,7 +53,7 @@ class FileWatch:
         self._greenlet: Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to look. Never switches."""
+        """Begin to look."""
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = "config-watch"
 
@@ -63,7 +63,7 @@ class FileWatch:
             self._greenlet.kill()
 
     def seen(self) -> None:
-        """The files are about to be read anyway: what they are like now is no news. Never switches."""
+        """The files are about to be read anyway: what they are like now is no news."""
         self._known = self._last = _listed(self._files)
 
     def _run(self) -> None:

@@ -53,7 +53,7 @@ class Notifier:
                 sock.send("\n".join(lines).encode())
         except OSError as error:
             if not self._failed:
-                _log.warning("the service manager can not be told", error=error.strerror or error)
+                _log.warning("the service manager cannot be told", error=error.strerror or error)
             self._failed = True
 
 

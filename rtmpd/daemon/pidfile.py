@@ -25,7 +25,7 @@ class PidFile:
         self._descriptor = -1
 
     def take(self) -> None:
-        """Write our process id. Raises StartError: status 75 if another rtmpd holds the file, 73 if it can not be
+        """Write our process id. Raises StartError: status 75 if another rtmpd holds the file, 73 if it cannot be
         written."""
         while self._descriptor < 0:
             descriptor = self._opened()

@@ -1,6 +1,6 @@
 """From root to an ordinary user, and the limits of the process.
 
-It happens before a port is bound and a log or a store is opened: whatever can not be had as that user shows at the
+It happens before a port is bound and a log or a store is opened: whatever cannot be had as that user shows at the
 start, not at the first reload. The one power that is kept is to bind ports below 1024, which a reload may add.
 """
 
@@ -63,7 +63,7 @@ def become(wanted: Identity) -> None:
             _keep_low_ports()
     except OSError as error:
         who = wanted.name or f"group {wanted.gid}"
-        raise StartError(f"can not become {who}: {error.strerror or error}", os.EX_NOPERM) from None
+        raise StartError(f"cannot become {who}: {error.strerror or error}", os.EX_NOPERM) from None
     if wanted.name:
         os.environ.update(HOME=wanted.home, USER=wanted.name, LOGNAME=wanted.name)
 
@@ -84,7 +84,7 @@ def keep_core_dumps(settings: DaemonSettings) -> None:
         try:
             _prctl(_PR_SET_DUMPABLE, 1)
         except OSError as error:
-            raise StartError(f"core dumps can not be switched on: {error.strerror}", os.EX_OSERR) from None
+            raise StartError(f"core dumps cannot be switched on: {error.strerror}", os.EX_OSERR) from None
 
 
 def _raise_open_files(wanted: int, hard: int) -> None:

@@ -26,7 +26,7 @@ class Service:
         self._watch: Any = None
 
     def ready(self, status: Callable[[], str]) -> None:
-        """The listeners are open. ``status`` says in a line what goes on; it is asked now and then. Never switches."""
+        """The listeners are open. ``status`` says in a line what goes on; it is asked now and then."""
         self._status = status
         self._notifier.ready(status())
         if self._shell is not None:
@@ -36,19 +36,19 @@ class Service:
         self._watch.start()
 
     def reloading(self) -> None:
-        """A reload begins. Never switches."""
+        """A reload begins."""
         self._notifier.reloading()
 
     def reloaded(self) -> None:
-        """It is done, whatever came of it. Never switches."""
+        """It is done, whatever came of it."""
         self._notifier.ready(self._status())
 
     def stopping(self) -> None:
-        """The end begins; the watchdog is fed until ``close``. Never switches."""
+        """The end begins; the watchdog is fed until ``close``."""
         self._notifier.stopping("stopping")
 
     def close(self) -> None:
-        """Nothing more will be told. Never switches."""
+        """Nothing more will be told."""
         if self._watch is not None:
             self._watch.kill(block=False)
             self._watch = None

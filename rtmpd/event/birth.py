@@ -18,7 +18,7 @@ _STREAMS = 16384  # 3 MB when the table is full
 
 
 def first_id_of(unix_s: float) -> str:
-    """An id below every one that is made from that moment on, and above those from before. Never switches."""
+    """An id below every one that is made from that moment on, and above those from before."""
     value = max(int(unix_s * 1000), 0) << _RANDOM_BITS
     return _text(value)
 
@@ -100,7 +100,7 @@ class Births:
         self._numbers = SequenceNumbers()
 
     def event(self, type: str, conn_id: str, stream_key: str, data: dict[str, object]) -> Event:
-        """The event as of now. Never switches."""
+        """The event as of now."""
         now = self._wall()
         return Event(
             type,

@@ -61,7 +61,7 @@ class Event:
     """What happened, once and for all. ``timestamp`` is Unix time in seconds.
 
     ``data`` is read-only and holds only what JSON knows, so nothing that happens to the emitter's
-    objects later changes the event and serialising it can not fail. Made by ``birth.Births``.
+    objects later changes the event and serialising it cannot fail. Made by ``birth.Births``.
     """
 
     type: str

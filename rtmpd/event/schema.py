@@ -33,7 +33,7 @@ _SHARED: dict[str, Schema] = {
 
 
 def document() -> Schema:
-    """The schema of every event. Never switches."""
+    """The schema of every event."""
     return {
         "$schema": DIALECT,
         "$id": "urn:rtmpd:events",
@@ -47,7 +47,7 @@ def document() -> Schema:
 
 
 def text() -> str:
-    """The same as JSON with a newline behind it. Never switches."""
+    """The same as JSON with a newline behind it."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 

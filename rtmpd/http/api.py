@@ -1,6 +1,6 @@
 """What the API is made of: callables that the assembly fills in, so that this room knows no other one.
 
-Facts are plain dicts that JSON knows. What is asked for and not there is a KeyError, what can not be done now a
+Facts are plain dicts that JSON knows. What is asked for and not there is a KeyError, what cannot be done now a
 Refused; both become answers.
 """
 
@@ -19,7 +19,7 @@ Ids = list[str] | None
 
 
 class Refused(Exception):
-    """What was asked for can not be done; the message says why. ``status`` is that of the answer."""
+    """What was asked for cannot be done; the message says why. ``status`` is that of the answer."""
 
     def __init__(self, detail: str, status: int = 409) -> None:
         super().__init__(detail)
@@ -109,7 +109,7 @@ class Api:
 
     ``streams`` and ``connections`` take where to go on ("" is the beginning) and how many. ``kick`` ends a
     connection and ``kick_stream`` those of a stream that have a role; they give the ids of what they ended.
-    ``refusals`` are the errors that say that something is not there or can not be done now.
+    ``refusals`` are the errors that say that something is not there or cannot be done now.
     """
 
     server: Callable[[], Facts]

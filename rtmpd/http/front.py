@@ -31,7 +31,7 @@ class Front:
         if self._settings.socket != CONTROL_SOCKET:
             return self._server.start()
         if not path:
-            _log.info("no control socket", path=CONTROL_SOCKET, error="its directory can not be written")
+            _log.info("no control socket", path=CONTROL_SOCKET, error="its directory cannot be written")
             return self._server.start()
         try:
             return self._server.start()

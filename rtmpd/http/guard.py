@@ -48,7 +48,7 @@ class Guard:
         self._hosts = frozenset(("localhost", *(host.lower() for host in hosts)))
 
     def check(self, request: Request, peer: Peer, scope: str) -> None:
-        """Raises HttpError if the request is not for us, or may not be made. Never switches."""
+        """Raises HttpError if the request is not for us, or may not be made."""
         if peer.trusted:
             return
         if not self._is_host(request.headers.get("host", "")):
@@ -77,7 +77,7 @@ class Guard:
 
 
 def read_tokens(path: str) -> list[str]:
-    """The tokens of a file, one a line; lines that start with # and short ones are none. A file that can not be read
+    """The tokens of a file, one a line; lines that start with # and short ones are none. A file that cannot be read
     has none, which is logged."""
     try:
         lines = [line.strip() for line in textfile.read(path).lines()]

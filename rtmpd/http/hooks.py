@@ -37,7 +37,7 @@ def _asked(what: str, ask: Ask) -> Callable[[Api, Call], Response]:
 
 
 def _worked(what: str, work: Work) -> Callable[[Api, Call], Response]:
-    """A handler that answers with a line for each record of ``work``. The first is waited for: what can not be done
+    """A handler that answers with a line for each record of ``work``. The first is waited for: what cannot be done
     at all is a status and not a line."""
 
     def handle(api: Api, call: Call) -> Response:

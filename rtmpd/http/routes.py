@@ -59,7 +59,7 @@ def _paged(name: str, page: Page) -> Response:
 
 
 def _found(api: Api, what: str, ask: Callable[[], T]) -> T:
-    """The answer of ``ask``. Raises HttpError if there is no such thing, or it can not be done."""
+    """The answer of ``ask``. Raises HttpError if there is no such thing, or it cannot be done."""
     try:
         return ask()
     except api.refusals as error:

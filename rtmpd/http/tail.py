@@ -34,7 +34,7 @@ class Listener:
         self.too_slow = False
 
     def offer(self, event: Event) -> None:
-        """Queue an event that fits. Never switches, never raises."""
+        """Queue an event that fits. Never raises."""
         if self.too_slow or not _fits(event.type, self._types) or not _fits(event.stream_key, self._streams):
             return
         if len(self._waiting) >= self._bound:
@@ -69,7 +69,7 @@ class Tail:
         self._unsubscribe: Callable[[], None] | None = None
 
     def limit(self, most_listeners: int, queue_events: int) -> None:
-        """Have these bounds from now on; whoever listens keeps the queue that it has. Never switches."""
+        """Have these bounds from now on; whoever listens keeps the queue that it has."""
         self._most = most_listeners
         self._queue_events = queue_events
 
@@ -107,7 +107,7 @@ class TailHook:
         self._offer = offer
 
     def execute(self, event: Event, deadline: float) -> None:
-        """Hand it to those who listen. Never switches, never raises."""
+        """Hand it to those who listen. Never raises."""
         self._offer(event)
 
     def close(self) -> None:

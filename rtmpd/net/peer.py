@@ -112,7 +112,7 @@ class Peer:
         self.writer.corked = True
 
     def flush(self) -> None:
-        """Send the replies that are held. Never switches, never raises."""
+        """Send the replies that are held. Never raises."""
         self.writer.uncork()
 
     @property
@@ -181,16 +181,16 @@ class Peer:
             self.on_user_control(event, value)
 
     def ping(self, timestamp_ms: int) -> None:
-        """Ask for a sign of life; the answer counts as bytes received. Never switches."""
+        """Ask for a sign of life; the answer counts as bytes received."""
         self.send(CSID_CONTROL, user_control(PING_REQUEST, timestamp_ms))
 
     def send(self, csid: int, message: Message) -> None:
-        """Send one message, now or later, in order. Never switches, never raises."""
+        """Send one message, now or later, in order. Never raises."""
         self.send_all(((csid, message),))
 
     def send_all(self, messages: Iterable[tuple[int, Message]]) -> None:
         """Send several messages in one piece. A Set Chunk Size among them takes effect right
-        behind itself. Never switches, never raises."""
+        behind itself. Never raises."""
         out: list[bytes] = []
         for csid, message in messages:
             append_chunks(
@@ -204,7 +204,7 @@ class Peer:
             self.writer.write(b"".join(out))
 
     def announce_chunk_size(self, size: int) -> None:
-        """Send longer chunks from here on. Never switches, never raises."""
+        """Send longer chunks from here on. Never raises."""
         self.send(CSID_CONTROL, set_chunk_size(size))
 
 

@@ -155,7 +155,7 @@ class TlsTransport(Transport):
             self._loop.run_callback(self.on_unsent)  # not now: a fan-out that is under way must not change its list
 
     def flush(self) -> bool:
-        """Send what was accepted before. Never switches. Raises OSError if the socket failed."""
+        """Send what was accepted before. Raises OSError if the socket failed."""
         if not self._unsent:
             return True
         try:
@@ -166,12 +166,12 @@ class TlsTransport(Transport):
         return not self._unsent
 
     def shutdown(self) -> None:
-        """End both directions, with a goodbye. Never switches, never raises."""
+        """End both directions, with a goodbye. Never raises."""
         self._say_goodbye()
         super().shutdown()
 
     def shutdown_writing(self) -> None:
-        """Tell the peer that nothing more will come. Never switches, never raises."""
+        """Tell the peer that nothing more will come. Never raises."""
         self._say_goodbye()
         super().shutdown_writing()
 

@@ -128,7 +128,7 @@ class Transport:
             self._turn_began = time.monotonic()
 
     def when_readable(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once from the hub when bytes (or the end) arrive. Never switches."""
+        """Call ``callback`` once from the hub when bytes (or the end) arrive."""
 
         self._watcher.start(self._arrived, callback)
 
@@ -156,11 +156,11 @@ class Transport:
         return self._loop.io(self._sock.fileno(), 2)
 
     def shutdown(self) -> None:
-        """End both directions; what the kernel holds is still sent. Never switches, never raises."""
+        """End both directions; what the kernel holds is still sent. Never raises."""
         self._shutdown(stdlib_socket.SHUT_RDWR)
 
     def shutdown_writing(self) -> None:
-        """Tell the peer that nothing more will come. Never switches, never raises."""
+        """Tell the peer that nothing more will come. Never raises."""
         self._shutdown(stdlib_socket.SHUT_WR)
 
     def _shutdown(self, how: int) -> None:

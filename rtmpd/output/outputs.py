@@ -137,8 +137,7 @@ class Outputs:
                     self._totals.relay_errors += output.errors
 
     def prepare(self, apps: AppsSettings) -> Change:
-        """Have these settings for streams that start from now on; outputs that are not in them any more end. Never
-        switches."""
+        """Have these settings for streams that start from now on; outputs that are not in them any more end."""
 
         def commit() -> None:
             self._apps = apps

@@ -112,7 +112,6 @@ def decode_all(data: bytes, limits: AmfLimits = DEFAULT_LIMITS, offset: int = 0)
 
     Text that is not UTF-8 is decoded with replacement characters: real encoders send Latin-1.
     Raises AmfError, and nothing else, for bytes that are no AMF0, end early or pass a limit.
-    Never switches.
     """
     decoder = _Decoder(data, offset, limits)
     values: list[Value] = []
@@ -288,7 +287,7 @@ class _Decoder:
     def _elements(self, into: list[Value]) -> None:
         count = _U32.unpack_from(self.data, self.pos)[0]
         self.pos += 4
-        # An element has one byte at least: a count that can not be true is refused before the work.
+        # An element has one byte at least: a count that cannot be true is refused before the work.
         if count > self.size - self.pos:
             raise self.truncated()
         for _ in range(count):

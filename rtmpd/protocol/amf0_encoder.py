@@ -51,7 +51,7 @@ def encode(*values: Encodable) -> bytes:
 
     An object that occurs twice is spelled out twice. Raises MisuseError for a Python object that
     AMF0 has no type for, a property name over 65,535 bytes, nesting beyond ``MAX_DEPTH`` or a
-    cycle. Never switches.
+    cycle.
     """
     out = bytearray()
     for value in values:

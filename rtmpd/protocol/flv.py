@@ -39,14 +39,14 @@ def file_header(audio: bool, video: bool) -> bytes:
 def tag(message: Message) -> bytes:
     """An audio, video or AMF0 data message as a tag, followed by its own size.
 
-    The payload may have 0xFFFFFF bytes; the timestamp is taken modulo 2**32 ms. Never switches.
+    The payload may have 0xFFFFFF bytes; the timestamp is taken modulo 2**32 ms.
     Raises MisuseError for a message of another type or a longer payload.
     """
     size = len(message.payload)
     if message.type_id not in _TAG_TYPES:
         raise MisuseError(f"a message of type {message.type_id} has no place in an FLV file")
     if size > _MAX_BODY_BYTES:
-        raise MisuseError(f"an FLV tag can not hold {size} bytes")
+        raise MisuseError(f"an FLV tag cannot hold {size} bytes")
     timestamp = message.timestamp & 0xFFFFFFFF
     return b"".join(
         (

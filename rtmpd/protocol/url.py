@@ -48,12 +48,12 @@ class RtmpUrl:
 
 def parse_url(url: str) -> RtmpUrl:
     """The parts of a stream's URL. The name is the last segment of the path, the application is
-    everything before it. Raises UrlError naming what is missing or wrong. Never switches."""
+    everything before it. Raises UrlError naming what is missing or wrong."""
     try:
         parts = urlsplit(url, allow_fragments=False)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UrlError(f"this URL can not be read: {error}") from None
+        raise UrlError(f"this URL cannot be read: {error}") from None
     default_port = _DEFAULT_PORTS.get(parts.scheme)
     if default_port is None or "://" not in url:
         raise UrlError(f"the URL has to begin with rtmp:// or rtmps://, as in {_FORM}")
@@ -65,7 +65,7 @@ def parse_url(url: str) -> RtmpUrl:
             "the query or the name if the server takes one"
         )
     if port == 0:
-        raise UrlError("the port 0 can not be connected to")
+        raise UrlError("the port 0 cannot be connected to")
     app, _, name = parts.path.rpartition("/")
     app = app.strip("/")
     if not app and not name:

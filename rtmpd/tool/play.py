@@ -111,7 +111,7 @@ class FlvSink:
         self._kinds: set[int] = set()
 
     def put(self, message: Message) -> None:
-        """Add a message as a tag. Never switches."""
+        """Add a message as a tag."""
         if message.type_id in (DATA_AMF0, DATA_AMF3):
             message = Message(DATA_AMF0, strip_set_data_frame(amf0_body(message)), message.timestamp)
         self._kinds.add(message.type_id)
@@ -179,7 +179,7 @@ class Tally:
         self._kinds = {"video": _Kind(), "audio": _Kind()}
 
     def count(self, message: Message) -> None:
-        """Count one message. Never switches."""
+        """Count one message."""
         flags = classify(message.type_id, message.payload)
         if not flags & (AUDIO | VIDEO):
             return

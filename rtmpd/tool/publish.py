@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     try:
         options = parser.parse_args(argv)
         if options.loop and options.file == "-":
-            parser.error("standard input can not be repeated: --loop needs a file")
+            parser.error("standard input cannot be repeated: --loop needs a file")
         url = parse_url(options.url)
     except UrlError as error:
         parser.print_usage(sys.stderr)

@@ -36,10 +36,10 @@ def test_a_url_has_an_application_and_a_stream_name(url: str, parts: RtmpUrl) ->
         ("rtmp://h/demo", "only 'demo'"),
         ("rtmp://h/live/", "names no stream"),
         ("rtmp://h/live/?token=1", "names no stream"),
-        ("rtmp://h:99999/live/demo", "can not be read"),
-        ("rtmp://h:x/live/demo", "can not be read"),
+        ("rtmp://h:99999/live/demo", "cannot be read"),
+        ("rtmp://h:x/live/demo", "cannot be read"),
         ("rtmp://h:0/live/demo", "port 0"),
-        ("rtmp://[::1/live/demo", "can not be read"),
+        ("rtmp://[::1/live/demo", "cannot be read"),
         ("rtmp://me:hunter2@h/live/demo", "user name"),
     ],
 )
