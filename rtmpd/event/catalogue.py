@@ -226,7 +226,7 @@ _MEDIA = Group(
                 "channels integer? channels that a decoder puts out",
                 "packet_type string! `sequence_header` or `raw`",
                 "frame_type string!? `keyframe` or `interframe`",
-                "change boolean whether something else was told of this media type before",
+                "change boolean whether another value was reported for this media type before",
             ),
         ),
         EventType("stream_metadata", INFO, "`onMetaData` arrived for the first time or with new content.", fields(

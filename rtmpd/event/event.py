@@ -47,7 +47,7 @@ Kind = TypeVar("Kind", bound="Event")
 
 
 class Emit(Protocol):
-    """What every part is given to tell what happened.
+    """The function with which every part emits events.
 
     Never waits, never switches greenlets, never raises. ``data`` are the fields of the type, in
     the order of the catalogue; a field that is not known is left out.

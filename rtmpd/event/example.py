@@ -1,4 +1,4 @@
-"""An event of any type as an example, for those who want to see one before it happens."""
+"""An example event of any type, to see one before it happens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STREAM_KEY = "example/stream"
 
 def example_data(type: str) -> dict[str, object]:
     """Return data with every field of the type but those that only an end after a crash has; an alert is one that
-    begins. Raises KeyError if there is no such type."""
+    begins. Raises KeyError for a type that is not known."""
     data = {
         field.name: field.values[-1] if field.values else _VALUES[field.type]
         for field in EVENT_TYPES[type].fields

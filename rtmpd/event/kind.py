@@ -21,7 +21,7 @@ _QUOTED = re.compile("`([^`]+)`")
 @dataclass(frozen=True, slots=True)
 class Field:
     """One key of ``data``. ``type`` is the JSON type: string, integer, number, boolean, array or object; ``values`` are
-    all that there are, none if there is no end of them. An ``optional`` one is absent where it is not known."""
+    all possible values, empty without such a list. An ``optional`` field is absent where its value is not known."""
 
     name: str
     type: str
@@ -61,7 +61,7 @@ class Group:
 
 
 def fields(*rows: str) -> tuple[Field, ...]:
-    """The fields written as rows of ``name type meaning``. The type can have marks behind it: ``!`` if the words that
+    """The fields written as rows of ``name type meaning``. The type can have marks after it: ``!`` if the words that
     ``meaning`` has in backquotes are all values that there are, ``?`` if the field is optional."""
     return tuple(_field(*row.split(" ", 2)) for row in rows)
 

@@ -18,7 +18,7 @@ SERVER_CRASH = "server_crash"
 class _Pair(NamedTuple):
     start: str
     stop: str
-    subject: str  # what tells several of them apart: a name of the envelope or of the data
+    subject: str  # the name in the envelope or the data whose value identifies one of several
 
 
 _PAIRS = (
@@ -40,7 +40,7 @@ STOP_TYPES = frozenset(_STOPS)
 
 
 class End(NamedTuple):
-    """An event that is still to be told."""
+    """A stop event that is still to be emitted."""
 
     type: str
     conn_id: str

@@ -22,18 +22,18 @@ SCHEMA_2 = ("id", "seq", "severity", "time", "node")
 _SHARED: dict[str, Schema] = {
     "timestamp": {"type": "integer", "minimum": 0, "description": "Unix time in seconds at which it happened"},
     "conn_id": {"type": "string", "pattern": "^(c[0-9]{6,})?$", "description": "connection, empty if none"},
-    "stream_key": {"type": "string", "description": "app/name without a query, empty if there is none"},
+    "stream_key": {"type": "string", "description": "app/name without a query, empty without a stream"},
     "id": {"type": "string", "pattern": "^evt_[0-9A-HJKMNP-TV-Z]{26}$", "description": "unique, sorts by time"},
     "seq": {"type": "integer", "minimum": 1, "description": "counts the events of the stream, else of the connection"},
     "time": {"type": "string", "format": "date-time", "description": "the timestamp with milliseconds, UTC"},
-    "node": {"type": "string", "description": "who sends it"},
+    "node": {"type": "string", "description": "the node that sends it"},
     "attempt": {"type": "integer", "minimum": 1, "description": "of a batch: the number of this try"},
     "redelivered": {"type": "string", "description": "of a batch: why it may have arrived before"},
 }
 
 
 def document() -> Schema:
-    """The schema of every event."""
+    """Return one JSON Schema for all event types."""
     return {
         "$schema": DIALECT,
         "$id": "urn:rtmpd:events",
@@ -47,12 +47,12 @@ def document() -> Schema:
 
 
 def text() -> str:
-    """The same as JSON with a newline behind it."""
+    """Return ``document`` as JSON text that ends with a newline."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
 def schema_of(type: str) -> Schema:
-    """The schema of one event type, complete in itself. Raises KeyError if there is no such type."""
+    """The schema of one event type, complete in itself. Raises KeyError for a type that is not known."""
     kind = EVENT_TYPES[type]
     return {"$schema": DIALECT, "$id": f"urn:rtmpd:events:{type}", **_event(kind), "$defs": _shared()}
 

@@ -28,7 +28,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of ``total`` facts; ``next`` continues behind them, "" if these were the last."""
+    """Some of ``total`` facts; ``next`` continues after them, "" if these were the last."""
 
     items: list[Facts]
     total: int

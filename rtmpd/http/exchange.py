@@ -152,7 +152,7 @@ class Exchange:
             response.close()
 
     def _send_pieces(self, response: Response, request: Request | None, keeps: bool, wants_body: bool) -> bool:
-        """An answer whose end is told by its length, by chunks, or, to HTTP/1.0, by the end of the connection."""
+        """An answer whose end is marked by its length, by chunks, or, for HTTP/1.0, by the end of the connection."""
         length = response.headers.get("Content-Length", type=int)
         chunked = length is None and request is not None and not request.is_1_0
         if length is None and not chunked:
@@ -220,7 +220,7 @@ def _date(now: int) -> str:
 
 
 def refused(status: int, detail: str, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """A whole answer to a connection that nobody serves."""
+    """Return a whole answer for a connection that is refused at once."""
     response = HttpError(status, detail, headers).get_response()
     body = response.get_data()
     return _head(response, [("Content-Length", str(len(body)))], keeps=False) + body

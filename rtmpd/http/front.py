@@ -24,8 +24,8 @@ class Front:
         self._server = HttpServer(settings, "", self._router.handle)
 
     def start(self) -> list[str]:
-        """Listen; the addresses and the path are returned. Raises OSError for what was asked for by name; without
-        the usual control socket the daemon runs too, as somebody else's may be there. May switch greenlets."""
+        """Listen; return the addresses and the path. Raises OSError for an address or path that is configured; without
+        the default control socket the daemon runs too, since another daemon may have it. May switch greenlets."""
         path = usable(self._settings.socket)
         self._server = HttpServer(self._settings, path, self._router.handle)
         if self._settings.socket != CONTROL_SOCKET:
@@ -41,7 +41,7 @@ class Front:
             return self._server.start()
 
     def prepare(self, settings: ApiSettings, api: Api) -> Change:
-        """Have these instead (``change``). Raises OSError."""
+        """Return the change to these settings (``rtmpd.change``). Raises OSError."""
         router = Router(ROUTES, Guard(settings.token_file, settings.hosts), api)
         change = self._server.prepare(settings, self._path(settings), router.handle)
 

@@ -1,6 +1,6 @@
-"""Who may ask what.
+"""Decides which requests are allowed.
 
-The control socket is a file: its mode lets in the daemon's own user and root, and the kernel tells who came.
+The control socket is a file: its mode admits the daemon's own user and root, and the kernel names the client's user.
 Over TCP a bearer token is needed, except for what a load balancer asks from anywhere and a collector from here.
 """
 
@@ -31,8 +31,8 @@ _log = logger("http")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who asks. ``trusted`` came through the control socket and is who may; ``local`` came through an address that
-    only this machine can reach."""
+    """The client of a request. ``trusted``: it came through the control socket as a user that may; ``local``: it came
+    through an address that only this machine can reach."""
 
     name: str
     trusted: bool = False
@@ -48,7 +48,7 @@ class Guard:
         self._hosts = frozenset(("localhost", *(host.lower() for host in hosts)))
 
     def check(self, request: Request, peer: Peer, scope: str) -> None:
-        """Raises HttpError if the request is not for us, or may not be made."""
+        """Raise HttpError if the request is for another host, or is not allowed."""
         if peer.trusted:
             return
         if not self._is_host(request.headers.get("host", "")):
@@ -65,7 +65,7 @@ class Guard:
 
     def _check_token(self, request: Request, peer: Peer) -> None:
         if not self._token_file:
-            raise HttpError(403, "this needs a token, and there is no [http] token_file; use the control socket")
+            raise HttpError(403, "this needs a token, and [http] token_file is not set; use the control socket")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise HttpError(401, "this needs Authorization: Bearer and a token of [http] token_file", _CHALLENGE)
@@ -77,8 +77,8 @@ class Guard:
 
 
 def read_tokens(path: str) -> list[str]:
-    """The tokens of a file, one a line; lines that start with # and short ones are none. A file that cannot be read
-    has none, which is logged."""
+    """Return the tokens of a file, one per line, without comments (#) and lines that are too short. A file that cannot
+    be read is logged and gives no token."""
     try:
         lines = [line.strip() for line in textfile.read(path).lines()]
     except TextFileError as error:

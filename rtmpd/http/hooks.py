@@ -1,6 +1,6 @@
 """The routes of hooks: their state, dead letters and replays.
 
-Long work answers with a line for each step, so that whoever waits sees how far it is. It goes on as long as the
+Long work answers with a line for each step, so that the client sees the progress. It goes on as long as the
 client reads: to leave is to stop, and what was done is done.
 """
 
@@ -60,7 +60,7 @@ def _records(
             yield first
             yield from rest
     except KeyError as error:
-        yield {"done": False, "error": f"there is no {error}"}
+        yield {"done": False, "error": f"no such {error}"}
         return
     except refusals as error:
         yield {"done": False, "error": str(error)}

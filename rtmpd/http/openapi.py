@@ -27,7 +27,7 @@ refused; answers may grow more keys."""
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
-    """The whole file."""
+    """Return the OpenAPI document of ``routes``."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -50,7 +50,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def text(routes: Sequence[Route]) -> str:
-    """docs/openapi.json."""
+    """Return the text of docs/openapi.json."""
     return json.dumps(document(routes), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,8 +1,8 @@
 """Where the control socket is, for the daemon that makes it and for ``rtmpctl`` that looks for it.
 
 The usual place belongs to the service: ``/run/rtmpd`` is made by its init script or unit, or by a daemon that root
-starts. A daemon that somebody else runs by hand cannot write there and takes the user's own runtime directory, or where
-there is none, as after ``su``, a state directory.
+starts. A daemon that another user runs by hand cannot write there and takes the user's own runtime directory, or where
+that is missing, as after ``su``, a state directory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OWN_STATE = ".local/state/rtmpd"
 
 
 def candidates(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The places of a control socket that nobody has named, the service's first."""
+    """Return the paths where a control socket may be without a configured path, the service's first."""
     runtime, home = environ.get("XDG_RUNTIME_DIR", ""), environ.get("HOME", "")
     return [
         CONTROL_SOCKET,
@@ -49,7 +49,7 @@ def existing(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def running() -> list[int]:
-    """The processes that are called rtmpd; empty where there is no /proc."""
+    """Return the ids of the processes called rtmpd; none without /proc."""
     found = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdecimal():

@@ -58,12 +58,12 @@ def problem_of(error: HTTPException) -> HttpError:
 
 
 def refusal(what: str, error: Exception) -> HttpError:
-    """The answer to an error of what was asked: KeyError means that there is no such ``what``; others say themselves
-    why they refuse, and perhaps with which ``status``."""
+    """Return the answer to an error of what was asked. KeyError means that ``what`` does not exist; any other error
+    has its own message, and perhaps a ``status``."""
     if isinstance(error, KeyError):
-        return HttpError(404, f"there is no such {what}")
+        return HttpError(404, f"no such {what}")
     return HttpError(int(getattr(error, "status", 409)), str(error))
 
 
 class Gone(Exception):
-    """The client left before its request was complete: there is nobody to answer."""
+    """The client left before its request was complete, so it gets no answer."""

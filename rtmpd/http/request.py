@@ -87,7 +87,7 @@ def request_of(
             value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ', '}{value}"
         environ[name] = value
     if version != "1.0" and "HTTP_HOST" not in environ:
-        raise HttpError(400, "there is no Host")
+        raise HttpError(400, "the Host header is missing")
     return Request(environ)
 
 
@@ -126,7 +126,7 @@ class Reading:
 
     @property
     def request(self) -> Request:
-        """The complete request."""
+        """The complete request; only after ``is_complete``."""
         assert self._request is not None
         self._request.environ["wsgi.input"] = io.BytesIO(b"".join(self._body))
         return self._request
@@ -161,7 +161,7 @@ class Reading:
     # --- called by the parser -------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """Another message begins."""
+        """Note a message that follows the complete one."""
         self.is_followed = self.is_complete
 
     def on_url(self, data: bytes) -> None:
@@ -170,7 +170,7 @@ class Reading:
             self._url += data
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
+        """Add a header field."""
         if not self.is_complete:
             self._headers.append((name, value))
 

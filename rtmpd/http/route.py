@@ -135,7 +135,7 @@ class Route:
         for param in self.of(PATH):
             given[param.name] = param.read(found[param.name])
         given |= self._queried(request)
-        given |= self._told(request)
+        given |= self._of_body(request)
         for param in self.params:
             if param.name not in given:
                 if param.required:
@@ -165,11 +165,11 @@ class Route:
                 given[name] = value
         return given
 
-    def _told(self, request: Request) -> dict[str, Any]:
+    def _of_body(self, request: Request) -> dict[str, Any]:
         params = {param.name: param for param in self.of(BODY)}
         body = request.get_data()
         if not params or not body:
-            return {}  # a body nobody asked for was read, and is let be
+            return {}  # a body that the route does not use is read and ignored
         document = _document(request.mimetype, body)
         given = {}
         for name, value in document.items():
@@ -180,7 +180,7 @@ class Route:
 
 
 def _is_unicode(text: str) -> bool:
-    """Half of a surrogate pair, which JSON can write, is no text."""
+    """Return false for half of a surrogate pair, which JSON can write and UTF-8 cannot."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -190,14 +190,14 @@ def _document(mimetype: str, body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        raise HttpError(400, "the body is no JSON document") from None
+        raise HttpError(400, "the body is not a JSON document") from None
     if not isinstance(document, dict):
-        raise HttpError(400, "the body is no JSON object")
+        raise HttpError(400, "the body is not a JSON object")
     return document
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -208,4 +208,4 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    return f"there is no parameter {name[:100]!r} here; known: {', '.join(known) or 'none'}"
+    return f"parameter {name[:100]!r} is not known here; known: {', '.join(known) or 'none'}"

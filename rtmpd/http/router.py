@@ -42,7 +42,7 @@ class Router:
         scope = next(iter(by_method.values())).scope if by_method else CONTROL  # before it is said what there is
         self._guard.check(request, peer, scope)
         if not by_method:
-            raise HttpError(404, "there is nothing of this name; /api/v1/openapi.json tells what there is")
+            raise HttpError(404, "this path is not known; /api/v1/openapi.json lists the paths")
         method = "GET" if request.method == "HEAD" else request.method
         route = by_method.get(method)
         if route is None:

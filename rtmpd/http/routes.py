@@ -59,7 +59,7 @@ def _paged(name: str, page: Page) -> Response:
 
 
 def _found(api: Api, what: str, ask: Callable[[], T]) -> T:
-    """The answer of ``ask``. Raises HttpError if there is no such thing, or it cannot be done."""
+    """Return the answer of ``ask``. Raises HttpError if ``what`` does not exist or the request cannot be met."""
     try:
         return ask()
     except api.refusals as error:
@@ -147,7 +147,7 @@ def _check(api: Api, call: Call) -> Response:
 
 _PAGE = (
     Param("limit", QUERY, "integer", "how many at most", minimum=1, maximum=1000, default=100),
-    Param("after", QUERY, "string", "go on behind this one: next of the answer before"),
+    Param("after", QUERY, "string", "continue after this one: next of the answer before"),
 )
 _ACTION = Param("action", BODY, "string", "what the token allows", choices=("publish", "play"), default="publish")
 _APP = Param("app", BODY, "string", "application", required=True)
@@ -201,10 +201,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", f"{V1}/events", _events, "Events as they happen, as server-sent events", schema.EVENT_STREAM,
         (
-            Param("type", QUERY, "string", "only types that fit this glob; may stand there several times", many=True),
+            Param("type", QUERY, "string", "only types that fit this glob; may be given several times", many=True),
             Param("stream", QUERY, "string", "only streams whose key fits this glob", many=True),
-            Param("count", QUERY, "integer", "end after so many; 0 is no end", minimum=0, maximum=10**9, default=0),
-            Param("wait_s", QUERY, "number", "end when nothing came for so many seconds in all; 0 is no end",
+            Param("count", QUERY, "integer", "end after so many; 0: no end", minimum=0, maximum=10**9, default=0),
+            Param("wait_s", QUERY, "number", "end when no event came for this many seconds in all; 0: no end",
                   minimum=0, maximum=86400, default=0),
         ),
         content_type=EVENTS,

@@ -11,7 +11,7 @@ _OF = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "o": "objec
 
 def obj(*rows: str, **nested: Schema) -> Schema:
     """An object. Each row is ``name kind meaning``: s, i, n, b or o for string, integer, number, boolean or object,
-    ``[s]`` for a list of them, with ``?`` behind for what may be null."""
+    ``[s]`` for a list of them, with a ``?`` after it if the value may be null."""
     properties = {name: _kind(kind) | {"description": text} for name, kind, text in (r.split(" ", 2) for r in rows)}
     properties |= nested
     return {"type": "object", "properties": properties, "required": list(properties)}
@@ -25,7 +25,7 @@ def _kind(kind: str) -> Schema:
 
 
 def array(items: Schema, description: str = "") -> Schema:
-    """A list."""
+    """Return the schema of a list of ``items``."""
     return {"type": "array", "items": items} | ({"description": description} if description else {})
 
 
@@ -118,8 +118,8 @@ SERVER = obj(
     "relays_connected i those of them that are connected",
     "uid i user that rtmpd runs as",
     "descriptors i files that it may open",
-    "connections_limit i connections that it may have, 0 is no limit",
-    "open_to_publish [s] applications to which anybody may publish; * is those that are not named",
+    "connections_limit i connections that it may have, 0: no limit",
+    "open_to_publish [s] applications to which anybody may publish; * stands for those that are not named",
     "public [s] RTMP addresses that are not of this machine only",
     "hub_lag_ms n how late the event loop was lately",
 )

@@ -1,6 +1,6 @@
 """The HTTP server: listeners, and a bounded number of connections for each.
 
-Each listener has its own bound, so that whatever is done to a TCP port leaves the control socket usable; where it is
+Each listener has its own bound, so that an attack on a TCP port leaves the control socket usable; where it is
 reached, the connection that has been idle longest makes room. What a connection may do and how long is in ``exchange``.
 Nothing that happens to a connection reaches the hub or another connection.
 
@@ -107,7 +107,7 @@ class HttpServer:
 
     @property
     def socket_path(self) -> str:
-        """Where the control socket is, "" if there is none."""
+        """The path of the control socket; "" without one."""
         return self._socket_path
 
     def stop(self) -> None:
@@ -243,7 +243,7 @@ class _Listener:
         return Peer(f"uid {uid}", trusted=is_member or uid in (_ROOT, os.geteuid()), local=True)
 
     def admit(self, gid: int) -> None:
-        """Let the members of this group use the path from now on; -1 is none. Raises OSError."""
+        """Let the members of group ``gid`` use the path from now on; -1: no group. Raises OSError."""
         if self._path and gid != self._gid:
             os.chown(self._path, -1, gid if gid >= 0 else os.getegid())
             os.chmod(self._path, 0o660 if gid >= 0 else 0o600)
@@ -263,7 +263,7 @@ def _gid_of(group: str) -> int:
     try:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
-        raise NoGroup(errno.EINVAL, f"there is no group {group}") from None
+        raise NoGroup(errno.EINVAL, f"the group {group} does not exist") from None
     if os.geteuid() != _ROOT and gid not in (os.getegid(), *os.getgroups()):
         text = f"the user of rtmpd is not a member of {group}, so it cannot give the control socket to that group"
         raise NoGroup(errno.EPERM, text)

@@ -1,7 +1,7 @@
-"""Events as they happen, to whoever listens over HTTP.
+"""Events as they happen, for clients that listen over HTTP.
 
-A listener has a bounded queue. One that does not keep up is let go and told so: a gap that nobody mentions
-would be worse than an end. While nobody listens nothing is subscribed to.
+A listener has a bounded queue. One that does not keep up is ended with a notice, since a silent gap
+would be worse than an end. Without a listener nothing is subscribed to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Offer = Callable[[Event], None]
 
 
 class Listener:
-    """One who listens: to types and streams that fit one of the globs, to all if there are none."""
+    """A client that listens to types and streams that fit one of the globs, or to all without globs."""
 
     def __init__(self, types: list[str], streams: list[str], queue_events: int) -> None:
         self._types = types
@@ -44,8 +44,8 @@ class Listener:
         self._arrived.set()
 
     def take(self, wait_s: float) -> Event | None:
-        """The next event; None if there is none within ``wait_s``, or the listener is too slow and has had
-        what it queued. May switch greenlets."""
+        """Return the next event; None if no event comes within ``wait_s``, or if the listener is too slow and has had
+        all that was queued. May switch greenlets."""
         if not self._waiting and not self.too_slow:
             self._arrived.clear()
             self._arrived.wait(wait_s)
@@ -69,7 +69,7 @@ class Tail:
         self._unsubscribe: Callable[[], None] | None = None
 
     def limit(self, most_listeners: int, queue_events: int) -> None:
-        """Have these bounds from now on; whoever listens keeps the queue that it has."""
+        """Apply these bounds from now on; a client that listens already keeps its queue."""
         self._most = most_listeners
         self._queue_events = queue_events
 
@@ -77,7 +77,7 @@ class Tail:
         """The events from now on in the form of ``text/event-stream``: ``count`` of them (0: no end), for ``wait_s``
         seconds (0: no end). Raises HttpError at once if too many listen. The iterator may switch greenlets."""
         if len(self._listeners) >= self._most:
-            raise HttpError(503, f"{self._most} listen already ([http] event_listeners)", (("Retry-After", "10"),))
+            raise HttpError(503, f"{self._most} clients listen ([http] event_listeners)", (("Retry-After", "10"),))
         listener = Listener(types, streams, self._queue_events)
         self._listeners.append(listener)
         if self._unsubscribe is None:
@@ -85,7 +85,7 @@ class Tail:
         return _Pieces(self, listener, count, wait_s)
 
     def forget(self, listener: Listener) -> None:
-        """Whoever listened does no more."""
+        """Remove ``listener``; end the subscription with the last one."""
         if listener in self._listeners:
             self._listeners.remove(listener)
         if not self._listeners and self._unsubscribe is not None:
@@ -107,7 +107,7 @@ class TailHook:
         self._offer = offer
 
     def execute(self, event: Event, deadline: float) -> None:
-        """Hand it to those who listen. Never raises."""
+        """Queue the event for each listener. Never raises."""
         self._offer(event)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class _Pieces:
         return next(self._pieces)
 
     def close(self) -> None:
-        """Listen no more. The server calls it, whatever became of the answer."""
+        """Stop listening. The server calls it after every answer, complete or not."""
         self._tail.forget(self._listener)
 
 

@@ -119,9 +119,9 @@ def test_over_tcp_a_token_file_opens_the_door(desk: Desk, run: Run, tmp_path: Pa
 
 
 def test_what_is_not_there_is_said_with_status_1(run: Run) -> None:
-    assert run("streams", "live/b") == (NO, "", "rtmpctl: there is no such stream\n")
-    assert run("hooks", "show", "x") == (NO, "", "rtmpctl: there is no such hook\n")
-    assert run("kick", "c9") == (NO, "", "rtmpctl: there is no such connection\n")
+    assert run("streams", "live/b") == (NO, "", "rtmpctl: no such stream\n")
+    assert run("hooks", "show", "x") == (NO, "", "rtmpctl: no such hook\n")
+    assert run("kick", "c9") == (NO, "", "rtmpctl: no such connection\n")
 
 
 def test_no_socket_and_no_process_means_that_rtmpd_does_not_run(

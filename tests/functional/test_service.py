@@ -358,7 +358,7 @@ def test_members_of_the_group_may_use_the_control_socket_and_others_may_not(
     status, said = service.does("reload")
     assert status == 6 and "http.socket_group: the user of rtmpd is not a member of root" in said, said
     service.write("socket_group = no-such-group\n")
-    assert "there is no group no-such-group" in service.does("reload")[1]
+    assert "the group no-such-group does not exist" in service.does("reload")[1]
     service.write("")
     assert service.does("reload")[0] == 0
     assert asks(members) == os.EX_NOPERM
