@@ -117,7 +117,7 @@ class House:
         return {"version": __version__, "node": node, "pid": os.getpid(), "listen": [str(a) for a in self.addresses]}
 
     def in_short(self) -> str:
-        """What goes on, in a line."""
+        """Return one line with the numbers of connections and streams."""
         return f"{len(self.context.connections)} connections, {len(self.registry)} streams"
 
     def stop(self, drain_s: float | None = None) -> None:
@@ -168,7 +168,7 @@ class House:
         self.hooks.close(0.0)
 
     def _measure(self) -> None:
-        """Have the server's metrics read and its limits watched."""
+        """Set up the reading of the server's metrics and the watch on its limits."""
         context, settings, metrics = self.context, self._settings, self.instruments.registry
         self.registry.load.peak = self.instruments.peak()
         handshakes = metrics.histogram("rtmp_handshake_duration_seconds")
@@ -226,12 +226,12 @@ class House:
 
     @property
     def settings(self) -> Settings:
-        """What is in effect."""
+        """The settings in effect."""
         return self._settings
 
     def prepare(self, settings: Settings) -> Change:
-        """Have these settings instead (``change``): every part of which the settings differ is made anew beside the
-        old one. Raises ConfigError, and then nothing was made."""
+        """Return the change to these settings (``rtmpd.change``): each part whose settings differ is made anew, beside
+        the old one. Raises ConfigError, and then nothing was made."""
         changes = [Change(lambda: setattr(self, "_settings", settings))]
         try:
             for slices, prepare in self._parts(settings):
@@ -262,7 +262,7 @@ class House:
         return Change.join(Change(lambda: self.context.configure(apps)), self.outputs.prepare(apps))
 
     def _prepare_access(self, access: AccessSettings, apps: AppsSettings) -> Change:
-        """Whoever waits for a verdict gets it by the old rules, and sessions go on."""
+        """A question that waits for its verdict is judged by the old rules; sessions go on."""
         old, questioner = self._questioner, Questioner(access, self._clock)
         rules = Access(access, apps, questioner.ask_for, self._clock)
 
@@ -293,7 +293,7 @@ class House:
         return self.hooks.events is not None
 
     def tell_reload(self, **facts: Any) -> None:
-        """Emit what became of a reload, count it and have it shown with the health."""
+        """Emit the result of a reload, count it and show it with the health."""
         self.last_reload = str(facts["result"])
         problems = facts["errors"]
         self._reload_problem = "; ".join([*problems[:3], *(["..."] if problems[3:] else [])])

@@ -21,7 +21,7 @@ EXPONENTIAL = "exponential"
 LINEAR = "linear"
 FIXED = "fixed"
 
-_DOUBLINGS = 64  # far over any ``max_s``, far below what a float cannot hold
+_DOUBLINGS = 64  # far over any ``max_s``, far below the greatest float
 
 _FACTORS: dict[str, Callable[[int], int]] = {
     EXPONENTIAL: lambda n: 2 ** min(n, _DOUBLINGS),
@@ -34,8 +34,8 @@ _FACTORS: dict[str, Callable[[int], int]] = {
 class Backoff:
     """``(attempts) -> seconds or None``. ``max_attempts`` counts every try, the first included.
 
-    ``random`` gives a number from 0 up to 1; without it there is no jitter, with it a delay is
-    multiplied by 0.5 to 1.0, so that those who failed together do not come back together.
+    ``random`` returns a number from 0 up to 1. With it a delay is multiplied by 0.5 to 1.0, so that
+    clients that failed together do not come back together; without it delays have no jitter.
     """
 
     max_attempts: int = 1

@@ -49,6 +49,6 @@ class FakeClock(Clock):
         return self._monotonic
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks forward."""
+        """Move both clocks forward, without a wait."""
         self._wall += seconds
         self._monotonic += seconds

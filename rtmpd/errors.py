@@ -27,7 +27,7 @@ PHASE_MEDIA = "media_processing"
 
 
 class RtmpdError(Exception):
-    """Root of the family."""
+    """Base class of every error that rtmpd raises for its callers."""
 
 
 # --- errors of one connection -------------------------------------------------------------------
@@ -95,7 +95,7 @@ class PeerTimeout(PeerError):
     error_type = "timeout"
 
 
-# --- what a server tells us, its client ----------------------------------------------------------
+# --- what a server answers us, its client --------------------------------------------------------
 
 
 class RefusedByServer(PeerError):
@@ -143,7 +143,7 @@ class InvalidStreamKey(Rejected):
 
 
 class StreamNotFound(Rejected):
-    """Nobody publishes this key, and players may not wait for it."""
+    """No publisher has this key, and players may not wait for one."""
 
     status = "NetStream.Play.StreamNotFound"
     error_type = "stream_not_found"
@@ -160,7 +160,7 @@ class LimitReached(Rejected):
 
 
 class AccessDenied(Rejected):
-    """The access rules do not let this client publish or play. The client is told no more than that; ``reason``
+    """The access rules do not let this client publish or play. The client gets no more than that; ``reason``
     is for the operator."""
 
     error_type = "auth_failed"
@@ -182,8 +182,8 @@ class AppRejected(Rejected):
 
 
 class DeliveryError(RtmpdError):
-    """A sink could not deliver an event. ``code`` is short and countable (``status:503``), ``fault`` who is to blame
-    (``event``, ``endpoint`` or ``auth``) where the code does not tell."""
+    """A sink could not deliver an event. ``code`` is short and countable (``status:503``). ``fault`` is the part to
+    blame (``event``, ``endpoint`` or ``auth``) where the code does not say."""
 
     fault = "event"
 

@@ -169,7 +169,7 @@ class _Repeats:
 class Throttle:
     """Lets ``limit`` records of one (logger, message) pass per window, and counts the rest.
 
-    Debug is never held back: who switches it on wants all of it. Memory is bounded; past
+    Debug is never held back: an operator who switches it on wants all of it. Memory is bounded; past
     ``_TRACKED_MESSAGES`` different messages in a window the oldest window is closed early.
     """
 

@@ -2,7 +2,7 @@
 
 What changed is found by comparing slices of the settings. Everything new that can fail is made beside the old; if
 anything does fail nothing has changed. Then the new takes the place of the old, by assignments and without a
-switch of greenlets, and what was replaced is let go. Whatever became of it is logged, and told as ``config_reload``.
+switch of greenlets, and what was replaced is released. The result is logged, and emitted as ``config_reload``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Reloadable(Protocol):
         """Make what these settings need. Raises ConfigError."""
 
     def tell_reload(self, **facts: Any) -> None:
-        """Emit ``config_reload``."""
+        """Emit ``config_reload`` with these facts as its data."""
 
 
 def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> Outcome:
@@ -74,7 +74,7 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
         for problem in problems:
             _log.error("configuration problem", problem=problem)
         return _rejected(house, current, tuple(str(problem) for problem in problems))
-    except Exception:  # noqa: BLE001  whatever it is, the house still runs with what it had
+    except Exception:  # noqa: BLE001  after any error the house still runs with what it had
         _log.exception("configuration not read")
         return _rejected(house, current, (_OURS,))
     change.commit()
@@ -82,7 +82,7 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
     try:
         change.retire()
     except Exception:  # noqa: BLE001  the new is in effect; what was replaced is only in the way
-        _log.exception("what was replaced could not be let go")
+        _log.exception("releasing the replaced parts failed")
     for warning in loaded.warnings:
         _log.warning("configuration warning", problem=warning)
     if restart:
@@ -142,6 +142,6 @@ def _fields_of(section: str) -> list[tuple[str, str]]:
 
 
 def _moved(old: StoreSettings, new: StoreSettings) -> list[str]:
-    """The keys of another event log. No path is no other one: nobody needs a log any more."""
+    """Return the keys that ask for another event log. An empty path does not: no hook needs a log any more."""
     keys = ["path"] if new.path not in ("", old.path) else []
     return [*keys, "durability"] if new.durability != old.durability else keys

@@ -90,8 +90,8 @@ class Daemon:
         self._file_watch = self._watch()  # before the start, which may take a while: a change in between counts
 
     def run(self, service: Service) -> int:
-        """Until a signal ends it; the result is the exit status. ``service`` is told how it goes. Raises StartError if
-        there is no log to tell it in. May switch greenlets."""
+        """Run until a signal ends it; return the exit status. ``service`` reports the state. Raises StartError for a
+        log file that cannot be opened. May switch greenlets."""
         self._read_again()
         try:
             log.configure(self._settings.log)
@@ -103,7 +103,7 @@ class Daemon:
 
         words, house = SignalWords(), None
         self._words = words
-        self._control.open(words)  # whoever asks for a reload from now on gets one, as soon as the start is over
+        self._control.open(words)  # a reload that is asked for from now on happens as soon as the start is over
         try:
             with words.raising():
                 house = House(self._settings)
@@ -215,7 +215,7 @@ class Daemon:
 
 def not_emptied(loaded: Loaded, hooks: int) -> Loaded:
     """What was read because a file changed. Raises ConfigError for what looks like an accident, an emptied file or one
-    that takes all of the ``hooks`` away: only who asks for a reload gets that."""
+    that takes all of the ``hooks`` away: only an explicit reload applies that."""
     origins = loaded.checked.tree.origins.values()
     reason = ""
     if not any(origin.directory for origin in origins):
@@ -238,11 +238,11 @@ class Control:
         self._waiting: list[AsyncResult[Facts]] = []
 
     def show(self) -> Facts:
-        """What is in effect, or was read and waits for a restart."""
+        """Return the configuration that is in effect, with what was read and waits for a restart."""
         return {"text": sample.effective(self._loaded.checked)}
 
     def diff(self) -> Facts:
-        """What a reload would change. Waits for the files."""
+        """Return what a reload would change. Waits for the files."""
         return inspect.diff(self._loaded, self._read)
 
     def test(self) -> Facts:
@@ -250,30 +250,30 @@ class Control:
         return inspect.test(lambda: tried(self._read()))
 
     def reload(self) -> Facts:
-        """Have the configuration reloaded; the result. Raises Refused. May switch greenlets."""
+        """Reload the configuration; return the result. Raises Refused. May switch greenlets."""
         if self._words is None:
             raise Refused("rtmpd is starting or stopping", 503)
         result: AsyncResult[Facts] = AsyncResult()
         self._waiting.append(result)
         self._words.put(signals.RELOAD)
         if not result.wait(RELOAD_S):
-            raise Refused(f"no result within {RELOAD_S:g} s; the log will say", 503)
+            raise Refused(f"no result within {RELOAD_S:g} s; see the log", 503)
         facts: Facts | None = result.get()
         assert facts is not None
         return facts
 
     def open(self, words: SignalWords) -> None:
-        """From now on ``words`` reach whoever reloads."""
+        """Ask for reloads through ``words`` from now on."""
         self._words = words
 
     def close(self) -> None:
-        """Nobody reloads any more."""
+        """Refuse reloads from now on, and those that wait."""
         self._words = None
         for result in self.waiting():
             result.set({"ok": False, "problems": ["rtmpd is stopping"], "warnings": [], "changed": [], "restart": []})
 
     def waiting(self) -> list[AsyncResult[Facts]]:
-        """Those who wait for the reload that begins now; whoever comes later waits for the next one."""
+        """Return the requests that wait for the reload that begins now; later ones wait for the next."""
         waiting, self._waiting = self._waiting, []
         return waiting
 

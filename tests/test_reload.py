@@ -185,4 +185,4 @@ def test_what_was_replaced_and_can_not_be_let_go_is_logged_and_the_new_holds(log
     house = House(retire_error=RuntimeError("bug"))
     assert changed(house, Settings(log=LogSettings("debug"))).changed == ("log",)
     assert house.told[0]["result"] == "applied"
-    assert "what was replaced could not be let go" in log.messages
+    assert "releasing the replaced parts failed" in log.messages

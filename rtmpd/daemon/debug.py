@@ -1,4 +1,4 @@
-"""What helps to find out what a running daemon does: a way in, and reports of whatever holds the event loop up."""
+"""Help to find out what a running daemon does: a backdoor, and reports of what holds the event loop up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Debug:
         self._path = ""
 
     def start(self) -> None:
-        """Raises StartError if the socket cannot be made."""
+        """Open the backdoor and start the reports. Raises StartError if the socket cannot be made."""
         if self._settings.report_blocking_s:
             self._watch = HubWatch(self._settings.report_blocking_s)
             self._watch.start()
@@ -46,7 +46,7 @@ class Debug:
             self._path = self._settings.backdoor
             self._server = BackdoorServer(_listener(self._path), banner=_BANNER, locals=self._names)
             self._server.start()
-            _log.warning("backdoor open: who can reach it is the daemon", path=self._path)
+            _log.warning("backdoor open: a client that can reach it has all powers of the daemon", path=self._path)
 
     def stop(self) -> None:
         """Close the way in and report no more. May switch greenlets."""
@@ -89,13 +89,13 @@ class HubWatch:
         self._pool = ThreadPool(1)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the timer and the thread."""
         self._timer = get_hub().loop.timer(self._seconds / 4, self._seconds / 4)
         self._timer.start(self._beat)
         self._pool.spawn(self._look)
 
     def stop(self) -> None:
-        """End. May switch greenlets."""
+        """Stop both. May switch greenlets."""
         self._stopped = True
         self._timer.stop()
         self._timer.close()

@@ -1,7 +1,7 @@
 """Leaving the terminal, with a pipe back to the shell that waits.
 
 The starting process ends when the daemon serves, with status 0, or when it gave up, with the daemon's own status. So
-``rtmpd --daemon && echo up`` tells the truth.
+``rtmpd --daemon && echo up`` is right.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 from gevent import monkey
 
-# The real ones: gevent's make an event loop, and the daemon's shall be made by the daemon.
+# The real ones: gevent's make an event loop, but the daemon has to make its own after the fork.
 _fork = monkey.get_original("os", "fork")
 _waitpid = monkey.get_original("os", "waitpid")
 _PID_BYTES = 8
@@ -39,7 +39,7 @@ class Shell:
                 _to_null(stream.fileno(), os.O_WRONLY)
         try:
             os.write(self._pipe, bytes([status]))
-        except BrokenPipeError:  # whoever started us did not wait
+        except BrokenPipeError:  # the starting process did not wait
             status = 0
         os.close(self._pipe)
         self._pipe = -1
@@ -63,7 +63,7 @@ def detach() -> Shell | int:
         return status
     os.close(reader)
     os.setsid()
-    if _fork():  # who leads a session could get a terminal again
+    if _fork():  # a session leader could get a terminal again
         os._exit(os.EX_OK)
     os.write(writer, os.getpid().to_bytes(_PID_BYTES, "big"))
     _close_what_is_not_ours()
@@ -81,11 +81,11 @@ def _wait_for(reader: int) -> int:
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        told = os.read(reader, 1)  # goes on after a signal
+        reported = os.read(reader, 1)  # goes on after a signal
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return told[0] if told else os.EX_SOFTWARE
+    return reported[0] if reported else os.EX_SOFTWARE
 
 
 def _close_what_is_not_ours() -> None:

@@ -1,4 +1,4 @@
-"""Sees that a configuration file was changed, for those who do not send signals.
+"""Sees that a configuration file was changed, so that no signal has to be sent.
 
 A look every few seconds compares what the files are like (time, size, inode) with the last look. A change counts
 when two looks in a row agree on it, so that a file that is being written is not read half.
@@ -53,17 +53,17 @@ class FileWatch:
         self._greenlet: Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the greenlet that looks."""
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = "config-watch"
 
     def stop(self) -> None:
-        """Look no more. May switch greenlets."""
+        """Stop looking. May switch greenlets."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
     def seen(self) -> None:
-        """The files are about to be read anyway: what they are like now is no news."""
+        """Note the files as they are now, without ``changed``: they are about to be read anyway."""
         self._known = self._last = _listed(self._files)
 
     def _run(self) -> None:
@@ -74,7 +74,7 @@ class FileWatch:
                 self.look()
 
     def look(self) -> None:
-        """One look."""
+        """Compare the files with the last look; call ``changed`` once they differ and have settled."""
         now = _listed(self._files)
         if now != self._known and now == self._last:
             self._known = now

@@ -1,4 +1,4 @@
-"""What systemd is told: one datagram to the socket that ``NOTIFY_SOCKET`` names.
+"""Notifies systemd: each state is one datagram to the socket that ``NOTIFY_SOCKET`` names.
 
 Source: sd_notify(3), sd_watchdog_enabled(3), systemd.service(5) for ``Type=notify`` and ``notify-reload``.
 """
@@ -28,15 +28,15 @@ class Notifier:
         self.watchdog_s = _watchdog_s(environ) if name else 0.0
 
     def ready(self, status: str = "") -> None:
-        """The start, or a reload, is done."""
+        """Report that the start, or a reload, is done."""
         self._send("READY=1", f"MAINPID={os.getpid()}", *_status(status))
 
     def reloading(self) -> None:
-        """A reload begins; ``ready`` ends it."""
+        """Report that a reload begins; ``ready`` ends it."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, status: str = "") -> None:
-        """The end begins."""
+        """Report that the daemon stops."""
         self._send("STOPPING=1", *_status(status))
 
     def alive(self, status: str = "") -> None:
@@ -53,7 +53,7 @@ class Notifier:
                 sock.send("\n".join(lines).encode())
         except OSError as error:
             if not self._failed:
-                _log.warning("the service manager cannot be told", error=error.strerror or error)
+                _log.warning("cannot notify the service manager", error=error.strerror or error)
             self._failed = True
 
 
@@ -62,7 +62,7 @@ def _status(text: str) -> list[str]:
 
 
 def _watchdog_s(environ: MutableMapping[str, str]) -> float:
-    """Half of what the watchdog allows; 0 if there is none, or it is another process's."""
+    """Return half of what the watchdog allows, in seconds; 0 without one, or if it is for another process."""
     allowed = environ.pop("WATCHDOG_USEC", "")
     whose = environ.pop("WATCHDOG_PID", "")
     if not allowed.isdecimal() or whose not in ("", str(os.getpid())):

@@ -1,7 +1,7 @@
 """The file that names the daemon's process, and keeps a second one from starting.
 
 The lock is the judge, not the number in the file: the kernel drops the lock with the process, so the file of one that
-died, or whose number belongs to somebody else by now, is taken over.
+died, or whose number belongs to another process by now, is taken over.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PidFile:
             if self._is_at_path(descriptor):
                 self._descriptor = descriptor
             else:
-                os.close(descriptor)  # whoever had it removed it between our open and our lock
+                os.close(descriptor)  # its owner removed it between our open and our lock
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
 
@@ -54,7 +54,7 @@ class PidFile:
             raise StartError(f"pid file {self.path}: {error.strerror}", os.EX_CANTCREAT) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.fchmod(descriptor, _MODE)  # whatever the umask is, others may ask who runs
+            os.fchmod(descriptor, _MODE)  # independent of the umask: others may read it
         except BlockingIOError:
             pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)

@@ -1,6 +1,6 @@
 """From root to an ordinary user, and the limits of the process.
 
-It happens before a port is bound and a log or a store is opened: whatever cannot be had as that user shows at the
+It happens before a port is bound and a log or a store is opened: what that user may not do fails at the
 start, not at the first reload. The one power that is kept is to bind ports below 1024, which a reload may add.
 """
 
@@ -33,8 +33,8 @@ class Identity:
 
 
 def identity(user: str, group: str) -> Identity | None:
-    """Who to become, None if nobody else. Raises StartError for a name that is not known (status 67) and for one that
-    we may not take (77)."""
+    """Return the user and group to change to, None for no change. Raises StartError for a name that is not known
+    (status 67) and for one that we may not take (77)."""
     try:
         entry = pwd.getpwnam(user) if user else None
         gid = grp.getgrnam(group).gr_gid if group else entry.pw_gid if entry else os.getegid()
@@ -79,7 +79,7 @@ def limit(settings: DaemonSettings) -> None:
 
 
 def keep_core_dumps(settings: DaemonSettings) -> None:
-    """Have them after the user changed too, which switches them off. Raises StartError."""
+    """Switch core dumps on again after the change of user, which switches them off. Raises StartError."""
     if settings.core_dumps == CORE_YES:
         try:
             _prctl(_PR_SET_DUMPABLE, 1)

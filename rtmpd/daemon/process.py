@@ -1,8 +1,8 @@
-"""The process around the daemon: detach, pid file, limits, user; then whatever the daemon does.
+"""The process around the daemon: detach, pid file, limits, user; then the daemon itself.
 
 All of it comes before the event loop, a thread or a socket exists, in this order: fork, because greenlets and threads
-do not survive it well; pid file and limits, which may need root; the user, because everything after shall be as it
-will be for the rest of the daemon's life.
+do not survive it well; pid file and limits, which may need root; the user, because everything after
+this must be as it stays for the rest of the daemon's life.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def _prepare(settings: DaemonSettings, pid_file: PidFile | None, run_directory: 
 
 
 def _make_run_directory(path: str, wanted: privileges.Identity | None) -> None:
-    """Do what the init script and systemd do for the service. A directory of somebody else is left alone: whoever makes
-    the control socket there reports it. Raises OSError."""
+    """Do what the init script and systemd do for the service. A directory of another user is left alone: making the
+    control socket there reports it. Raises OSError."""
     with contextlib.suppress(FileExistsError, FileNotFoundError, PermissionError):  # no /run, or one that is read-only
         os.mkdir(path, 0o755)
     if wanted is not None and os.path.isdir(path) and os.stat(path).st_uid == 0:

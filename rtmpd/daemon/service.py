@@ -1,4 +1,4 @@
-"""Whoever started the daemon, and is told how it goes: a shell that waits, systemd, or nobody."""
+"""Reports the state of the daemon to its starter: a shell that waits, systemd, or neither."""
 
 from __future__ import annotations
 
@@ -26,35 +26,36 @@ class Service:
         self._watch: Any = None
 
     def ready(self, status: Callable[[], str]) -> None:
-        """The listeners are open. ``status`` says in a line what goes on; it is asked now and then."""
+        """Report that the listeners are open. ``status`` returns one line about the daemon; it is called every 10 s or
+        more often."""
         self._status = status
         self._notifier.ready(status())
         if self._shell is not None:
             self._shell.tell(os.EX_OK)
-        self._watch = gevent.Greenlet(self._keep_telling)
+        self._watch = gevent.Greenlet(self._keep_reporting)
         self._watch.name = "service watchdog"
         self._watch.start()
 
     def reloading(self) -> None:
-        """A reload begins."""
+        """Report that a reload begins."""
         self._notifier.reloading()
 
     def reloaded(self) -> None:
-        """It is done, whatever came of it."""
+        """Report that the reload is over, with success or without."""
         self._notifier.ready(self._status())
 
     def stopping(self) -> None:
-        """The end begins; the watchdog is fed until ``close``."""
+        """Report that the daemon stops; the watchdog is fed until ``close``."""
         self._notifier.stopping("stopping")
 
     def close(self) -> None:
-        """Nothing more will be told."""
+        """End the reports."""
         if self._watch is not None:
             self._watch.kill(block=False)
             self._watch = None
 
-    def _keep_telling(self) -> None:
-        """A greenlet of the hub that works for the clients: if that hangs, the watchdog bites."""
+    def _keep_reporting(self) -> None:
+        """Runs in a greenlet of the hub that serves the clients: if the hub hangs, the watchdog ends the daemon."""
         period_s = min(self._notifier.watchdog_s or _STATUS_S, _STATUS_S)
         while True:
             gevent.sleep(period_s)

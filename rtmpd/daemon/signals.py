@@ -4,7 +4,7 @@ A handler only notes its word and sets an event: an exception that escaped from 
 would end the process, and one greenlet per signal would let two reloads overlap. A word that is noted
 already is not noted twice, so a burst of HUPs becomes one reload.
 
-Whoever can find the process may signal it, and the pid file can be read from the moment it has a number until it is
+Any process that finds us may signal us, and the pid file can be read from the moment it has a number until it is
 gone. The default action of HUP and USR1 is to end the process, so the kernel holds our signals back from before the pid
 file is written (``hold``) until ``SignalWords`` are there to take them, and those stay until the process ends.
 """
@@ -36,7 +36,7 @@ WORDS: Mapping[int, str] = {
 
 
 def hold() -> None:
-    """Have the kernel keep the signals of ``WORDS`` until ``SignalWords`` are there to take them; one that comes in
+    """Block the signals of ``WORDS``: the kernel keeps them until ``SignalWords`` takes them; one that comes in
     between is delivered then. Threads that are started meanwhile never get one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WORDS)
 
