@@ -137,7 +137,7 @@ def _program(bits: BitReader) -> int:
 
 
 def _appended(bits: BitReader) -> _Extension:
-    """Backward compatible signalling after the configuration (1.6.5.3); whatever else is there is not read."""
+    """Backward compatible signalling after the configuration (1.6.5.3); what else is there is not read."""
     if bits.left < 16 or bits.read(11) != _SYNC_SBR or _object_type(bits) != _SBR:
         return _Extension(None, False)
     if bits.left < 5 or not bits.flag():

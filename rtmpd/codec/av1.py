@@ -42,8 +42,8 @@ def read_config(data: bytes) -> Facts:
 
 
 def read_units(data: bytes) -> Facts:
-    """What the first sequence header among these OBUs says; nothing if there is none among the first
-    few. Raises MediaError: ``truncated`` or ``bad_value``."""
+    """Return what the first sequence header among these OBUs says; nothing if the first few have
+    no sequence header. Raises MediaError: ``truncated`` or ``bad_value``."""
     position = 0
     for _ in range(_MAX_OBUS):
         if position >= len(data):

@@ -1,7 +1,7 @@
 """Bits of a header, most significant first, as the standards of pictures and sounds write them.
 
 Every method of ``BitReader`` costs O(bits read), so a reader that reads each bit at most once costs
-no more than the length of its input, whatever the input says.
+no more than the length of its input, even if the input claims more.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class BitReader:
         return value & ((1 << bits) - 1)
 
     def flag(self) -> bool:
-        """One bit."""
+        """Read one bit. Raises MediaError ``truncated``."""
         return bool(self.read(1))
 
     def skip(self, bits: int) -> None:
-        """Pass over ``bits`` bits."""
+        """Pass over ``bits`` bits. Raises MediaError ``truncated``."""
         self._position += bits
         if self._position > self._bits:
             raise MediaError("the header ends in the middle of a field", "truncated")

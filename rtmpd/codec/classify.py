@@ -2,7 +2,7 @@
 
 ``classify`` runs once for every message that is published, so it is two table look-ups: the first
 byte picks a row, the second byte the flags. Equal rows are one object, so the tables stay in the
-processor's cache. Whatever two bytes do not settle (sequence headers, which must have a body; ModEx and
+processor's cache. What two bytes do not settle (sequence headers, which must have a body; ModEx and
 multitrack; truncated messages) has no flags there and takes the slow path: through ``tag``, but for the
 sequence headers of legacy messages, with which most publishes begin.
 

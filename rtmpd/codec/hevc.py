@@ -165,7 +165,7 @@ def _skip_coding_tools(bits: BitReader, max_sub_layers: int) -> None:
 
 
 def _skip_scaling_lists(bits: BitReader) -> None:
-    """7.3.4."""
+    """Pass over scaling_list_data() (H.265, 7.3.4)."""
     for size in range(4):
         for _ in range(2 if size == 3 else 6):
             if not bits.flag():

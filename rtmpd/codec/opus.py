@@ -31,7 +31,7 @@ def read_config(data: bytes) -> Facts:
 
 
 def read_packet(data: bytes) -> Facts:
-    """What a packet says where there is no header: mono or stereo. Raises MediaError ``truncated``."""
+    """Return what a packet says in place of a header: mono or stereo. Raises MediaError ``truncated``."""
     if not data:
         raise MediaError("an Opus packet of no bytes", "truncated")
     return Facts(sample_rate_hz=_RATE_HZ, channels=2 if data[0] & _STEREO else 1)

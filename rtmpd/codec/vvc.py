@@ -70,7 +70,7 @@ def level_name(level_idc: int) -> str | None:
 
 
 def _profile_tier_level(bits: BitReader, sub_layers: int) -> tuple[int, int]:
-    """VvcPTLRecord: profile_idc and level_idc."""
+    """Return profile_idc and level_idc of a VvcPTLRecord."""
     bits.skip(2)
     constraint_bytes = bits.read(6)
     profile_idc = bits.read(7)

@@ -1,4 +1,4 @@
-"""The way out: a connection to somebody else's server, up to the end of the RTMP handshake."""
+"""The way out: a connection to another server, up to the end of the RTMP handshake."""
 
 from __future__ import annotations
 

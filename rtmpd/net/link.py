@@ -1,4 +1,4 @@
-"""A connection to somebody else's server, as its client: from the address to a running stream, and out of it."""
+"""A connection to another server, as its client: from the address to a running stream, and out of it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Link:
 
     def finish(self) -> None:
         """Say goodbye and wait until the server has closed, which it does when it has read it all.
-        Nobody else may read any more."""
+        No other greenlet may read after this."""
         with self._deadline("take the rest and close", _GOODBYE_TIMEOUT_S):
             self.peer.send_all(self.session.close())
             self.peer.flush()
@@ -91,7 +91,7 @@ class Link:
                 pass  # it has closed, that is enough
 
     def close(self) -> None:
-        """Free the socket."""
+        """Stop the writer and free the socket."""
         self.peer.writer.close()
         self.peer.transport.close()
 
@@ -136,7 +136,7 @@ class Link:
         self._act_on(self.session.user_control(event, value))
 
     def _on_failure(self, code: str, message: str) -> None:
-        """Wakes whoever waits for the socket, in either direction."""
+        """Wake the greenlets that wait for the socket, in either direction."""
         self._failure = ConnectionLost(message, code)
         self._drained.set()
         if self._dialled:

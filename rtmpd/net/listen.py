@@ -1,6 +1,6 @@
 """Listening sockets: TCP on every address of a name, and Unix sockets that only their owner can reach.
 
-The sockets are the system's own, and block: whoever listens makes of them what it needs.
+The sockets are the system's own, and block: the caller makes of them what it needs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOT_HERE: Final = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
 
 def listen_tcp(host: str, port: int, backlog: int) -> list[Any]:
     """Return a listening socket for each address of ``host``, all with the same port; port 0 is a free one. Addresses
-    that this machine does not have are left out, unless there is no other. Without a host, one socket takes IPv6 and
+    that this machine does not have are left out, unless none remains. Without a host, one socket takes IPv6 and
     IPv4 where the system can.
 
     Raises OSError, with nothing left bound. May switch greenlets to look a name up, for ``RESOLVE_S`` at most.
@@ -85,7 +85,7 @@ def listen_unix(path: str, backlog: int) -> Any:
     try:
         if os.path.lexists(path):
             _remove_stale(path)
-        mask = os.umask(0o177)  # nobody can connect between bind and a chmod
+        mask = os.umask(0o177)  # no other user can connect between bind and a chmod
         try:
             sock.bind(path)
         finally:

@@ -1,4 +1,4 @@
-"""Which network an address belongs to: one table for those who come in and for those we connect to.
+"""Which network an address belongs to: one table for clients that come in and for servers we connect to.
 
 ========  ==============================================================================================
 word      addresses

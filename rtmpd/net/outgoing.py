@@ -1,16 +1,16 @@
 """The way to other machines: from a name to its addresses, and from the addresses to a connection.
 
 Each consumer (a hook, the access callbacks, the relays, StatsD ...) has an ``Outgoing`` of its own, so that a name
-server that never answers delays only those who need that very name:
+server that never answers delays only what needs that very name:
 
-- One look-up per name is under way at a time, and whoever needs the name shares it. Look-ups run in threads, at most
-  ``max_lookups`` for a consumer; each thread ends with its look-up, and nobody else waits for it.
+- One look-up per name is under way at a time, and all that need the name share it. Look-ups run in threads, at most
+  ``max_lookups`` for a consumer; each thread ends with its look-up, and no other look-up waits for it.
 - An answer is fresh for ``FRESH_S``. After that it is asked for again, and if the new answer is late or an error, the
   old one serves for ``STALE_S`` (RFC 8767).
 - The addresses of a name are raced (RFC 8305): the next one is tried ``STAGGER_S`` after the last, or at once when an
   attempt has failed, IPv6 and IPv4 in turn. The first that connects wins.
 
-Whoever calls sets the deadline for all of it (``gevent.Timeout``); the look-up goes on for the others when it passes.
+The caller sets the deadline for all of it (``gevent.Timeout``); the look-up goes on for the others when it passes.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ LookUp = Callable[[str], list[Endpoint]]
 
 
 def look_up(name: str) -> list[Endpoint]:
-    """Ask the system: hosts file, DNS and whatever else it is set up for. Blocks its thread, for as long as the system
+    """Ask the system: hosts file, DNS and what else it is set up for. Blocks its thread, for as long as the system
     likes. Raises OSError."""
     return _endpoints(_getaddrinfo(name.encode("ascii"), None, type=stdlib_socket.SOCK_STREAM))
 
@@ -197,7 +197,7 @@ class Outgoing:
         assert flight is not None, "only a name with an old answer is not looked up again at once"
         self._wait(flight, None)
         if flight.error is not None:
-            raise type(flight.error)(*flight.error.args)  # each who waits has a traceback of its own
+            raise type(flight.error)(*flight.error.args)  # each greenlet that waits has a traceback of its own
         return known.endpoints
 
     def _known(self, name: str) -> _Known:
@@ -210,7 +210,7 @@ class Outgoing:
         return known
 
     def _begin(self, name: str, known: _Known) -> _Flight | None:
-        """Return the look-up that is under way, begun now if there is none; None if the last one has just failed."""
+        """Return the look-up that is under way, or a new one; None if the last one has just failed."""
         if known.flight is None and self._clock.monotonic() >= known.not_before:
             known.flight = _Flight(name, self._clock.monotonic())
             if self._running < self._max_lookups:
@@ -249,7 +249,7 @@ class Outgoing:
             queued = self._queue.popleft()
             if queued.waiting:
                 self._launch(queued)
-            else:  # nobody wants it any more
+            else:  # no greenlet waits for it any more
                 self._known(queued.name).flight = None
 
     # --- connections ----------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def _in_thread(work: LookUp, name: str, done: Callable[[list[Endpoint] | OSError
             outcome.append(found if found else OSError("the name has no address"))
         except OSError as error:
             outcome.append(error)
-        except Exception as error:  # noqa: BLE001  whoever waits must hear of it
+        except Exception as error:  # noqa: BLE001  the greenlets that wait must get it
             outcome.append(OSError(f"{type(error).__name__}: {error}"))
         watcher.send()
 
@@ -347,7 +347,7 @@ class _Race:
         return True
 
     def _arrived(self, sock: Any) -> None:
-        """Called from the hub."""
+        """Note that ``sock`` is connected or has failed. Called from the hub."""
         self._attempts[sock][1].stop()
         self._ready.append(sock)
         self.changed.set()

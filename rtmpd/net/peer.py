@@ -150,7 +150,7 @@ class Peer:
         if type_id == SET_CHUNK_SIZE:
             self.reader.set_chunk_size(read_value(message))
         elif type_id == ACKNOWLEDGEMENT:
-            pass  # TCP tells us what the peer takes
+            pass  # TCP already knows what the peer takes
         elif type_id in _OPTIONAL:
             try:
                 _OPTIONAL[type_id](self, message)
@@ -189,8 +189,8 @@ class Peer:
         self.send_all(((csid, message),))
 
     def send_all(self, messages: Iterable[tuple[int, Message]]) -> None:
-        """Send several messages in one piece. A Set Chunk Size among them takes effect right
-        behind itself. Never raises."""
+        """Send several messages in one piece. A Set Chunk Size among them takes effect
+        for the messages after it. Never raises."""
         out: list[bytes] = []
         for csid, message in messages:
             append_chunks(

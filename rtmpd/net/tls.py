@@ -44,7 +44,7 @@ class TlsTransport(Transport):
     """An encrypted connection; call ``handshake`` before anything else.
 
     ``on_unsent`` is called from the hub when bytes were accepted that the socket did not take yet:
-    whoever sends must then wait for a writable socket and call ``flush`` before sending more.
+    the sender must then wait for a writable socket and call ``flush`` before sending more.
     """
 
     __slots__ = ("_cipher_in", "_cipher_out", "_tls", "_unsent", "on_unsent", "tls_cipher", "tls_version")
@@ -146,10 +146,10 @@ class TlsTransport(Transport):
         try:
             self._send_pending()
         except OSError:
-            pass  # the read that follows comes upon it, behind what the peer still said
+            pass  # the next read raises it, after what the peer has still sent
 
     def _send_pending(self) -> None:
-        """Pass on what TLS wants to send; whatever the socket refuses is kept."""
+        """Pass on what TLS wants to send; what the socket does not take is kept."""
         self._unsent += self._cipher_out.read()
         if self._unsent and not self.flush() and self.on_unsent is not None:
             self._loop.run_callback(self.on_unsent)  # not now: a fan-out that is under way must not change its list
@@ -171,12 +171,12 @@ class TlsTransport(Transport):
         super().shutdown()
 
     def shutdown_writing(self) -> None:
-        """Tell the peer that nothing more will come. Never raises."""
+        """End our direction, with a goodbye. Never raises."""
         self._say_goodbye()
         super().shutdown_writing()
 
     def _say_goodbye(self) -> None:
-        """TLS has its own, so that the peer can tell an end from a cut."""
+        """Send the close_notify of TLS, so that the peer can distinguish an end from a cut (RFC 8446, 6.1)."""
         try:
             self._tls.unwrap()
         except (ssl.SSLError, OSError, ValueError):

@@ -30,7 +30,7 @@ _poll: Final = monkey.get_original("select", "poll")  # gevent's own would wait 
 
 
 def errno_name(error: OSError) -> str:
-    """``ECONNRESET`` and the like; the class name where there is no number."""
+    """Return the name of the error, as ``ECONNRESET``; the class name if it has no number."""
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
 
 
@@ -67,7 +67,7 @@ class Transport:
         self._watcher = self._loop.io(sock.fileno(), 1)
         self._sock_recv: Callable[[int], bytes] = sock.recv
         self.send_now: Callable[[bytes], int] = sock.send
-        self._likely_empty = False  # who connects mostly speaks at once
+        self._likely_empty = False  # a client mostly sends at once
         self._turn_began = 0.0
         self.gather_s = 0.0
 
@@ -160,7 +160,7 @@ class Transport:
         self._shutdown(stdlib_socket.SHUT_RDWR)
 
     def shutdown_writing(self) -> None:
-        """Tell the peer that nothing more will come. Never raises."""
+        """End our direction; the peer can still send. Never raises."""
         self._shutdown(stdlib_socket.SHUT_WR)
 
     def _shutdown(self, how: int) -> None:

@@ -2,7 +2,7 @@
 
 ``write`` tries to send at once; what is left waits for a writable socket. The queue here is for
 bytes that may not be lost: replies, and the rest of a message that was begun. Media that may be
-dropped waits in the player's own backlog (``stream/subscriber``), which is told when this queue
+dropped waits in the player's own backlog (``stream/subscriber``), which is notified when this queue
 becomes busy and when it has drained.
 """
 
@@ -17,7 +17,7 @@ from .transport import Transport, errno_name
 
 
 class Listener(Protocol):
-    """Somebody who sends over the same connection past this queue while it is empty."""
+    """A sender that uses the same connection past this queue while the queue is empty."""
 
     def on_busy(self) -> None:
         """Bytes are waiting: send nothing past the queue."""
@@ -29,8 +29,8 @@ class Listener(Protocol):
 class Writer:
     """The outgoing side of one connection. No method switches greenlets or raises.
 
-    While it is ``corked`` and nobody listens, what is written is ``held``: one read is answered in one send.
-    ``busy`` tells whether bytes wait; ``stalled_since`` is the monotonic time since which the
+    While it is ``corked`` and has no listener, what is written is ``held``: one read is answered in one send.
+    ``busy`` says whether bytes wait; ``stalled_since`` is the monotonic time since which the
     socket has taken nothing while it is. ``on_failure(code, message)`` is called once if sending
     fails, or if more than ``limit_bytes`` wait after the piece that the socket is taking: that one may be the rest of
     a picture of any size, and says nothing about whether the peer reads.
@@ -77,16 +77,16 @@ class Writer:
 
     @property
     def send_now(self) -> Callable[[bytes], int]:
-        """The transport's own ``send_now``, for those who listen to ``on_busy``."""
+        """The transport's own ``send_now``, for listeners only."""
         return self._transport.send_now
 
     def listen(self, listener: Listener) -> None:
-        """Tell ``listener`` about busy and drained from now on. It sends past what is held, so nothing is any more."""
+        """Notify ``listener`` of busy and drained from now on. It sends past what is held, so that is sent now."""
         self.uncork()
         self._listeners.append(listener)
 
     def ignore(self, listener: Listener) -> None:
-        """The opposite of ``listen``."""
+        """Stop notifying ``listener``."""
         self._listeners.remove(listener)
 
     def uncork(self) -> None:
@@ -133,7 +133,7 @@ class Writer:
         self._become_busy()
 
     def fail(self, code: str, message: str) -> None:
-        """Give up on this direction; the connection is told once."""
+        """Give up on this direction; ``on_failure`` is called once."""
         if not self._failed:
             self._failed = True
             self._queue.clear()

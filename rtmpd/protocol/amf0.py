@@ -16,7 +16,7 @@ date                        0B      Date
 XML document                0F      XmlDocument, a str
 typed object                10      TypedObject, a dict with a ``class_name``
 movie clip, unsupported,    04, 0D  AmfError: reserved by the standard, or values
-record set, AMF3 value      0E, 11  of a language that the peer was told not to use
+record set, AMF3 value      0E, 11  of AMF3, which the peer was asked not to use
 ==========================  ======  ===============================================
 
 Every decoded value is a finite tree within the limits, however it is walked: a reference costs what
@@ -349,7 +349,7 @@ class Reader(_Decoder):
         return self.pos >= self.size
 
     def read(self) -> Value:
-        """The next value. Raises AmfError, also if there is none; nothing can be read after that."""
+        """Return the next value. Raises AmfError, also at the end of the data; nothing can be read after that."""
         self.outermost = None
         try:
             return self.value()

@@ -133,7 +133,7 @@ ClientNotice: TypeAlias = Reply | Connected | StreamReady | Started | Refused | 
 _MEDIA: Final = frozenset((AUDIO, VIDEO, DATA_AMF0, DATA_AMF3))
 _COMMANDS: Final = frozenset((COMMAND_AMF0, COMMAND_AMF3))
 
-# Data messages that the server makes itself: they tell about the playing and are no part of the stream.
+# Data messages that the server makes itself: they report on the play and are not part of the stream.
 _SERVER_DATA: Final = (amf0.encode("|RtmpSampleAccess"), amf0.encode("onStatus"))
 _PLAY_STATUS: Final = amf0.encode("onPlayStatus")
 
@@ -195,7 +195,8 @@ class ClientSession:
         return [self._call("createStream", None)]
 
     def close(self) -> list[Reply]:
-        """Say goodbye, from any state. A publisher that had started is told ``Ended`` by most servers."""
+        """Return the messages that end the stream, in any state. Most servers answer a publisher that had started
+        with ``Ended``."""
         state, self.state = self.state, State.CLOSED
         if state not in (State.ASKED, State.STARTED):
             return []

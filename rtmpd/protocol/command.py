@@ -1,7 +1,7 @@
 """Commands: AMF values in messages of type 20 (or 17), and what they ask for.
 
 Source: RTMP 1.0, 7.2; capability negotiation: Enhanced RTMP v2, "Enhancing NetConnection connect
-Command". Real clients leave out whatever they like, so every reader here has a default.
+Command". Real clients leave out any of it, so every reader here has a default.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXACT = 2.0**53  # whole numbers below are whole in AMF
 
 class Command:
     """One command: its name, transaction id and message stream id; command object and arguments are read when they are
-    asked for, so that one that nobody asks for may be anything.
+    asked for, so that an argument that is not used may be anything.
 
     ``rest`` reads them; without it they are what is given here.
     """
@@ -113,7 +113,7 @@ class Command:
             return default
 
     def text(self, index: int) -> str:
-        """A string argument; "" where there is none or it is something else. Raises AmfError if it cannot be read."""
+        """Return a string argument; "" if it is missing or of another type. Raises AmfError if it cannot be read."""
         value = self._value(index + 1, None)
         return value if isinstance(value, str) else ""
 
@@ -126,7 +126,7 @@ class Command:
         return value if isinstance(value, str) else ""
 
     def number(self, index: int, default: float = 0.0) -> float:
-        """A number argument; ``default`` where there is none or it is something else. Raises AmfError if it cannot be
+        """Return a number argument; ``default`` if it is missing or of another type. Raises AmfError if it cannot be
         read."""
         value = self._value(index + 1, None)
         return value if isinstance(value, float) else default
@@ -160,7 +160,7 @@ def command_message(name: str, transaction: float, *values: Any, msid: int = 0) 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What Enhanced RTMP v2 lets the two sides tell each other in connect.
+    """The capabilities that two sides announce in connect (Enhanced RTMP v2).
 
     ``fourcc_list`` is the v1 form; the maps give a bit mask per FourCC (1 decode, 2 encode,
     4 forward); ``caps_ex`` is a bit mask of ``CAPS_*``; None: not sent.

@@ -1,8 +1,8 @@
 """FLV files: the same messages as on the wire, one after the other.
 
-A file is a header, then tags; behind each tag, and once before the first, stands the size of the tag
-before (FLV 10.1, E.2 to E.4). A tag's body is the payload of an RTMP message of the same type id,
-byte for byte. Sizes have 24 bits; the timestamp has 32, its high byte (TimestampExtended) behind the
+A file is a header, then tags; each tag is followed by its size, and a size of 0
+comes before the first (FLV 10.1, E.2 to E.4). A tag's body is the payload of an RTMP message of the same type id,
+byte for byte. Sizes have 24 bits; the timestamp has 32, its high byte (TimestampExtended) after the
 low three.
 """
 

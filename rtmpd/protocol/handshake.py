@@ -12,8 +12,8 @@
 
 In the simple form S2 is an echo of C1, and C2 one of S1 (RTMP 1.0, 5.2). We repeat all 1536 bytes and
 leave out the time of reading that 5.2.4 puts into bytes 4 to 7: librtmp compares them too, and warns
-its users about a server that filled them in. Nobody is known to read that time. In the digest form, which
-Flash Player 9 introduced and the standard does not tell, a 1 carries an HMAC-SHA256 of itself at a
+its users about a server that filled them in. No client is known to read that time. In the digest form, which
+Flash Player 9 introduced and the standard leaves out, a 1 carries an HMAC-SHA256 of itself at a
 place that four of its bytes point to, and a 2 ends with an HMAC whose key comes from the digest of
 the other side's 1. The place has two layouts, *schemas* here: schema 0 has the four bytes at byte 8,
 schema 1 at byte 772. A side that speaks the digest form announces itself by a version that is not

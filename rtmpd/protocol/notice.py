@@ -1,7 +1,7 @@
 """What a server session reports to the connection that runs it.
 
 The session knows what a message means in its state; the connection knows what to do about it.
-Nobody changes a notice; they are not frozen since every command and every frame makes one.
+A notice is never changed; the classes are not frozen, for speed: every command and frame makes one.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ from .notice import (
 
 
 class State(enum.Enum):
-    """Of a message stream."""
+    """The state of a message stream."""
 
     IDLE = "idle"
     PUBLISH_ASKED = "publish asked"
@@ -200,7 +200,7 @@ class ServerSession:
         return [Reply(CSID_STATUS, status.on_status(asked.msid, "error", error.status, str(error)))]
 
     def published(self, msid: int, name: str) -> list[Reply]:
-        """Tell a player that waited: somebody publishes now."""
+        """Return the messages for a player that waited: the stream is published now."""
         text = f"{name} is now published."
         return [
             Reply(CSID_CONTROL, user_control(STREAM_BEGIN, msid)),
@@ -327,7 +327,7 @@ class ServerSession:
         return self._stop(command.msid, stream, command.name) if stream is not None else []
 
     def _stop(self, msid: int, stream: _MessageStream, why: str) -> list[Notice]:
-        """The stream becomes idle; a publisher is told that it succeeded."""
+        """Make the stream idle; a publisher gets the status of a success."""
         state, stream.state = stream.state, State.IDLE
         if state is State.PUBLISHING:
             text = f"Stopped publishing {stream.name}."

@@ -38,7 +38,7 @@ def status_object(level: str, code: str, description: str, **more: Any) -> dict[
 
 
 def connect_result(transaction: float, asked: Capabilities) -> Message:
-    """``NetConnection.Connect.Success``, with our capabilities if the client told its own."""
+    """``NetConnection.Connect.Success``, with our capabilities if the client sent its own."""
     if asked is NO_CAPABILITIES:
         return _plain_connect_result(transaction)
     return _connect_result(transaction, asked)
@@ -78,7 +78,7 @@ def result(transaction: float, *values: Any) -> Message:
 
 
 def error(transaction: float, code: str, description: str) -> Message:
-    """``_error`` of a call."""
+    """Return the ``_error`` that answers the call ``transaction``."""
     return command_message("_error", transaction, None, status_object("error", code, description))
 
 

@@ -4,7 +4,7 @@ The clock runs by the timestamps of audio and video and by nothing else, so ten 
 samples whether they come in ten minutes or in two seconds. It never stands back: where timestamps jump, it goes on
 from where it was, and the jump is noted in the sample.
 
-Whoever has the messages counts each in its ``Track``. One that is due, not in order, or may be a keyframe must be
+The caller counts each message in its ``Track``. One that is due, not in order, or may be a keyframe must be
 given to ``Meter.turn``; any other one only leaves its timestamp as ``Track.last``. That is for the hot path to do in
 line, since a call would cost more than the rest of it together.
 
@@ -63,7 +63,7 @@ class Sample(NamedTuple):
 
 class Track:
     """The audio or the video of one publish. ``packets`` and ``bytes`` count its messages; a timestamp from ``last``
-    to just below ``due`` is in order and not due. Until ``Meter.turn`` has seen one, none is."""
+    to just below ``due`` is in order and not due. Before the first ``Meter.turn`` that holds for no timestamp."""
 
     __slots__ = (
         "_shown_ms",

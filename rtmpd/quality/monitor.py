@@ -357,7 +357,7 @@ def _alert(metric: str, measured: _Measured, severity: str, state: str) -> Findi
             "metric": metric,
             "value": measured.value,
             "threshold": measured.threshold,
-            "severity": severity,  # the end has that of the beginning: whoever heard it hears its end
+            "severity": severity,  # that of the beginning, so that a filter passes both or neither
             "state": state,
         },
     )

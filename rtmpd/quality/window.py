@@ -42,7 +42,7 @@ class Window:
         return (to_frames - from_frames) * 1000 / span_ms, (to_bytes - from_bytes) * 1000 / span_ms
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all entries."""
         self._entries.clear()
 
 
@@ -79,7 +79,7 @@ class Level:
         self._rises = False
 
     def restart(self) -> None:
-        """Learn anew."""
+        """Forget all that was measured and begin again."""
         self._latest.clear()
         self._lowest.clear()
         self._highest.clear()
