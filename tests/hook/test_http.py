@@ -606,16 +606,16 @@ def test_a_kept_connection_whose_name_leads_elsewhere_by_now_is_given_up(client,
         asking.get(timeout=PATIENCE_S)
         return sock
 
-    def minutes_pass(sock):
-        for _ in range(3):
+    def minutes_pass(sock, number):
+        """Use the connection until its name has been looked up ``number`` times, and no longer."""
+        while len(asked) < number:
             clock.advance(exchanging.IDLE_S / 2)
             over(sock)
+            until(lambda: client._way._running == 0)
 
     with over() as sock:
         for number in (2, 3):
-            minutes_pass(sock)
-            until(lambda: len(asked) == number)  # noqa: B023  called here
-            until(lambda: client._way._running == 0)
+            minutes_pass(sock, number)
         clock.advance(FRESH_S)
         with over():
             assert sock.recv(100) == b"", "the old one was closed"
