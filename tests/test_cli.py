@@ -17,7 +17,7 @@ import pytest
 from rtmpd import __version__, cli
 from rtmpd.config import sample
 from rtmpd.event import schema
-from tests.hook.certificates import Authority
+from tests.support.authority import Authority
 from tests.support.proof import proves
 from tests.support.waiting import wait_until
 

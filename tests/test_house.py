@@ -223,6 +223,19 @@ def strangers_at_the_top(root: Path) -> list[str]:
     )
 
 
+def rings_that_lean_on_each_other(root: Path) -> list[str]:
+    """A test imports from its own ring and from tests/support."""
+    found = []
+    for path in sorted((root / "tests").rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        ring = name.split("/")[1]
+        for line, imported in imports_of(name, ast.parse(path.read_text(encoding="utf-8"))):
+            parts = imported.split(".")
+            if parts[0] == "tests" and parts[1:2] not in ([ring], ["support"], ["contract"], ["conftest"]):
+                found.append(f"{name}:{line}: {ring} imports {imported}")
+    return found
+
+
 def unfinished_work(root: Path) -> list[str]:
     found = []
     for folder in ("rtmpd", "tests", "bench", "scripts", "docs", "etc", ".ci"):
@@ -244,6 +257,7 @@ RULES: list[Callable[[Path], list[str]]] = [
     long_functions,
     modules_named_for_nothing,
     strangers_at_the_top,
+    rings_that_lean_on_each_other,
     unfinished_work,
 ]
 
@@ -298,6 +312,7 @@ FAULTS: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (modules_named_for_nothing, "rtmpd/utils/text.py", ""),
     (strangers_at_the_top, "notes.md", ""),
     (strangers_at_the_top, "pyproject.toml", ""),
+    (rings_that_lean_on_each_other, "tests/net/test_bad.py", "from tests.hook import certificates\n"),
     (unfinished_work, "scripts/bad", "# TO" "DO: later\n"),
     (unfinished_work, "tests/test_bad.py", "# FIX" "ME\n"),
 ]
@@ -314,6 +329,7 @@ BLAMELESS: list[tuple[str, str]] = [
     ("rtmpd/__main__.py", "from gevent import monkey\nmonkey.patch_all()\nfrom rtmpd import cli\n"),
     ("rtmpd/net/raw.py", "from gevent import monkey\nRAW = monkey.get_original('socket', 'socket')\n"),
     ("README.md", ""),
+    ("tests/net/test_good.py", "from tests.net.fakes import Peer\nfrom tests.support import waiting\n"),
     (".gitignore", "build/\n*.egg-info/\n"),
     ("build/scratch.py", "import rtmpd.cli\n"),
     ("rtmpd.egg-info/x", ""),

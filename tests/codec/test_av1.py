@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rtmpd.codec import av1
 from rtmpd.codec.facts import Facts
 from rtmpd.errors import MediaError
-from tests.codec.encodes import Video, packets_of, payloads, probed
 from tests.codec.written import Bits
+from tests.support.encodes import Video, packets_of, payloads, probed
 
 ENCODES = [
     Video("libsvtav1", 64, 64),

@@ -12,8 +12,8 @@ from rtmpd.codec import avc
 from rtmpd.codec.bits import MAX_HEADER_BYTES, BitReader
 from rtmpd.codec.facts import Facts
 from rtmpd.errors import MediaError
-from tests.codec.encodes import Video, payloads, probed
 from tests.codec.written import Bits
+from tests.support.encodes import Video, payloads, probed
 
 INTERLACED = (("flags", "+ildct+ilme"), ("x264-params", "tff=1"))
 ENCODES = [

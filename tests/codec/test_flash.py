@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rtmpd.codec import flash
 from rtmpd.codec.facts import Facts
 from rtmpd.errors import MediaError
-from tests.codec.encodes import Video, payloads, probed
 from tests.codec.written import Bits
+from tests.support.encodes import Video, payloads, probed
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rtmpd.codec import hevc
 from rtmpd.errors import MediaError
-from tests.codec.encodes import Video, payloads, probed
 from tests.codec.written import Bits
+from tests.support.encodes import Video, payloads, probed
 
 
 def x265(params: str) -> tuple[tuple[str, str], ...]:

@@ -17,8 +17,8 @@ from rtmpd.codec.track import MediaTrack
 from rtmpd.errors import MediaError
 from rtmpd.protocol import flv
 from rtmpd.protocol.message import Message
-from tests.codec.encodes import Audio, payloads, probed
 from tests.codec.written import Bits
+from tests.support.encodes import Audio, payloads, probed
 
 # --- AAC ------------------------------------------------------------------------------------------
 

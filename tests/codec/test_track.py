@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rtmpd.codec.facts import NOTHING
 from rtmpd.codec.tag import AUDIO_MESSAGE, VIDEO_MESSAGE
 from rtmpd.codec.track import PATIENCE_MESSAGES, Detection, MediaTrack
-from tests.codec.encodes import Audio, Video, flv_file, messages_of, packets_of, payloads
+from tests.support.encodes import Audio, Video, flv_file, messages_of, packets_of, payloads
 
 CTS = b"\x00\x00\x00"
 H264 = Video("libx264", 66, 38, frames=20)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rtmpd.codec import vpx
 from rtmpd.codec.facts import Facts
 from rtmpd.errors import MediaError
-from tests.codec.encodes import Video, packets_of, payloads, probed
 from tests.codec.written import Bits
+from tests.support.encodes import Video, packets_of, payloads, probed
 
 VP9 = [
     Video("libvpx-vp9", 64, 64),

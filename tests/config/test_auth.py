@@ -9,7 +9,7 @@ import pytest
 
 from rtmpd.config import sample
 from rtmpd.settings import AuthSettings, HookSettings, HttpSettings, SigningSecret
-from tests.hook.certificates import Authority
+from tests.support.authority import Authority
 from tests.support.proof import proves
 
 from .conftest import Read, Refuse

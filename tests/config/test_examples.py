@@ -14,7 +14,7 @@ from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.event.event import Event
 from rtmpd.hook.auth.signing import StandardSigner
 from rtmpd.settings import AuthSettings
-from tests.hook.certificates import Authority
+from tests.support.authority import Authority
 
 from .conftest import Read
 

@@ -14,7 +14,7 @@ from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.hook.build import check_auth, check_template
 from rtmpd.hook.filter import condition
 from rtmpd.server.access.webtoken import check_key
-from tests.hook.certificates import Authority
+from tests.support.authority import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

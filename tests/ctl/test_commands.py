@@ -21,7 +21,7 @@ from rtmpd.ctl import main as front_door
 from rtmpd.ctl.parser import COMMANDS
 from rtmpd.ctl.top import _View
 from rtmpd.exits import NO
-from tests.http.desk import STREAM, TOKEN, Desk
+from tests.support.desk import STREAM, TOKEN, Desk
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -14,7 +14,7 @@ from gevent import socket
 from rtmpd.daemon.debug import Debug
 from rtmpd.errors import StartError
 from rtmpd.settings import DebugSettings
-from tests.hook.waiting import until
+from tests.support.hooks import until
 from tests.support.proof import proves
 
 

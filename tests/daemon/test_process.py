@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ForAnybody
-from tests.functional.child import Child, free_port, is_listening, rtmpd, wait_until
+from tests.support.child import Child, free_port, is_listening, rtmpd, wait_until
 from tests.support.proof import proves
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -40,9 +40,9 @@ from rtmpd.settings import (
 )
 from rtmpd.settings.hooks import AuditSettings
 from scripts.papers.rules import RULES
-from tests.functional.child import free_port
-from tests.integration.client import audio, keyframe
-from tests.integration.house import Running, wait_until
+from tests.support.child import free_port
+from tests.support.client import audio, keyframe
+from tests.support.house import Running, wait_until
 
 WITHIN_S = 5.0
 DURABLE = DeliverySettings(guarantee_level="at-least-once")

@@ -11,8 +11,8 @@ import threading
 import urllib.parse
 from pathlib import Path
 
-from tests.functional.child import Child, free_port, is_listening, wait_until
 from tests.functional.harness import Daemon
+from tests.support.child import Child, free_port, is_listening, wait_until
 
 CONF = """\
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from tests import contract
-from tests.functional import ledger
-from tests.functional.child import Child, ErrorType, free_port, is_listening, rtmpd, wait_until
+from tests.support import ledger
+from tests.support.child import Child, ErrorType, free_port, is_listening, rtmpd, wait_until
 
 Event = dict[str, Any]
 PREFIX = b"RTMP_EVENT: "

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tests.functional import flv, peers
-from tests.functional.child import Child, wait_until
+from tests.functional import peers
 from tests.functional.control import NginxRtmp
 from tests.functional.harness import Daemon
+from tests.support import flv
+from tests.support.child import Child, wait_until
 
 START_S = 20.0
 END_S = 15.0

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional import flv
-from tests.functional.child import Child, rtmpd
+from tests.support import flv
+from tests.support.child import Child, rtmpd
 
 LIBRTMP = "librtmp.so.1"
 LIBRTMP_SCRIPT = Path(__file__).with_name("librtmp_publish.py")

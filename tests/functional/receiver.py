@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from tests import contract
-from tests.functional.child import ErrorType
+from tests.support.child import ErrorType
 
 JSON_TYPES = ("application/json", "application/json; charset=utf-8")
 

@@ -13,12 +13,12 @@ import pytest
 
 from rtmpd.server.access import signed
 from rtmpd.server.access.signed import Claims
-from tests.functional import flv
-from tests.functional.child import Child, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.functional.peers import FFMPEG_CURRENT, GSTREAMER, LIBRTMP_PEER, RTMPDUMP, Peer, ffmpeg, need
 from tests.functional.receiver import Receiver
+from tests.support import flv
+from tests.support.child import Child, wait_until
 
 SECONDS = 1.2
 FIXED, IN_FILE, TO_CALLBACK = "fixed-s3cret-0123", "file-s3cret-01234", "asked-s3cret-0123"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from rtmpd.settings import Address
-from tests.functional.child import REPOSITORY
 from tests.functional.harness import Daemon
-from tests.integration.client import Client
+from tests.support.child import REPOSITORY
+from tests.support.client import Client
 
 INI = """
 [apps]

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.functional import peers
-from tests.functional.child import REPOSITORY, Child, rtmpd, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
+from tests.support.child import REPOSITORY, Child, rtmpd, wait_until
 from tests.support.proof import proves
 
 KEY = "live/camera"

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.functional import peers
-from tests.functional.child import REPOSITORY, Child, free_port, is_listening, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.functional.receiver import Receiver
+from tests.support.child import REPOSITORY, Child, free_port, is_listening, wait_until
 
 PAGE = (REPOSITORY / "docs" / "cookbook.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"(?ms)^## (\d+\. .*?)\n(.*?)(?=^## |\Z)", PAGE))

@@ -21,12 +21,12 @@ from rtmpd.protocol.message import Message
 from rtmpd.settings import Address
 from tests import contract
 from tests.functional import peers
-from tests.functional.child import Child, free_port, rtmpd, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon, Event
 from tests.functional.receiver import Receiver
 from tests.functional.test_quality import Studio
-from tests.integration.client import Client, Raw, audio, chunked, handshake_bytes, keyframe
+from tests.support.child import Child, free_port, rtmpd, wait_until
+from tests.support.client import Client, Raw, audio, chunked, handshake_bytes, keyframe
 
 FIRED_BY: dict[str, str] = {
     "connection_accept": "an encoder connects",

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.functional import peers
-from tests.functional.child import REPOSITORY, rtmpd, wait_until
 from tests.functional.clips import Maker
 from tests.functional.harness import PREFIX, Daemon
 from tests.functional.receiver import Receiver
+from tests.support.child import REPOSITORY, rtmpd, wait_until
 from tests.support.proof import proves
 
 Publish = Callable[[Daemon, str], None]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.child import Child
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.functional.peers import (
@@ -22,6 +21,7 @@ from tests.functional.peers import (
     ffmpeg,
     need,
 )
+from tests.support.child import Child
 
 TOKEN = "viewer-s3cret-012"
 INI = f"""

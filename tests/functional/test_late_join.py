@@ -14,10 +14,11 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.functional import clips, flv, pairing, peers
-from tests.functional.child import Child, wait_until
+from tests.functional import clips, pairing, peers
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
+from tests.support import flv
+from tests.support.child import Child, wait_until
 
 LATE_MS = 5000
 LONG_S = 20.0

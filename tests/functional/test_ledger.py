@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional import ledger
-from tests.functional.ledger import Event
+from tests.support import ledger
+from tests.support.ledger import Event
 
 
 def event(type_: str, conn_id: str = "c000001", stream_key: str = "live/a", **data: object) -> Event:

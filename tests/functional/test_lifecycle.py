@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional import flv, ledger, pairing, peers
-from tests.functional.child import Child, wait_until
+from tests.functional import pairing, peers
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon, Event
 from tests.functional.test_hooks_cli import dump_environment, environment
+from tests.support import flv, ledger
+from tests.support.child import Child, wait_until
 from tests.support.proof import proves
 
 KEY = "live/camera"

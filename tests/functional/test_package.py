@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.child import REPOSITORY
+from tests.support.child import REPOSITORY
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("RTMPD_TEST_PACKAGE") != "yes", reason="RTMPD_TEST_PACKAGE=yes asks for it"),

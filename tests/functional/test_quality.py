@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.functional import flv, peers
-from tests.functional.child import Child, rtmpd
+from tests.functional import peers
 from tests.functional.harness import Daemon
+from tests.support import flv
+from tests.support.child import Child, rtmpd
 from tests.support.proof import proves
 
 MINE = ("bitrate_change", "framerate_change", "quality_alert", "publish_stalled", "stream_idle")

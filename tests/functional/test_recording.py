@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional import flv, pairing, peers
-from tests.functional.child import wait_until
+from tests.functional import pairing, peers
 from tests.functional.clips import CLASSIC, SECONDS, Maker
 from tests.functional.control import NginxRtmp
 from tests.functional.harness import Daemon, Event
+from tests.support import flv
+from tests.support.child import wait_until
 from tests.support.proof import proves
 
 KEY = "live/camera"

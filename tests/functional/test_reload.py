@@ -11,7 +11,7 @@ import pytest
 
 from rtmpd.settings import Address
 from tests.functional.test_control import Controlled
-from tests.integration.client import AVC_HEADER, Client, keyframe
+from tests.support.client import AVC_HEADER, Client, keyframe
 
 
 class Reloaded(Controlled):

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ForAnybody
-from tests.functional.child import REPOSITORY, Child, free_port, is_listening, rtmpd, wait_until
+from tests.support.child import REPOSITORY, Child, free_port, is_listening, rtmpd, wait_until
 from tests.support.proof import proves
 
 SCRIPT = REPOSITORY / "etc" / "init.d" / "rtmpd"

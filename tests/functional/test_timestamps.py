@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional import flv, pairing, peers
+from tests.functional import pairing, peers
 from tests.functional.clips import Maker
 from tests.functional.control import NginxRtmp, server_under_test
 from tests.functional.harness import Daemon
+from tests.support import flv
 
 CLOCK = 1 << 32
 BEFORE_24_BITS_MS = 16_777_000

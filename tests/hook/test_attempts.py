@@ -7,8 +7,7 @@ import pytest
 
 from rtmpd.hook.record import attempts
 from rtmpd.hook.record.attempts import Attempt, AttemptLog
-
-from .waiting import until
+from tests.support.hooks import until
 
 
 @pytest.fixture

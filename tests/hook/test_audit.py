@@ -15,8 +15,7 @@ from rtmpd.hook.record import audit, chain
 from rtmpd.hook.record.audit import AuditTrail
 from rtmpd.hook.record.audit_check import verify
 from rtmpd.settings import AuditSettings
-
-from .waiting import until
+from tests.support.hooks import until
 
 KEY = "correct horse battery staple"
 

@@ -9,8 +9,7 @@ from rtmpd.clock import Clock
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import DeliverySettings, HooksSettings, RetrySettings
-
-from .waiting import until
+from tests.support.hooks import until
 
 PATIENT = RetrySettings(max_attempts=1000, initial_delay_s=0.01, max_delay_s=0.02)
 

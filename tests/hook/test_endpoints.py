@@ -15,11 +15,10 @@ from rtmpd.clock import Clock, rfc3339
 from rtmpd.event.birth import time_of
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import AuthSettings, DeliverySettings, HookSettings, HooksSettings, HttpSettings, RetrySettings
+from tests.support.authority import Authority
+from tests.support.hooks import until
 from tests.support.proof import proves
-
-from .certificates import Authority
-from .receiver import NO_CONTENT, hangs, receiving, says, status
-from .waiting import until
+from tests.support.receiver import NO_CONTENT, hangs, receiving, says, status
 
 FIVE = RetrySettings(max_attempts=5, initial_delay_s=0.01, max_delay_s=0.02)
 

@@ -11,9 +11,8 @@ from rtmpd.event.event import Event
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import HookSettings, HooksSettings
-
-from .receiver import NO_CONTENT, hangs, receiving, says
-from .waiting import HeldHook, until
+from tests.support.hooks import HeldHook, until
+from tests.support.receiver import NO_CONTENT, hangs, receiving, says
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rtmpd.hook.filter.engine import REASONS
 from rtmpd.hook.record.metrics import OUTCOMES, HookMetrics, outcome_of
 from rtmpd.hook.record.records import Tried
 from rtmpd.metrics.registry import Distribution
-from tests.metrics.fakes import registry
+from tests.support.metrics import registry
 
 HOOK: Any = SimpleNamespace(id="ops", type="webhook")
 

@@ -23,8 +23,7 @@ from rtmpd.settings import (
     HttpSettings,
     RateLimit,
 )
-
-from .receiver import NO_CONTENT, hangs, receiving, says, status
+from tests.support.receiver import NO_CONTENT, hangs, receiving, says, status
 
 EVENTS = [Event("publish_start", 1634567890, "c000001", f"live/{n}", {"app": "live"}, f"evt_0{n}", n) for n in range(5)]
 FORMS = [Form("json", 2), Form("json", 1), Form("cloudevents-structured"), Form("cloudevents-binary")]

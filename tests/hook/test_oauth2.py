@@ -17,8 +17,7 @@ from rtmpd.hook.build import build_hook
 from rtmpd.hook.fault import AUTH, fault_of
 from rtmpd.settings import AuthSettings, HookSettings, HttpSettings
 from tests.support.proof import proves
-
-from .receiver import NO_CONTENT, hangs, receiving, says, status
+from tests.support.receiver import NO_CONTENT, hangs, receiving, says, status
 
 EVENT = Event("publish_start", 1634567890, id="evt_01")
 PLAIN = HttpSettings()

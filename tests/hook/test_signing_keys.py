@@ -21,8 +21,7 @@ from rtmpd.hook.build import build_hook, check_auth
 from rtmpd.hook.verify import VerificationError, verify
 from rtmpd.settings import AuthSettings, HookSettings, SigningSecret
 from tests.support.proof import proves
-
-from .receiver import NO_CONTENT, receiving, says
+from tests.support.receiver import NO_CONTENT, receiving, says
 
 EVENT = Event("publish_start", 1634567890, "c000001", "live/a", {"app": "live"}, "evt_01")
 BODY = EVENT.json()

@@ -20,9 +20,9 @@ from rtmpd.hook.sink import worker
 from rtmpd.hook.sink.dialogue import BadAnswer, answer
 from rtmpd.hook.sink.worker import WorkerHook, join_ending
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
+from tests.support.hooks import until
 
 from .test_script import alive, descriptors, read_pid
-from .waiting import until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "etc" / "examples"
 

@@ -10,8 +10,7 @@ import pytest
 from rtmpd.http.guard import CONTROL, LOCAL, PUBLIC, Guard, Peer, is_loopback, read_tokens
 from rtmpd.http.problem import HttpError
 from rtmpd.http.request import Request, request_of
-
-from .desk import TOKEN, Desk
+from tests.support.desk import TOKEN, Desk
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 
 from rtmpd.http.openapi import document, text
 from rtmpd.http.routes import ROUTES
-
-from .desk import Desk
+from tests.support.desk import Desk
 
 ROOT = Path(__file__).resolve().parents[2]
 

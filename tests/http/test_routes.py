@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from rtmpd.http.routes import ROUTES
-
-from .desk import Desk, body_of, headers_of, status_of
+from tests.support.desk import Desk, body_of, headers_of, status_of
 
 V1 = "/api/v1"
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.desk import TOKEN, Desk
 from tests.support.proof import proves
-
-from .desk import TOKEN, Desk
 
 ROOT = Path(__file__).resolve().parents[2]
 END_S = 100

@@ -25,8 +25,7 @@ from rtmpd.net.tls import client_context
 from rtmpd.settings import Address, TlsSettings
 from rtmpd.settings.http import ApiSettings
 from tests.support.certificates import make_certificate
-
-from .desk import TOKEN, Desk, document_of, headers_of, rest, status_of
+from tests.support.desk import TOKEN, Desk, document_of, headers_of, rest, status_of
 
 KEPT = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -15,8 +15,7 @@ from rtmpd.event.event import Event
 from rtmpd.http import tail as tail_module
 from rtmpd.http.problem import HttpError
 from rtmpd.http.tail import Listener, Tail, sse
-
-from .desk import Desk, body_of, rest
+from tests.support.desk import Desk, body_of, rest
 
 
 def event(type: str = "publish_start", key: str = "live/a") -> Event:

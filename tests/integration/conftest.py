@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from rtmpd.settings import Address, TlsSettings
-from tests.integration.house import Running
+from tests.support.house import Running
 
 Start = Callable[..., Running]
 

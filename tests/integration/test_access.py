@@ -15,11 +15,11 @@ from gevent.socket import socket
 
 from rtmpd.server.access import lease
 from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, TokenSettings
-from tests.hook.receiver import Receiver, Request, receiving, says
-from tests.integration.client import Client, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.support.client import Client, keyframe
+from tests.support.house import Running, wait_until
 from tests.support.proof import proves
+from tests.support.receiver import Receiver, Request, receiving, says
 
 SECRET = "5tudio-s3cret"
 TOKENS = (TokenSettings("studio", SECRET),)

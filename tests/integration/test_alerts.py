@@ -17,11 +17,11 @@ from rtmpd.errors import PermanentDeliveryError
 from rtmpd.event.event import Event
 from rtmpd.monitor import monitor
 from rtmpd.settings import AlertSettings, Levels
-from tests.hook.waiting import HeldHook
-from tests.integration.client import handshake_bytes
 from tests.integration.conftest import Start
-from tests.integration.house import Running, descriptors, wait_until
 from tests.integration.test_slow import picture, starve
+from tests.support.client import handshake_bytes
+from tests.support.hooks import HeldHook
+from tests.support.house import Running, descriptors, wait_until
 from tests.support.proof import proves
 
 OFF = Levels()

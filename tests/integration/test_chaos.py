@@ -15,9 +15,9 @@ from rtmpd.event.pairing import STOP_TYPES, begins, ends
 from rtmpd.protocol import constants
 from rtmpd.protocol.control import user_control
 from rtmpd.protocol.message import Message
-from tests.integration.client import Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running
+from tests.support.client import Client, audio, interframe, keyframe
+from tests.support.house import Running
 
 CLIENTS = 24
 STEPS = 60

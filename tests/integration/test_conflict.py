@@ -6,9 +6,9 @@ from typing import Any
 
 from rtmpd.protocol.constants import STREAM_EOF
 from rtmpd.protocol.message import Message
-from tests.integration.client import Client, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.support.client import Client, interframe, keyframe
+from tests.support.house import Running, wait_until
 
 
 def second(house: Running, **options: Any) -> tuple[Client, int]:

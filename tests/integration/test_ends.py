@@ -14,9 +14,9 @@ from rtmpd.protocol.command import command_message
 from rtmpd.protocol.control import user_control
 from rtmpd.protocol.message import Message
 from rtmpd.settings import Address
-from tests.integration.client import Client, chunked, connect_chunks, handshake_bytes, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, greenlets, wait_until
+from tests.support.client import Client, chunked, connect_chunks, handshake_bytes, keyframe
+from tests.support.house import Running, greenlets, wait_until
 
 
 @pytest.mark.parametrize("sent", [b"\x03", handshake_bytes()[:1537], handshake_bytes()[:2000]])

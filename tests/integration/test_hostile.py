@@ -14,7 +14,8 @@ from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.command import command_message
 from rtmpd.protocol.control import acknowledgement, set_chunk_size, user_control
 from rtmpd.protocol.message import Message
-from tests.integration.client import (
+from tests.integration.conftest import Start
+from tests.support.client import (
     Client,
     chunked,
     connect_chunks,
@@ -22,8 +23,7 @@ from tests.integration.client import (
     keyframe,
     publish_session,
 )
-from tests.integration.conftest import Start
-from tests.integration.house import Running, resident_bytes, wait_until
+from tests.support.house import Running, resident_bytes, wait_until
 from tests.support.proof import proves
 
 HANDSHAKE = handshake_bytes()

@@ -11,10 +11,10 @@ import pytest
 
 from rtmpd.server import facts
 from rtmpd.settings import AppSettings, AppsSettings, TokenSettings
-from tests.hook.receiver import receiving, says
-from tests.integration.client import Client, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.support.client import Client, keyframe
+from tests.support.house import Running, wait_until
+from tests.support.receiver import receiving, says
 
 SECRET = "5tudio-s3cret"
 TOKENS = (TokenSettings("studio", SECRET),)

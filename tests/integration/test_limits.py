@@ -11,9 +11,9 @@ from rtmpd.protocol import constants
 from rtmpd.protocol.control import user_control
 from rtmpd.protocol.message import Message
 from rtmpd.settings import AppSettings
-from tests.integration.client import Raw, connect_chunks, handshake_bytes, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.support.client import Raw, connect_chunks, handshake_bytes, keyframe
+from tests.support.house import Running, wait_until
 from tests.support.proof import proves
 
 

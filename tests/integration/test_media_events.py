@@ -11,10 +11,10 @@ from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.protocol import amf0
 from rtmpd.protocol.constants import CSID_AUDIO, CSID_DATA, CSID_VIDEO, DATA_AMF0
 from rtmpd.protocol.message import Message
-from tests.codec.encodes import Audio, Video, flv_file, messages_of
-from tests.integration.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running
+from tests.support.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
+from tests.support.encodes import Audio, Video, flv_file, messages_of
+from tests.support.house import Running
 
 H264 = Video("libx264", 66, 38, options=(("profile", "high"), ("preset", "veryfast")), frames=10)
 SMALLER = Video("libx264", 32, 32)

@@ -9,10 +9,10 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from rtmpd.metrics.registry import OTHER
 from rtmpd.settings import Address, AppSettings
-from tests.integration.client import keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
-from tests.metrics.fakes import FakeStatsd
+from tests.support.client import keyframe
+from tests.support.house import Running, wait_until
+from tests.support.metrics import FakeStatsd
 from tests.support.proof import proves
 
 

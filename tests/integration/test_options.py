@@ -13,16 +13,16 @@ import pytest
 
 from rtmpd.protocol import amf0
 from rtmpd.protocol.control import set_chunk_size
-from tests.functional.child import free_port
-from tests.hook.receiver import says
-from tests.integration.client import chunked
 from tests.integration.conftest import Start
-from tests.integration.house import wait_until
 from tests.integration.test_access import answer, ask, by_callback, receiving
 from tests.integration.test_hostile import CALL, CHUNKING, COMMAND, HANDSHAKE, begun, command, nested
 from tests.integration.test_slow import numbers, picture, starve
-from tests.stream.fakes import AVC_HEADER, Rig, inter, key, send
+from tests.support.child import free_port
+from tests.support.client import chunked
+from tests.support.house import wait_until
 from tests.support.proof import proves
+from tests.support.receiver import says
+from tests.support.streams import AVC_HEADER, Rig, inter, key, send
 
 # what is sent; the limit that it breaks, and the error_code, type and phase of that
 BROKEN: dict[str, tuple[bytes, dict[str, int], str, tuple[str, str]]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.protocol.constants import DATA_AMF0, STREAM_BEGIN, STREAM_EOF
-from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, greenlets, wait_until
+from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
+from tests.support.house import Running, greenlets, wait_until
 from tests.support.proof import proves
 
 parked_or_not = pytest.mark.parametrize("park", [True, False], ids=["parked", "unparked"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gevent
 import pytest
 
-from tests.integration.client import keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import wait_until
+from tests.support.client import keyframe
+from tests.support.house import wait_until
 from tests.support.proof import proves
 
 CODE = "NetConnection.Connect.ReconnectRequest"

@@ -15,10 +15,10 @@ from rtmpd.event.event import Event
 from rtmpd.output.flv_file import FlvFile
 from rtmpd.protocol.message import Message
 from rtmpd.settings import AppsSettings
-from tests.functional import flv
-from tests.integration.client import Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.support import flv
+from tests.support.client import Client, audio, interframe, keyframe
+from tests.support.house import Running, wait_until
 from tests.support.proof import proves
 
 

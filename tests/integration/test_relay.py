@@ -18,10 +18,10 @@ from rtmpd.protocol import amf0
 from rtmpd.protocol.constants import DATA_AMF0, VIDEO
 from rtmpd.settings import Address, AppSettings, TlsSettings
 from rtmpd.stream.frame import Frame
-from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
 from tests.integration.test_recorder import reload
+from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
+from tests.support.house import Running, wait_until
 from tests.support.proof import proves
 
 NO_GRACE = {"publisher_grace_s": 0.0}

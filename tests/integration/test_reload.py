@@ -32,10 +32,10 @@ from rtmpd.settings import (
     TlsSettings,
 )
 from rtmpd.settings.http import ApiSettings
-from tests.integration.client import PATIENCE_S, Client, interframe, keyframe
 from tests.integration.conftest import Start, make_certificate
-from tests.integration.house import Running, wait_until
 from tests.integration.test_reload_options import Desk
+from tests.support.client import PATIENCE_S, Client, interframe, keyframe
+from tests.support.house import Running, wait_until
 
 ANY_PORT = Address("127.0.0.1", 0)
 

@@ -31,11 +31,11 @@ from rtmpd.hook.plugins import check_plugin
 from rtmpd.reload import Outcome, reload
 from rtmpd.server.access.webtoken import check_key
 from rtmpd.settings import Settings, TlsSettings
-from tests.functional.child import free_port
-from tests.hook.receiver import NO_CONTENT, Request, receiving
-from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
-from tests.integration.house import Running, descriptors, greenlets, resident_bytes, wait_until
 from tests.integration.options import PLUGINS, Step, Tree, steps, written
+from tests.support.child import free_port
+from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
+from tests.support.house import Running, descriptors, greenlets, resident_bytes, wait_until
+from tests.support.receiver import NO_CONTENT, Request, receiving
 
 FRAME_S = 0.004
 ANSWER_S = 0.01

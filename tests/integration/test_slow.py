@@ -10,9 +10,9 @@ import pytest
 
 from rtmpd.protocol import constants
 from rtmpd.protocol.control import user_control
-from tests.integration.client import AAC_HEADER, AVC_HEADER, Client, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.support.client import AAC_HEADER, AVC_HEADER, Client, keyframe
+from tests.support.house import Running, wait_until
 from tests.support.proof import proves
 
 GOP = 12  # longer than the backlog of the slow ones

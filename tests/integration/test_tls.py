@@ -8,9 +8,9 @@ import pytest
 
 from rtmpd.net.tls import client_context
 from rtmpd.settings import Address, TlsSettings
-from tests.integration.client import audio, handshake_bytes, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import wait_until
+from tests.support.client import audio, handshake_bytes, keyframe
+from tests.support.house import wait_until
 from tests.support.proof import proves
 
 Settings = dict[str, object]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gevent
 
 from rtmpd.settings import AppSettings, QualitySettings
-from tests.integration.client import Client, audio, interframe, keyframe
 from tests.integration.conftest import Start
-from tests.integration.house import Running, wait_until
+from tests.support.client import Client, audio, interframe, keyframe
+from tests.support.house import Running, wait_until
 from tests.support.proof import proves
 
 SOON_S = 0.15

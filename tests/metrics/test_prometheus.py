@@ -14,7 +14,7 @@ from rtmpd.metrics import prometheus
 from rtmpd.metrics.catalogue import METRICS
 from rtmpd.metrics.kind import COUNTER, HISTOGRAM
 from rtmpd.metrics.registry import Reading, Registry
-from tests.metrics.fakes import registry
+from tests.support.metrics import registry
 
 BOTH = pytest.mark.parametrize("openmetrics", [False, True])
 HOSTILE = ['a"b', "a\\b", "a\nb", "\\n", "", "é", "a}b", "x,y=1", "\U0001f600", "\\\\\"\n"]

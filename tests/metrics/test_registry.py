@@ -10,7 +10,7 @@ from rtmpd.metrics import prometheus
 from rtmpd.metrics.kind import BUCKETS_S
 from rtmpd.metrics.registry import MOST_SERIES, OTHER, Distribution, Reading, Registry
 from rtmpd.monitor.statsd import Payload
-from tests.metrics.fakes import Log, registry
+from tests.support.metrics import Log, registry
 
 EVENTS = "rtmp_events_generated_total"
 DURATION = "rtmp_handshake_duration_seconds"

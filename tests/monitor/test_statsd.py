@@ -18,8 +18,8 @@ from rtmpd.monitor.statsd import StatsdPusher, element, path_of, prefix_of
 from rtmpd.net import outgoing
 from rtmpd.net.outgoing import Endpoint, literal
 from rtmpd.settings import Address, MetricsSettings
-from tests.hook.waiting import until
-from tests.metrics.fakes import FakeStatsd, Log
+from tests.support.hooks import until
+from tests.support.metrics import FakeStatsd, Log
 from tests.support.proof import proves
 
 HOUR_S = 3600.0

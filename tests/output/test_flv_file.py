@@ -14,8 +14,8 @@ from rtmpd.protocol.amf0 import decode_all, encode
 from rtmpd.protocol.constants import AUDIO, VIDEO
 from rtmpd.protocol.flv import tag
 from rtmpd.protocol.message import Message
-from tests.functional import flv
-from tests.integration.client import audio, keyframe
+from tests.support import flv
+from tests.support.client import audio, keyframe
 
 PUBLISHED = encode("onMetaData", {"width": 64.0, "duration": 99.0, "encoder": "x", "filesize": 1.0})
 

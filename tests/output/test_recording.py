@@ -19,8 +19,8 @@ from rtmpd.protocol.amf0 import decode_all, encode
 from rtmpd.protocol.constants import AUDIO, DATA_AMF0, VIDEO
 from rtmpd.settings.output import OutputSettings
 from rtmpd.stream.frame import Frame
-from tests.functional import flv
-from tests.integration.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
+from tests.support import flv
+from tests.support.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
 from tests.support.proof import proves
 
 METADATA = Frame(DATA_AMF0, encode("onMetaData", {"width": 64.0}), 0, DATA | HEADER)

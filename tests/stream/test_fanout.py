@@ -6,7 +6,7 @@ from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.message import Message
 from rtmpd.stream.fanout import Group
 from rtmpd.stream.gop import GopCache
-from tests.stream.fakes import Player, Rig, add, audio, inter, key, send
+from tests.support.streams import Player, Rig, add, audio, inter, key, send
 
 
 def wire(payload: bytes, timestamp: int, msid: int = 1, chunk_size: int = 128) -> bytes:

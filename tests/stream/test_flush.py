@@ -10,8 +10,8 @@ import pytest
 from rtmpd.clock import FakeClock
 from rtmpd.stream.flush import Load
 from rtmpd.stream.stream import Stream
-from tests.stream.fakes import AAC_HEADER, CUE, Player, Rig, add, audio, inter, key, send
 from tests.support.proof import proves
+from tests.support.streams import AAC_HEADER, CUE, Player, Rig, add, audio, inter, key, send
 
 
 def until(condition: Callable[[], object]) -> None:

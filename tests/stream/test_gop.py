@@ -8,7 +8,7 @@ from rtmpd.codec.classify import DATA, HEADER, classify
 from rtmpd.protocol.constants import AUDIO, DATA_AMF0, VIDEO
 from rtmpd.stream.frame import FRAME_BYTES, Frame
 from rtmpd.stream.gop import GopCache
-from tests.stream.fakes import AAC_HEADER, AVC_HEADER, METADATA, audio, inter, key
+from tests.support.streams import AAC_HEADER, AVC_HEADER, METADATA, audio, inter, key
 
 HEVC_HEADER = b"\x90hvc1\x01\x02"
 

@@ -9,8 +9,8 @@ import pytest
 
 from rtmpd.errors import LimitReached, StreamBusy, StreamNotFound
 from rtmpd.stream.stream import Stream
-from tests.stream.fakes import FakePublisher, Rig, key, send
 from tests.support.proof import proves
+from tests.support.streams import FakePublisher, Rig, key, send
 
 CREATED = ("stream_create", {"stream_key": "live/camera", "app": "live", "stream_name": "camera"})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.errors import LimitReached, StreamBusy
-from tests.stream.fakes import FakePublisher, Rig
 from tests.support.proof import proves
+from tests.support.streams import FakePublisher, Rig
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rtmpd.protocol.constants import DATA_AMF0, DATA_AMF3
 from rtmpd.protocol.message import Message
 from rtmpd.stream.stream import Stream
-from tests.stream.fakes import (
+from tests.support.proof import proves
+from tests.support.streams import (
     AAC_HEADER,
     AVC_HEADER,
     CUE,
@@ -26,7 +27,6 @@ from tests.stream.fakes import (
     key,
     send,
 )
-from tests.support.proof import proves
 
 # --- late joiners -----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.message import Message
 from rtmpd.stream.frame import FRAME_BYTES
 from rtmpd.stream.stream import Stream
-from tests.stream.fakes import (
+from tests.support.streams import (
     AAC_HEADER,
     AVC_HEADER,
     CUE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtmpd.stream.frame import Frame
 from rtmpd.stream.tap import Tap
-from tests.stream.fakes import AAC_HEADER, AVC_HEADER, METADATA, SET_METADATA, FakeWatcher, Rig, inter, key, send
+from tests.support.streams import AAC_HEADER, AVC_HEADER, METADATA, SET_METADATA, FakeWatcher, Rig, inter, key, send
 
 
 class Sink:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtmpd.protocol.constants import DATA_AMF0
 from rtmpd.protocol.message import Message
-from tests.stream.fakes import AAC_HEADER, AVC_HEADER, CUE, FakePublisher, Rig, audio, inter, key, send
+from tests.support.streams import AAC_HEADER, AVC_HEADER, CUE, FakePublisher, Rig, audio, inter, key, send
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

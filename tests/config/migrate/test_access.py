@@ -24,7 +24,7 @@ from rtmpd.config.migrate.draft import ABSENT, Draft
 from rtmpd.identity import Applications, segments
 from rtmpd.server.access.access import Access
 from rtmpd.server.access.question import Question
-from tests.server.access.asking import StandingClock
+from tests.support.asking import StandingClock
 
 ACTIONS = ("publish", "play")
 ADDRESSES = ("10.0.0.1", "10.0.0.9", "192.0.2.1", "127.0.0.1", "2001:db8::1", "::1")

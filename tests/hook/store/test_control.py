@@ -11,9 +11,9 @@ from rtmpd.clock import Clock
 from rtmpd.errors import OperatorRefused, PermanentDeliveryError, TransientDeliveryError
 from rtmpd.hook.control import HookControl
 from rtmpd.settings import FilterSettings, RetrySettings
+from tests.support.hooks import HeldHook, until
 from tests.support.proof import proves
 
-from ..waiting import HeldHook, until
 from .test_durable import Taker, add, managed, publish, settled
 
 __all__ = ["managed"]

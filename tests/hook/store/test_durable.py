@@ -19,9 +19,8 @@ from rtmpd.settings import (
     RetrySettings,
     StoreSettings,
 )
+from tests.support.hooks import HeldHook, until
 from tests.support.proof import proves
-
-from ..waiting import HeldHook, until
 
 DURABLE = DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE)
 PATIENT = RetrySettings(max_attempts=1000, initial_delay_s=0.01, max_delay_s=0.02)

@@ -6,8 +6,8 @@ import pytest
 
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.settings import GUARANTEE_AT_LEAST_ONCE, DeliverySettings
+from tests.support.hooks import Signal, until
 
-from ..waiting import Signal, until
 from .test_durable import add, managed, settled
 
 __all__ = ["managed"]

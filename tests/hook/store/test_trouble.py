@@ -15,8 +15,8 @@ from rtmpd.hook.store import database as database_module
 from rtmpd.hook.store.database import Database, Reserve, unusable
 from rtmpd.hook.store.log import EventLog
 from rtmpd.settings import HooksSettings, StoreSettings
+from tests.support.hooks import HeldHook, until
 
-from ..waiting import HeldHook, until
 from .test_durable import Later, Taker, add, managed, publish, settled  # noqa: F401  managed is a fixture
 
 

@@ -15,7 +15,7 @@ from rtmpd.server.access import callback
 from rtmpd.server.access.callback import Callback
 from rtmpd.server.access.question import Question
 from rtmpd.settings import AccessSettings
-from tests.server.access.asking import Endpoint, StandingClock, ask
+from tests.support.asking import Endpoint, StandingClock, ask
 from tests.support.proof import proves
 
 YES, NO, DOWN = (200, b""), (403, b""), DeliveryError("connection refused")

@@ -13,7 +13,7 @@ from rtmpd.identity import StreamId
 from rtmpd.server.access import command, signed
 from rtmpd.server.access.question import Question
 from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, Settings
-from tests.server.access.asking import StandingClock, ask
+from tests.support.asking import StandingClock, ask
 
 KEYS = ("n" * 32, "o" * 32)
 CLOCK = StandingClock(4_000_000_000.0)

@@ -9,7 +9,7 @@ import pytest
 
 from rtmpd.server.access.fixed import FixedTokens
 from rtmpd.settings import TokenSettings
-from tests.server.access.asking import ask
+from tests.support.asking import ask
 
 STUDIO = TokenSettings("studio", "5tudio-s3cret")
 

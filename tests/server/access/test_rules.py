@@ -16,7 +16,7 @@ from rtmpd.server.access.question import ADMITTED, Question, Verdict, token_of
 from rtmpd.server.access.quota import Quota
 from rtmpd.server.access.tarpit import Tarpit
 from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, TokenSettings
-from tests.server.access.asking import Endpoint, StandingClock, ask
+from tests.support.asking import Endpoint, StandingClock, ask
 from tests.support.proof import proves
 
 TOKENS = (TokenSettings("studio", "t"),)

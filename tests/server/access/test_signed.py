@@ -10,7 +10,7 @@ from itsdangerous import URLSafeTimedSerializer
 
 from rtmpd.server.access import signed
 from rtmpd.server.access.signed import Claims
-from tests.server.access.asking import ask
+from tests.support.asking import ask
 
 NEW, OLD = "n" * 32, "o" * 32
 NOW = 4_000_000_000.0  # keys are stamped with the real time, which must come before their end

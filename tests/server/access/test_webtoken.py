@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from rtmpd.errors import CredentialError
 from rtmpd.server.access.webtoken import WebTokens, check_key
 from rtmpd.settings import AccessSettings
-from tests.server.access.asking import ask
+from tests.support.asking import ask
 from tests.support.proof import proves
 
 ROOT = Path(__file__).resolve().parents[3]

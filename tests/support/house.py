@@ -31,8 +31,8 @@ from rtmpd.settings import (
     Settings,
 )
 from tests import contract
-from tests.functional import ledger
-from tests.integration.client import Client, Raw, audio, keyframe
+from tests.support import ledger
+from tests.support.client import Client, Raw, audio, keyframe
 
 T = TypeVar("T")
 WATCH_PERIOD_S = 0.02

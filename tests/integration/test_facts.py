@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from rtmpd.server import facts
-from tests.integration.client import keyframe
-from tests.integration.house import Running, wait_until
+from tests.support.client import keyframe
+from tests.support.house import Running, wait_until
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 
 from rtmpd.errors import StartError
 from rtmpd.settings import Address
-from tests.functional.child import REPOSITORY, free_port, is_listening, wait_until
-from tests.integration.client import Client, handshake_bytes, keyframe
 from tests.integration.conftest import Start, start
+from tests.support.child import REPOSITORY, free_port, is_listening, wait_until
+from tests.support.client import Client, handshake_bytes, keyframe
 
 __all__ = ["start"]
 FILES = 40
