@@ -174,7 +174,7 @@ _STREAMS = Group(
         EventType("subscriber_count", INFO, "After each `play_start` and `play_stop`.", fields(
             "count integer players of the stream",
         )),
-        EventType("stream_not_found", INFO, "Play of a stream that nobody publishes.", fields(
+        EventType("stream_not_found", INFO, "Play of a stream that has no publisher.", fields(
             _APP, _NAME, "waiting boolean whether the player waits for a publisher",
         )),
         EventType("stream_idle", INFO, "A publisher has had no player for a while.", fields(

@@ -176,7 +176,7 @@ def _whole_bytes(pieces: list[bytes], written: int) -> int:
 
 
 def _create(path: str, replace: bool, part: str) -> tuple[str, str, FileIO]:
-    """A new file: what it will be called, what it is called now, and itself. One that somebody writes is left alone;
+    """A new file: what it will be called, what it is called now, and itself. A file in use is left alone;
     what a crash left under a name for the time of writing is replaced if files are."""
     for number in range(_MAX_NAMES):
         final = with_suffix(path, number)
@@ -210,8 +210,8 @@ def _left_off(path: str) -> tuple[str, str, FileIO, int, int] | None:
 
 
 def _open(path: str, flags: int) -> FileIO | None:
-    """The file, locked for as long as it is open and this process lives; None if somebody else writes it, or has just
-    given it another name."""
+    """The file, locked for as long as it is open and this process lives; None if another writer has it, or has just
+    renamed it."""
     file = FileIO(os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666), "r+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -224,7 +224,7 @@ def _open(path: str, flags: int) -> FileIO | None:
 
 
 def _end(file: FileIO) -> tuple[int, int] | None:
-    """Where the last whole tag of an FLV file ends, and its timestamp; None if there is none. After it there may be one
+    """Return where the last whole tag of an FLV file ends, and its timestamp; None without tags. After it may be one
     that was begun when the writer was killed, or zeros if the power failed."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -255,7 +255,7 @@ def _last_tag(data: bytes) -> tuple[int, int] | None:
 
 
 def _sync_directory(path: str) -> None:
-    """Have the name on the disk as well."""
+    """Write the directory of ``path`` to the disk, so that the file's name survives a power failure."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""The life of one output, whatever it makes of its stream.
+"""The life of one output, the same for relays and recordings.
 
 It hears the stream through a tap, works in a greenlet of its own, begins at once and ends once: with its stream, by a
 reload, with the server, or by itself.
@@ -16,7 +16,7 @@ from ..stream.tap import Tap
 
 
 class Owner(Protocol):
-    """Who has the outputs. ``stream_end`` is why outputs end with their stream."""
+    """The owner of the outputs. ``stream_end`` is the reason of outputs that end with their stream."""
 
     stream_end: str
 
@@ -61,7 +61,7 @@ class Output:
         """Another publisher goes on with the stream, and the output with what it sends."""
 
     def unpublished(self) -> None:
-        """The stream is over."""
+        """End the output: the stream is over."""
         self.end(self._owner.stream_end)
 
     # --- the end ----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ _log = logger("output")
 
 @dataclass(slots=True)
 class _Totals:
-    """What ended outputs leave behind for the metrics."""
+    """The totals of outputs that have ended, for the metrics."""
 
     recorded_bytes: int = 0
     relayed_bytes: int = 0
@@ -137,7 +137,8 @@ class Outputs:
                     self._totals.relay_errors += output.errors
 
     def prepare(self, apps: AppsSettings) -> Change:
-        """Have these settings for streams that start from now on; outputs that are not in them any more end."""
+        """Return the change to these settings. They apply to streams that start from then on; outputs that are not in
+        them any more end."""
 
         def commit() -> None:
             self._apps = apps

@@ -60,7 +60,7 @@ class Recorder(Output):
         stream.feed(self._tap)
 
     def _name(self, segment: int) -> Name:
-        """Called in the thread."""
+        """Return the name of a segment's file. Called in the thread."""
         return Name(self.stream.app, self.stream.name, self.session_id, self._clock.wall(), segment)
 
     # --- called by the stream ---------------------------------------------------------------------
@@ -70,7 +70,7 @@ class Recorder(Output):
         self.take(burst)
 
     def take(self, frames: list[Frame]) -> None:
-        """Frames for the file."""
+        """Queue ``frames`` for the thread."""
         if self.reason:
             return
         self._queue += frames

@@ -1,7 +1,7 @@
 """The frames of one stream become one file, or one after the other. Everything here blocks: it is for a thread.
 
 Each file stands by itself: it begins with onMetaData and the sequence headers that are in force, at time 0. A file ends
-where the next can begin, which is a keyframe, or anything if there is no video.
+where the next can begin, which is a keyframe, or any frame without video.
 
 A publisher may begin inside a group of pictures. The recording then begins at the first keyframe, since nothing before
 it can be decoded. Sound that comes before the first picture waits for it, to see whether that is so.
@@ -101,12 +101,12 @@ class Recording:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """The bytes written so far, to all files of the recording."""
         return self._closed_bytes + (self._file.size if self._file is not None else 0)
 
     @property
     def path(self) -> str:
-        """Of the file that is open, "" if none is."""
+        """The path of the open file, "" without one."""
         return self._file.path if self._file is not None else ""
 
     def path_of(self, segment: int) -> str:
@@ -129,7 +129,7 @@ class Recording:
         return facts
 
     def close(self) -> list[Fact]:
-        """Nothing more comes."""
+        """End the recording and close its file."""
         facts: list[Fact] = []
         if not self.stopped:
             self.stopped = True

@@ -5,7 +5,7 @@ any player. A server that is slow loses whole GOP tails like a slow player, one 
 time it gets the stream from the last keyframe on. The publisher never waits.
 
 The URL is a template, filled with the stream's names. Many services have the publisher's secret in it: in the query, or
-as the stream's name. Whatever of these is not the name of the stream itself is never shown.
+as the stream's name. Any part that is not the name of the stream itself is never shown.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Relay(Output):
         self._subscriber.join(self._group, as_published(burst), wait_for_keyframe)
 
     def take(self, frames: list[Frame]) -> None:
-        """Frames for the destination."""
+        """Send ``frames`` to the destination, or queue them."""
         group = self._group
         if group is not None:
             group.frames += as_published(frames)

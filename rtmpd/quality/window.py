@@ -92,7 +92,7 @@ class Level:
     def judge(
         self, at_ms: int, rate: float, drop: float, learn_ms: int, window_ms: int, rise: float = 0
     ) -> Shift | None:
-        """One more rate; the change, if it completes one. ``drop`` and ``rise`` are percent, 0 for never."""
+        """Add one rate; return the change that it completes, or None. ``drop`` and ``rise`` are percent, 0: never."""
         if self._since_ms < 0:
             self._since_ms = at_ms
         if self._left_ms < 0:

@@ -106,7 +106,7 @@ class Activity:
             self._ended(PLAY, msid, playing)
 
     def stop_all(self, reason: str, clean: bool) -> None:
-        """End everything."""
+        """Stop every publish and every play of the connection."""
         for msid in tuple(self.publishers):
             self.stop_publishing(msid, reason, clean)
         for msid in tuple(self.players):

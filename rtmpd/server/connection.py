@@ -52,7 +52,7 @@ _log = logger("server")
 _LINGER_S: Final = 2.0
 _MESSAGES_PER_LOOK: Final = 128  # one read can hold tens of thousands of tiny messages
 _RESETS: Final = frozenset(("ECONNRESET", "EPIPE"))
-#: Ends that are nobody's will. A publisher that ends so may come back, so its players are kept for a while.
+#: Ends that no side has asked for. A publisher that ends so may come back, so its players are kept for a while.
 _CUT_OFF: Final = frozenset(("network_error", "timeout", "protocol_error", "slow_player", "internal_error"))
 _ASKED: Final = (ConnectAsked, PublishAsked, PlayAsked)
 _NOT_READING: Final = frozenset(("backlog_full", "send_queue_full"))
@@ -154,7 +154,7 @@ class Connection:
     def _serve(self, has_read: bool) -> bool:
         """Read and act until the end of the stream; true if the connection was parked instead.
 
-        Without ``has_read`` something has arrived and not been read, so there is no parking yet.
+        Without ``has_read`` data has arrived that is still to be read, so the connection cannot be parked yet.
         """
         read = self.peer.reader.read_message
         control = self.peer.control

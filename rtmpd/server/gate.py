@@ -49,7 +49,7 @@ class Gate:
         return self._waiting is not None
 
     def publish(self, asked: PublishAsked, stream: StreamId) -> Verdict:
-        """Return the verdict for a publish of ``stream``; until then nobody else gets the key.
+        """Return the verdict for a publish of ``stream``; until then no other client gets the key.
 
         Raises AccessDenied, StreamBusy, LimitReached, and ConnectionLost if the connection ends meanwhile. May
         switch greenlets, but not after key and quota are free again, so a caller that claims them at once gets them.

@@ -1,4 +1,4 @@
-"""Listening sockets. Accepting survives whatever the system is short of."""
+"""Listening sockets. Accepting survives every shortage of the system: descriptors, memory, greenlets."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Listener:
             door.sock.listen(backlog)
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Start accepting on every address."""
         for door in self._doors:
             door.start()
 
@@ -122,7 +122,8 @@ class _Door:
         self.sock.close()
 
     def _accept(self) -> None:
-        """Called from the hub while clients wait; one at a time, so that those who are in have their turn."""
+        """Accept one client. Called from the hub while clients wait; only one, so that connected clients have their
+        turn."""
         try:
             descriptor, client = self.sock._accept()  # accept() itself would make a patched socket
         except BlockingIOError:
@@ -148,7 +149,7 @@ class _Door:
             sock.close()
 
     def _run_short(self, why: str) -> None:
-        """Note and log that there is no room for one more client, and leave the others waiting until somebody may have
+        """Note and log that no further client can be accepted, and leave the others waiting until a client may have
         left."""
         if not self._shortage:
             _log.error("cannot accept connections", addr=self._listener.address, code=why.partition(";")[0])

@@ -1,4 +1,4 @@
-"""What is checked about once a second: a publisher that stalls, a stream nobody plays, the periodic report.
+"""What is checked about once a second: a publisher that stalls, a stream without a player, the periodic report.
 
 Each object here is called about once a second, and that is how exact its times are. Settings are those of the
 application at that moment.
@@ -93,7 +93,7 @@ class PlayerCheck(_Session):
         super().__init__(context, "subscriber", conn_id, session_id, stream, now)
 
     def check(self, now: float, subscriber: Subscriber) -> None:
-        """Check a player."""
+        """Emit the periodic report of a player if it is due."""
         if self.is_due(now):
             dropped, queue_ms = subscriber.frames_dropped, subscriber.queue_ms
             self.report(now, subscriber.bytes_sent, frames_dropped=dropped, queue_ms=queue_ms)

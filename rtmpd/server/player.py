@@ -123,7 +123,7 @@ class Playing:
         self._check.check(now, self.subscriber)
 
     def stop(self, reason: str) -> None:
-        """End the play."""
+        """Leave the stream and emit the end of the play with ``reason``."""
         connection = self._connection
         key = self.stream.key
         duration = round(self._context.clock.monotonic() - self._started_at, 3)

@@ -1,8 +1,8 @@
 """Greenlets that serve one connection after another.
 
 A greenlet of its own for every connection is what the code is written for, but to make one and let
-it go is dear: CPython maps memory for its frames and unmaps it at the end. So who is done with one
-connection waits for the next, and the one who waits shortest, whose memory is still in the cache,
+it go is dear: CPython maps memory for its frames and unmaps it at the end. So a greenlet that is done with one
+connection waits for the next, and the one that has waited shortest, whose memory is still in the cache,
 is taken first.
 """
 
@@ -37,7 +37,7 @@ class GreenletPool:
             gevent.Greenlet(self._work).start()
 
     def close(self) -> None:
-        """End the idle greenlets."""
+        """End the idle greenlets; the others end with their connections."""
         for greenlet in self._idle:
             greenlet.kill(block=False)
         self._idle.clear()

@@ -252,7 +252,7 @@ class Publishing:
         self._context.registry.release(self.stream, self, clean)
 
     def ended(self, reason: str) -> None:
-        """Report the end, once."""
+        """Report the end with ``reason``; only the first call counts."""
         if self._ended:
             return
         self._ended = True

@@ -202,5 +202,5 @@ class Reporter:
             stream_name=stream.name,
             waiting=waits,
         )
-        text = "player waits for a publisher" if waits else "nobody publishes what a player asks for"
+        text = "player waits for a publisher" if waits else "the stream that a player asks for has no publisher"
         _log.info(text, conn_id=connection.conn_id, stream_key=stream.key)

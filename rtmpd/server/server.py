@@ -56,7 +56,7 @@ class Server:
 
     def prepare(self, settings: ServerSettings) -> Change:
         """Prepare a change to these settings (``change``): new addresses are bound, and the certificate is read again,
-        the old addresses go on until then. Connections stay, whatever they came through. Raises StartError."""
+        the old addresses go on until then. Connections stay, also those of addresses that go. Raises StartError."""
         tls: ssl.SSLContext | None = None
         if settings.has_tls:
             tls = server_context(settings.tls.cert, settings.tls.key)

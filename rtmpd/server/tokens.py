@@ -11,7 +11,7 @@ from ..identity import Applications, segments
 from .access import signed
 from .access.question import Question
 
-_NO_KEYS = "there is no signing key: [access] signing_keys"
+_NO_KEYS = "no signing key is configured: [access] signing_keys"
 
 
 class Tokens:

@@ -35,7 +35,7 @@ class Flow:
         self.received = self.sent = self.dropped = 0
 
     def add(self, received: int, sent: int, dropped: int) -> None:
-        """Add to the totals."""
+        """Add these counts to the totals."""
         self.received += received
         self.sent += sent
         self.dropped += dropped

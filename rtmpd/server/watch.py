@@ -31,7 +31,7 @@ class Watch:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Start the greenlet."""
+        """Start the greenlet that looks every ``watch_period_s``."""
         self._greenlet = gevent.Greenlet(self._run)
         self._greenlet.name = "watch"
         self._greenlet.start()
@@ -80,7 +80,7 @@ class Watch:
             connection.end("timeout", PeerTimeout(f"no {step.replace('_', ' ')} in time", f"{step}_timeout"))
 
     def _watch_waiting(self, connection: Connection, now: float) -> None:
-        """End a waiting connection whose client has left. Nothing is read during the wait, so nobody else notices."""
+        """End a waiting connection whose client has left. Nothing is read during the wait, so only this notices."""
         connection.watched_at = now
         if connection.peer.transport.has_left():
             connection.end("client_closed")

@@ -1,4 +1,4 @@
-"""Who may publish or play: the modes, and what they check with.
+"""The access modes for publish and play, and what they check with.
 
 Which modes hold for an application stands in ``AppSettings`` (``publish_access``, ``play_access``).
 """

@@ -11,7 +11,7 @@ CORE_YES = "yes"
 
 @dataclass(frozen=True, slots=True)
 class DaemonSettings:
-    """``background`` leaves the terminal. ``pid_file`` "" is none; ``user``, ``group`` and ``working_directory`` "",
+    """``background`` leaves the terminal. ``pid_file`` "": no file; ``user``, ``group`` and ``working_directory`` "",
     and ``umask`` None, keep what there is. ``open_files`` is what the limit on descriptors is raised to, as far as the
     system lets us; 0 leaves it. ``core_dumps`` is a ``CORE_*`` word."""
 

@@ -67,7 +67,7 @@ class SigningSecret:
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
-    """One way in which a webhook proves who sends it. ``type`` says which, and so which of the others count:
+    """One way in which a webhook proves its sender. ``type`` says which, and so which of the others count:
 
     ==============  ===========================================================================================
     api_key         ``key`` in ``header``
@@ -145,7 +145,7 @@ class RetrySettings:
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
     """What a hook may count on. ``order`` is an ``ORDER_*`` word; an event older than ``max_age_s`` is not
-    tried any more (0 is no limit); ``confirm_timeout_s`` limits one try if it is shorter than the hook's timeout (0
+    tried any more (0: no limit); ``confirm_timeout_s`` limits one try if it is shorter than the hook's timeout (0
     leaves it to that); dead events are posted to ``dead_letter_url`` if it is not empty.
 
     Up to ``batch_events`` events are sent in one request, of at most ``batch_bytes`` if that is not 0; the
@@ -203,7 +203,7 @@ class HookSettings:
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """The audit trail: appended to ``file`` ("" is none) and signed with ``key``; ``scope`` is an ``AUDIT_*`` word."""
+    """The audit trail: appended to ``file`` ("": no trail), signed with ``key``; ``scope`` is an ``AUDIT_*`` word."""
 
     file: str = ""
     key: str = field(default="", repr=False)

@@ -11,8 +11,8 @@ CONTROL_SOCKET = "/run/rtmpd/control.sock"
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """``listen`` are TCP addresses, ``socket`` the path of the control socket; "" is none. Members of ``socket_group``
-    may use that socket too. ``tls`` is the certificate of the addresses that speak TLS.
+    """``listen`` are TCP addresses, ``socket`` the path of the control socket ("": no socket). Members of
+    ``socket_group`` may use that socket too. ``tls`` is the certificate of the addresses that speak TLS.
 
     ``token_file`` holds the bearer tokens, one a line. ``hosts`` are names that a request's Host may have besides
     localhost and addresses. ``connections`` is a bound for each listener. ``request_timeout_s`` bounds the whole

@@ -24,8 +24,8 @@ class OutputSettings:
     """The part of an application's settings that is about outputs.
 
     ``record`` is a ``RECORD_*`` word, ``record_existing`` an ``EXISTING_*`` word. ``record_path`` is a template of
-    ``PATH_FIELDS`` below ``record_dir``. A segment ends at the first keyframe behind ``segment_duration_s`` or
-    ``segment_bytes``; 0 for either is never. ``record_max_bytes`` is for a whole recording, 0 is no limit;
+    ``PATH_FIELDS`` below ``record_dir``. A segment ends at the first keyframe after ``segment_duration_s`` or
+    ``segment_bytes``; 0 for either: never. ``record_max_bytes`` is for a whole recording, 0: no limit;
     ``record_queue_bytes`` is what may wait for the disk. ``push`` are templates of URLs, ``push_retry_s`` is the first
     pause before another try, ``push_retry_max_s`` the longest.
     """

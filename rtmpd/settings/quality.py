@@ -1,4 +1,4 @@
-"""The quality monitor."""
+"""The thresholds of the quality monitor."""
 
 from __future__ import annotations
 

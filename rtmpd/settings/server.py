@@ -70,11 +70,11 @@ class AppSettings(OutputSettings):
     ``adaptive``, ``audio_wait_ms`` the longest that audio waits for the next video message.
     ``backlog_bytes`` and ``backlog_ms`` bound what is queued for one slow player before whole GOP
     tails are dropped; a player that takes nothing for ``send_timeout_s`` is disconnected.
-    ``idle_after_s`` is how long a publisher may be without a player before that is told, ``update_interval_s`` how
-    often each session is told of; 0 for either is never.
+    ``idle_after_s`` is how long a publisher may be without a player before that is reported, ``update_interval_s``
+    the seconds between two reports of a session; 0 for either: never.
 
     ``publish_access`` and ``play_access`` are ``MODE_*`` words, of which one has to admit; before them
-    the networks of ``*_allow`` and ``*_deny`` count. A limit of 0 is none.
+    the networks of ``*_allow`` and ``*_deny`` count. A limit of 0: no limit.
     """
 
     publish_conflict: str = CONFLICT_REJECT
@@ -131,7 +131,7 @@ class AppsSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Listeners and what every connection is told. ``chunk_size_bytes`` is the one we send with.
+    """Listeners and the values sent to every connection. ``chunk_size_bytes`` is the one we send with.
     ``park_idle_players`` ends the greenlet of a player that only listens (less memory, same
     behaviour). The configuration files are looked at every ``watch_config_s``. ``drain_s`` is how long a stop waits for
     connections to end by themselves; with ``ask_to_reconnect`` clients that can are asked to reconnect then, to

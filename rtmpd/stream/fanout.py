@@ -47,7 +47,7 @@ class Receiver(Member, Protocol):
         and must follow, ``frames`` come after it."""
 
     def fail(self, error: OSError) -> None:
-        """Its socket is broken."""
+        """Report that the socket has failed with ``error``."""
 
 
 class Group:
@@ -91,7 +91,7 @@ class Group:
             self.behind.append(member)
 
     def remove(self, member: Member) -> None:
-        """Forget this member."""
+        """Remove ``member`` from the group."""
         self._leave_caught_up(member)
         if member in self.behind:
             self.behind.remove(member)

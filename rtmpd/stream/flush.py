@@ -87,13 +87,13 @@ class FlushPolicy:
             self._idle(self, pending, has_video, players)
 
     def flushed(self) -> None:
-        """Nothing waits any more."""
+        """Stop the timer: all frames have been flushed."""
         if self.armed:
             self.armed = False
             self._timer.stop()
 
     def close(self) -> None:
-        """Free the timer."""
+        """Stop and free the timer."""
         self.flushed()
         if self._timer is not None:
             self._timer.close()

@@ -19,7 +19,7 @@ _ALONE_MS = 3000  # sound for this long without a picture, or for twice the last
 class GopCache:
     """Bounded by ``limit_bytes`` and ``limit_frames``. A longer GOP is given up whole, since a part of it cannot be
     decoded, and caching goes on at the next keyframe; so it is where the video ends and the audio goes on, or a joiner
-    would begin in a past that nobody else is in. With ``enabled`` false only metadata and headers are kept.
+    would begin in a past that no other player is in. With ``enabled`` false only metadata and headers are kept.
 
     ``has_video`` is whether any has come in this publish, ``video_is_over`` whether there is sound without it by now.
     """

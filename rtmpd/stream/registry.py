@@ -1,4 +1,4 @@
-"""Every live stream, by key, and who may publish on it.
+"""Every live stream, by key, and the rules of who may publish on it.
 
 A stream exists from its first publisher or waiting player until neither is left. The registry is
 where a key is claimed: the slot is taken before anything else happens, so two publishers can never
@@ -80,8 +80,8 @@ class Registry:
 
     @contextmanager
     def reserved(self, app: str, name: str, conn_id: str, address: str) -> Iterator[None]:
-        """Within, nobody else gets the key, unless the conflict rule is to replace; a publisher that would have to give
-        way is left in peace. Raises what ``claim`` does."""
+        """Keep the key for ``conn_id`` inside the ``with``, unless the conflict rule is to replace; a publisher that
+        would have to give way goes on. Raises what ``claim`` does."""
         self._admit_publisher(app, name, conn_id, address)
         reservation = _Reservation(app, f"{app}/{name}", conn_id)
         self._reserved.append(reservation)
@@ -91,7 +91,7 @@ class Registry:
             self._reserved.remove(reservation)
 
     def _admit_publisher(self, app: str, name: str, conn_id: str, address: str) -> str:
-        """The policy by which the publisher that there is gives way, "" if there is none. Raises StreamBusy,
+        """Return the policy by which the present publisher gives way, "" without such a publisher. Raises StreamBusy,
         LimitReached."""
         key = f"{app}/{name}"
         settings = self._apps.of(app)
@@ -123,7 +123,7 @@ class Registry:
         stream.stop_publish(publisher, clean)
 
     def admit_player(self, app: str, name: str) -> bool:
-        """Whether somebody publishes what a player asks for; with no publisher it may wait.
+        """Return whether the stream has a publisher; without one the player may wait.
 
         Raises StreamNotFound (players may not wait in this application), LimitReached.
         """

@@ -32,7 +32,7 @@ _METADATA_MS = 0  # players take onMetaData of any other time for a track of sub
 
 
 class Publisher(Protocol):
-    """Who publishes, as the stream and the registry see it (``server.publisher``)."""
+    """The publisher, as the stream and the registry see it (``server.publisher``)."""
 
     conn_id: str
     address: str
@@ -45,7 +45,7 @@ class Publisher(Protocol):
         """Seconds since its last media message."""
 
     def replaced(self, by_conn_id: str, policy: str) -> None:
-        """Somebody else publishes this key from now on: report the end and leave."""
+        """Report the end and leave: another client publishes this key from now on."""
 
     def clock_jumped(self, kind: str, by_ms: int) -> None:
         """The timestamps of its ``audio`` or ``video`` have jumped for the first time; the stream's time goes on."""
@@ -291,7 +291,7 @@ class Stream:
         member.leave()
         self._drop_empty_groups()
         if not self._attached:
-            self.give_up()  # nobody is left to be kept for a publisher that may return
+            self.give_up()  # no player is left to be kept for a publisher that may return
         if self.is_empty:
             self._on_empty(self)
 
@@ -308,6 +308,6 @@ class Stream:
         self._groups = [group for group in self._groups if group]
 
     def close(self) -> None:
-        """Free the timers."""
+        """Stop and free the timers."""
         self._stop_grace()
         self._policy.close()

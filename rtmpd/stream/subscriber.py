@@ -45,7 +45,7 @@ class Outlet(Protocol):
 
 
 class Watcher(Protocol):
-    """Who wants to know what becomes of the stream (``server.player``)."""
+    """The owner of a subscriber, which is notified of changes of the stream (``server.player``)."""
 
     def published(self) -> None:
         """A publisher has begun, and this player was waiting or has had notice of an end."""

@@ -52,6 +52,6 @@ class Tap:
             self._group = None
 
     def enqueue(self, frames: list[Frame]) -> None:
-        """Hand the frames on."""
+        """Pass ``frames`` to the sink."""
         if self._group is not None:  # it may have left during the flush
             self._sink.take(frames)

@@ -1,7 +1,7 @@
 """A publisher's timestamps, made into a time that only goes on.
 
 Encoders set their clocks (an hour back, a day ahead), restart one of their sources, mask the sign bit, or give sound
-and picture two different clocks. Whatever is made of a stream (players, GOP cache, recordings, relays) gets the time of
+and picture two different clocks. What is made of a stream (players, GOP cache, recordings, relays) gets the time of
 this module: it is corrected in one place, and an early player and a late one see the same.
 
 A step ahead of at most ``MAX_STEP_MS`` is passed on as it is. The rest is a matter of ``Timeline.place``:

@@ -19,7 +19,7 @@ _FOLDERS = ("docs", "etc")
 
 
 def main(words: Sequence[str]) -> int:
-    """List them, or print one. The result is the exit status: 0, or 66 if there is no such file."""
+    """List the files, or print one. Return the exit status: 0, or 66 for a file that is not found."""
     parser = argparse.ArgumentParser(
         prog="rtmpd files",
         description="Files that come with rtmpd: dashboards, alert rules, manual pages, completion, documentation.",
@@ -51,7 +51,7 @@ def _show(wanted: str | None, only_directory: bool) -> int:
         return os.EX_OK
     found = [name for name in names if name == wanted or name.endswith(f"/{wanted.lstrip('/')}")]
     if len(found) != 1:
-        problem = f"more than one file is called so: {', '.join(found)}" if found else "there is no such file"
+        problem = f"more than one file has this name: {', '.join(found)}" if found else "no such file"
         print(f"rtmpd files: {wanted}: {problem}; rtmpd files lists them", file=sys.stderr)
         return os.EX_NOINPUT
     with (directory / found[0]).open("rb") as file:

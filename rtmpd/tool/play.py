@@ -1,4 +1,4 @@
-"""``rtmpd play``: watch a stream as a player would, tell what comes, and keep it as FLV if wanted."""
+"""``rtmpd play``: watch a stream as a player would, print what comes, and keep it as FLV if wanted."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Timeline:
         return self._first is None
 
     def stamp(self, type_id: int, timestamp: int, coded: bool) -> int:
-        """The timestamp to send for a tag; ``coded`` tells frames from headers and metadata."""
+        """The timestamp to send for a tag; ``coded`` distinguishes frames from headers and metadata."""
         if self._first is None:
             if coded:
                 self._first = timestamp

@@ -1,4 +1,4 @@
-"""Who may publish and play: questions in, verdicts out. No sockets, and no connection is known here.
+"""Decides who may publish and play: questions in, verdicts out. This room knows neither sockets nor connections.
 
 Begin with ``access``: the rules of each application, made from the settings; then ``question``, what is asked and
 answered. Each mode is a module: ``fixed`` (tokens of the configuration and of the token file), ``signed``, ``webtoken``

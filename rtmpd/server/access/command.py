@@ -29,7 +29,7 @@ KEYS_VARIABLE: Final = "RTMPD_SIGNING_KEYS"
 Read = Callable[[str], Settings]
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_NO_KEYS: Final = f"there is no signing key: name -c FILE, --key-file FILE or set {KEYS_VARIABLE}"
+_NO_KEYS: Final = f"a signing key is missing: name -c FILE, --key-file FILE or set {KEYS_VARIABLE}"
 
 
 def main(words: Sequence[str], read: Read, program: str, usage_status: int) -> int:

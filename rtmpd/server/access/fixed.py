@@ -1,7 +1,7 @@
 """Fixed tokens: those of the configuration, and those of the token file.
 
 What is kept is a keyed digest of each token, under a key that is made at start. A lookup in a
-dictionary takes a time that depends on the digest, which nobody outside can know or steer, so it
+dictionary takes a time that depends on the digest, which no client can know or steer, so it
 reveals nothing about the token; the one that was found is then compared in constant time.
 """
 

@@ -36,7 +36,7 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """``reason`` says why not, in words that hold no secret. The rest is what an admitted client gets:
-    ``identity`` who it is, ``name`` the stream it is really for ("": the one it asked for), ``lease_s``
+    ``identity`` the user, ``name`` the stream it is really for ("": the one it asked for), ``lease_s``
     how long it may stay and ``max_bps`` how many bits per second it may send (0: no limit)."""
 
     allowed: bool
@@ -56,7 +56,7 @@ def refused(reason: str) -> Verdict:
 
 
 class Mode(Protocol):
-    """One access mode."""
+    """One access mode: judges every question of the applications that use it."""
 
     def judge(self, question: Question) -> Verdict:
         """Return the verdict. Never raises; only the callback may switch greenlets."""

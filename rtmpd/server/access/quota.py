@@ -21,12 +21,12 @@ class Quota:
         return len(self._held)
 
     def take(self, action: str, app: str, address: str) -> None:
-        """Add one."""
+        """Count one more session of ``address``."""
         key = action, app, address
         self._held[key] = self._held.get(key, 0) + 1
 
     def give(self, action: str, app: str, address: str) -> None:
-        """Remove one."""
+        """Count one session of ``address`` less."""
         key = action, app, address
         held = self._held[key] - 1
         if held:

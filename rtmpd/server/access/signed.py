@@ -95,5 +95,5 @@ def _serializer(keys: Iterable[str]) -> URLSafeTimedSerializer:
     """It signs with the last of its keys, and verifies with any."""
     secrets = [key.encode("utf-8", "surrogateescape") for key in keys]
     if not secrets:
-        raise ValueError("there is no key to sign with")
+        raise ValueError("a key to sign with is missing")
     return URLSafeTimedSerializer(secrets, salt=_SALT, signer_kwargs=dict(_HOW))

@@ -1,6 +1,6 @@
-"""JSON Web Tokens (RFC 7519) that somebody else has made.
+"""JSON Web Tokens (RFC 7519) from another issuer.
 
-The algorithm is the one of the configuration, whatever the token says of itself, so neither ``none`` nor
+The algorithm is the one of the configuration, not the one that the token names, so neither ``none`` nor
 a public key taken for a shared secret gets anywhere. ``exp``, ``app``, ``name`` and ``action`` have to be
 there: a token that was made for something else with the same key must not open a stream.
 """

@@ -94,7 +94,7 @@ def test_keys_come_from_a_file_or_the_environment_or_are_missed(
     monkeypatch.delenv(command.KEYS_VARIABLE)
     with pytest.raises(SystemExit):
         command.check([key], read, CLOCK)
-    assert "there is no signing key" in capsys.readouterr().err
+    assert "a signing key is missing" in capsys.readouterr().err
 
 
 def test_the_front_door_reads_the_keys_of_a_configuration(tmp_path: Path, capsys: Captured) -> None:
