@@ -141,7 +141,7 @@ def _to_vui(bits: BitReader, max_sub_layers: int) -> tuple[tuple[int, int] | Non
             ratio = aspect_ratio(bits)
             rate = _timing(bits)
     except MediaError:
-        pass  # the size is known, which is what matters; decoders are no stricter
+        pass  # the size is known, which is what matters; decoders are not stricter
     return ratio, rate
 
 

@@ -1,7 +1,7 @@
 """Opus: the identification header, and the first byte of a packet.
 
 Sources: RFC 7845, 5.1 (identification header) and 5.1.1; RFC 6716, 3.1 (TOC byte). A decoder puts out
-48 kHz whatever the input was; the rate in the header is only that of the original.
+48 kHz for every input; the rate in the header is only that of the original.
 """
 
 from __future__ import annotations

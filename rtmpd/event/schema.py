@@ -1,6 +1,6 @@
 """The contract as JSON Schema (2020-12): what every event looks like, made from the catalogue.
 
-One document holds them all. Against its root any event can be checked, whatever its type; ``#/$defs/publish_start``
+One document holds them all. Against its root an event of any type can be checked; ``#/$defs/publish_start``
 is one type. Both schemas of the body fit: the five keys of schema 1, and those with what schema 2 adds.
 """
 

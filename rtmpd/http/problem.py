@@ -20,7 +20,7 @@ _RENAMED = {
 
 
 def phrase(status: int) -> str:
-    """The reason phrase of a status, the same whatever Python runs us. Source: RFC 9110, section 15."""
+    """Return the reason phrase of a status, the same in every version of Python. Source: RFC 9110, section 15."""
     return _RENAMED.get(status) or HTTPStatus(status).phrase
 
 

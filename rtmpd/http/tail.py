@@ -111,7 +111,7 @@ class TailHook:
         self._offer(event)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the hook holds no resources."""
 
 
 class _Pieces:

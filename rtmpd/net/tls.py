@@ -112,7 +112,7 @@ class TlsTransport(Transport):
                 raise ConnectionLost(f"TLS failed: {error.reason}", "tls_failure") from None
 
     def recv_now(self) -> bytes | None:
-        """Decrypted bytes that are there already, None if there are none, ``b""`` at the end. Raises ConnectionLost."""
+        """Return decrypted bytes that have arrived, None without any, ``b""`` at the end. Raises ConnectionLost."""
         while True:
             try:
                 return self._tls.read(RECV_BYTES)

@@ -110,7 +110,7 @@ class Transport:
             return data
 
     def recv_now(self) -> bytes | None:
-        """Bytes that are there already, None if there are none, ``b""`` at the end. Raises ConnectionLost."""
+        """Return bytes that have arrived already, None without any, ``b""`` at the end. Raises ConnectionLost."""
         try:
             return self._sock_recv(RECV_BYTES)
         except BlockingIOError:

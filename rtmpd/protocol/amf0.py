@@ -111,7 +111,7 @@ def decode_all(data: bytes, limits: AmfLimits = DEFAULT_LIMITS, offset: int = 0)
     """The values in ``data`` from ``offset`` to its end.
 
     Text that is not UTF-8 is decoded with replacement characters: real encoders send Latin-1.
-    Raises AmfError, and nothing else, for bytes that are no AMF0, end early or pass a limit.
+    Raises AmfError, and nothing else, for bytes that are not AMF0, end early or pass a limit.
     """
     decoder = _Decoder(data, offset, limits)
     values: list[Value] = []

@@ -86,7 +86,8 @@ class ReceiveAsked:
 
 @dataclass(slots=True)
 class MediaArrived:
-    """Audio, video or data of a publishing message stream, whose id ``message`` has whatever the client wrote."""
+    """Audio, video or data of a publishing message stream. ``message`` has the id of that stream, even if the client
+    wrote another one."""
 
     message: Message
 

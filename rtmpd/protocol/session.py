@@ -232,7 +232,7 @@ class ServerSession:
             return [Violation("connect_twice", "connect on a connected session", PHASE_COMMAND)]
         request = read_connect(command)
         if not request.app and (fault := command.fault) is not None:
-            raise fault  # not a client that left something out, but bytes that are no connect
+            raise fault  # not a client that left something out, but bytes that are not a connect
         return [ConnectAsked(command.transaction, request)]
 
     def _create_stream(self, command: Command) -> list[Notice]:

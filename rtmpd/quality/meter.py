@@ -204,7 +204,7 @@ class Meter:
         self.video.wait_until(self._next_ms)
 
     def silent(self, silent_ms: int) -> None:
-        """Nothing has arrived for this long: timestamps that are later by as much are no jump."""
+        """Nothing has arrived for this long: timestamps that are later by as much are not a jump."""
         self._excuse_ms = silent_ms
         self._excuse_until_ms = max(self._clock(), self._clock_ms) + _EXCUSE_MS
 

@@ -32,7 +32,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """Certificate chain and key (PEM files) of the listeners that speak TLS; "" if there are none."""
+    """Certificate chain and key (PEM files) of the listeners that speak TLS; "" without such listeners."""
 
     cert: str = ""
     key: str = ""
