@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from .errors import InvalidStreamKey
 from .settings import AppsSettings
-from .text import is_showable
+from .text import find_unshowable
 
 NAME_BYTES: Final = 512
 QUERY_ONLY: Final = "default"
@@ -51,7 +51,10 @@ class StreamId(NamedTuple):
 
 def segments(*texts: str) -> Segments:
     """Return what ``texts``, one after another, are as a path: the second of the four steps."""
-    return tuple(part for text in texts for part in text.split("/") if part and part != _DEFAULT_INSTANCE)
+    parts = "/".join(texts).split("/")
+    if "" in parts or _DEFAULT_INSTANCE in parts:
+        parts = [part for part in parts if part and part != _DEFAULT_INSTANCE]
+    return tuple(parts)
 
 
 def joined(*texts: str) -> str:
@@ -59,9 +62,15 @@ def joined(*texts: str) -> str:
     return "/".join(segments(*texts))
 
 
-def is_clean(name: str) -> bool:
-    """Return whether a name from the network can be part of a key: valid UTF-8 that may be shown, at most 512 bytes."""
-    return len(name.encode("utf-8", "replace")) <= NAME_BYTES and is_showable(name) and _BROKEN not in name
+def is_clean(*names: str) -> bool:
+    """Return whether names from the network can be part of a key: valid UTF-8 that may be shown, at most 512 bytes
+    each."""
+    text = "".join(names)
+    if find_unshowable(text) or _BROKEN in text:
+        return False
+    if len(text.encode("utf-8", "replace")) <= NAME_BYTES:
+        return True
+    return all(len(name.encode("utf-8", "replace")) <= NAME_BYTES for name in names)
 
 
 def covers(app: str, name: str, stream: StreamId) -> bool:
@@ -81,16 +90,12 @@ class Applications:
     """The applications that the settings name, and what is served of them."""
 
     def __init__(self, apps: AppsSettings) -> None:
-        self._apps = apps
+        self.serves: Final = apps.serves  #: whether clients may use an application
         names = [name for name, _ in apps.named] + [name for name in apps.served if not _GLOB.intersection(name)]
         self._named = frozenset(segments(name) for name in names)
         # "*" alone says no more than what holds without a match
         self._globs = tuple(segments(name) for name in apps.served if name != "*" and _GLOB.intersection(name))
         self._longest = max(map(len, (*self._named, *self._globs)), default=0)
-
-    def serves(self, app: str) -> bool:
-        """Return whether clients may use this application."""
-        return self._apps.serves(app)
 
     def app_of(self, path: Segments) -> str:
         """Return the application of a path: the third of the four steps; "" for an empty path."""
@@ -102,10 +107,10 @@ class Applications:
 
     def may_serve(self, path: Segments) -> bool:
         """Return whether there can be a stream that is served below ``path``, which is what connect names."""
+        if self.serves(self.app_of(path)):
+            return True
         longer = [name for name in self._named if self.serves("/".join(name))] + list(self._globs)
-        return self.serves(self.app_of(path)) or any(
-            len(known) > len(path) and _fits(path, known[: len(path)]) for known in longer
-        )
+        return any(len(known) > len(path) and _fits(path, known[: len(path)]) for known in longer)
 
     def identify(self, path: Sequence[str], query: str = "") -> StreamId:
         """Return the stream of a whole path; ``query`` is what followed the name of publish or play.
@@ -122,7 +127,7 @@ class Applications:
                 f"the stream name is missing after the application {app or '(none)'}: it is the last part of "
                 f"rtmp://HOST/{app or 'APPLICATION'}/NAME, and the stream key in OBS"
             )
-        if not is_clean(app) or not is_clean(name):
+        if not is_clean(app, name):
             raise InvalidStreamKey(
                 f"a stream name has to be UTF-8 without control characters and at most {NAME_BYTES} bytes long"
             )

@@ -23,7 +23,7 @@ from typing import TextIO
 from .change import Change
 from .clock import Clock, rfc3339
 from .settings import LogSettings
-from .text import escaped, is_showable
+from .text import escaped, find_unshowable
 
 THROTTLE_RECORDS = 100
 THROTTLE_WINDOW_S = 10.0
@@ -113,7 +113,7 @@ def _text(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    if _BARE.fullmatch(text) and is_showable(text):
+    if _BARE.fullmatch(text) and not find_unshowable(text):
         return text
     return '"' + escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 

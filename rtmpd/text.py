@@ -14,9 +14,8 @@ from typing import Final
 _UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def is_showable(text: str) -> bool:
-    """Return whether ``text`` may be shown as it is, on one line."""
-    return _UNSHOWABLE.search(text) is None
+#: Return the first character that keeps a text from being shown as it is, on one line; None if it may be.
+find_unshowable: Final = _UNSHOWABLE.search
 
 
 def escaped(text: str) -> str:

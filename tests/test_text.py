@@ -13,7 +13,7 @@ NAMES = ["می\u200cخواهم", "朝\u3000の番組", "👨\u200d👩", "a\u00a
 
 @pytest.mark.parametrize("name", NAMES)
 def test_letters_of_every_script_are_shown_as_they_are_everywhere(name: str) -> None:
-    assert text.is_showable(name) and text.escaped(name) == text.without_control(name) == name
+    assert not text.find_unshowable(name) and text.escaped(name) == text.without_control(name) == name
     assert safe(name) == name, "rtmpctl"
     assert path.safe(name) == name, "the name of a recording"
 
@@ -26,7 +26,7 @@ def test_letters_of_every_script_are_shown_as_they_are_everywhere(name: str) -> 
     ],
 )
 def test_what_moves_a_cursor_or_turns_the_text_is_escaped(char: str, shown: str) -> None:
-    assert not text.is_showable(f"a{char}b")
+    assert text.find_unshowable(f"a{char}b")
     assert text.escaped(f"a{char}b") == safe(f"a{char}b") == f"a{shown}b"
     assert text.without_control(f"a{char}b") == "ab"
     assert path.safe(f"a{char}b") == "a_b"

@@ -54,8 +54,10 @@ def data_name(payload: bytes) -> str:
 
 def strip_set_data_frame(payload: bytes) -> bytes:
     """The payload as players must receive it: without a leading ``@setDataFrame``, and with a name before an object."""
-    if payload.startswith(_WRAPPERS):
-        payload = payload[len(next(wrapper for wrapper in _WRAPPERS if payload.startswith(wrapper))) :]
+    for wrapper in _WRAPPERS:
+        if payload.startswith(wrapper):
+            payload = payload[len(wrapper) :]
+            break
     return _BARE[0] + payload if payload.startswith(_NAMELESS) else payload
 
 
@@ -137,7 +139,7 @@ def stream_fields(properties: Mapping[str, object]) -> dict[str, object]:
                 data[field] = text[:_TEXT_CHARS]
                 break
     duration = properties.get("duration")
-    if seconds := _positive(duration):
+    if duration is not None and (seconds := _positive(duration)):
         data["duration"] = round(seconds, 3)
     elif isinstance(duration, float | int) and not isinstance(duration, bool) and duration == 0:
         data["duration"] = 0

@@ -225,7 +225,9 @@ def decode_video(payload: bytes) -> TagHeader:
     if packet_type is PacketType.SEQUENCE_END:
         # nothing follows that matters, and some encoders leave the composition time out
         return TagHeader("video", packet_type, codec, frame_type)
-    track = Track(0, None, 5, len(payload) - 5, _signed24(payload, 2, len(payload)))
+    if len(payload) < 5:
+        raise _no_composition_time()
+    track = Track(0, None, 5, len(payload) - 5, int.from_bytes(payload[2:5], "big", signed=True))
     return TagHeader("video", packet_type, codec, frame_type, tracks=(track,))
 
 
@@ -370,9 +372,13 @@ def _unsigned(payload: bytes, pos: int, size: int) -> int:
     return int.from_bytes(payload[pos : pos + size], "big")
 
 
+def _no_composition_time() -> MediaError:
+    return MediaError("the composition time is cut off", "truncated")
+
+
 def _signed24(payload: bytes, pos: int, end: int) -> int:
     if pos + 3 > end:
-        raise MediaError("the composition time is cut off", "truncated")
+        raise _no_composition_time()
     return int.from_bytes(payload[pos : pos + 3], "big", signed=True)
 
 

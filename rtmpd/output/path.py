@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Final
 
-from ..text import is_showable
+from ..text import find_unshowable
 
 _MAX_BYTES: Final = 96  # of one value: two of them, a time and a suffix still make a name that file systems take
 _UNSAFE: Final = frozenset('/\\:*?"<>|')
@@ -32,7 +32,7 @@ class Name:
 def safe(text: str) -> str:
     """``text`` as a part of a file's name: without separators, control characters and a dot in front, at most 96 bytes
     and never empty."""
-    clean = "".join("_" if char in _UNSAFE or not is_showable(char) else char for char in text)
+    clean = "".join("_" if char in _UNSAFE or find_unshowable(char) else char for char in text)
     if clean.startswith((".", "-", "~")):
         clean = "_" + clean[1:]
     cut = clean.encode("utf-8", "replace")[:_MAX_BYTES].decode("utf-8", "ignore")

@@ -70,6 +70,7 @@ from .amf0_types import (
 )
 
 __all__ = [
+    "ALL",
     "DEFAULT_LIMITS",
     "MAX_DEPTH",
     "UNDEFINED",
@@ -91,6 +92,7 @@ _U16: Final = Struct(">H")
 _U32: Final = Struct(">I")
 _DOUBLE: Final = Struct(">d")
 _DATE: Final = Struct(">dh")
+_new: Final = tuple.__new__  # for named tuples it saves the call of a function in Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class AmfLimits:
 
 DEFAULT_LIMITS: Final = AmfLimits()
 
+ALL: Final = 1 << 31  #: more values than any message holds
+
 
 def decode_all(data: bytes, limits: AmfLimits = DEFAULT_LIMITS, offset: int = 0) -> list[Value]:
     """The values in ``data`` from ``offset`` to its end.
@@ -113,7 +117,7 @@ def decode_all(data: bytes, limits: AmfLimits = DEFAULT_LIMITS, offset: int = 0)
     Text that is not UTF-8 is decoded with replacement characters: real encoders send Latin-1.
     Raises AmfError, and nothing else, for bytes that are not AMF0, end early or pass a limit.
     """
-    decoder = _Decoder(data, offset, limits)
+    decoder = _Decoder(data, limits, offset)
     values: list[Value] = []
     try:
         while decoder.pos < decoder.size:
@@ -131,11 +135,10 @@ def decode_most(data: bytes, limits: AmfLimits = DEFAULT_LIMITS) -> tuple[list[V
     properties than they allow are not read; neither is an error. ``limits.bytes`` bounds only what references add,
     so the caller bounds the data.
     """
-    reader = Reader(data, replace(limits, bytes=max(limits.bytes, len(data))))
+    reader = Reader(data, limits if len(data) <= limits.bytes else replace(limits, bytes=len(data)))
     values: list[Value] = []
     try:
-        while not reader.at_end:
-            values.append(reader.read())
+        reader.read(values, ALL)
     except AmfError as error:
         if reader.depth and reader.outermost is not None:
             values.append(reader.outermost)
@@ -160,12 +163,26 @@ class _Decoder:
 
     ``deepest`` is the greatest depth inside the object being decoded, ``spent_bytes`` the bytes of
     the data and those that its references stand for, ``seen`` the complex objects in the order of
-    their first byte, None for one that is still open.
+    their first byte, None for one that is still open. ``skips``, ``outermost`` and ``left_out`` are the reader's.
     """
 
-    __slots__ = ("data", "deepest", "depth", "items", "limits", "max_depth", "pos", "seen", "size", "spent_bytes")
+    __slots__ = (
+        "data",
+        "deepest",
+        "depth",
+        "items",
+        "left_out",
+        "limits",
+        "max_depth",
+        "outermost",
+        "pos",
+        "seen",
+        "size",
+        "skips",
+        "spent_bytes",
+    )
 
-    def __init__(self, data: bytes, offset: int, limits: AmfLimits) -> None:
+    def __init__(self, data: bytes, limits: AmfLimits, offset: int = 0) -> None:
         self.data = data
         self.pos = offset
         self.size = len(data)
@@ -176,13 +193,16 @@ class _Decoder:
         self.items = 0
         self.spent_bytes = self.size - offset
         self.seen: list[_Spelled | None] = []
+        self.skips = limits.items * _SKIPPED_PER_ITEM
+        self.outermost: dict[str, Value] | None = None
+        self.left_out: AmfError | None = None
         if self.spent_bytes > limits.bytes:
             raise self._too_many_bytes()
 
     def value(self) -> Value:
         """The next value. An IndexError or a struct.error means that the data ends too early.
 
-        Strings and numbers, which nearly all values are, are read here without another call.
+        Strings, numbers and null, which nearly all values are, are read here without another call.
         """
         data = self.data
         marker = data[self.pos]
@@ -201,6 +221,8 @@ class _Decoder:
             number: float = _DOUBLE.unpack_from(data, self.pos)[0]
             self.pos += 8
             return number
+        if marker == NULL:
+            return None
         return _DECODERS[marker](self)
 
     def boolean(self) -> bool:
@@ -221,9 +243,6 @@ class _Decoder:
 
     def xml_document(self) -> XmlDocument:
         return XmlDocument(self.long_string())
-
-    def null(self) -> None:
-        return None
 
     def undefined(self) -> Undefined:
         return UNDEFINED
@@ -259,7 +278,8 @@ class _Decoder:
         self.deepest = self.depth
         fill(container)
         spelled_bytes = self.pos - start + self.spent_bytes - spent_bytes
-        self.seen[index] = _Spelled(container, self.items - items, spelled_bytes, self.deepest - self.depth)
+        spelled = container, self.items - items, spelled_bytes, self.deepest - self.depth
+        self.seen[index] = _new(_Spelled, spelled)
         self.deepest = max(outer_deepest, self.deepest)
         self.depth -= 1
         return container
@@ -335,24 +355,17 @@ class Reader(_Decoder):
     longer than ``limits.bytes``.
     """
 
-    __slots__ = ("_skips", "left_out", "outermost")
+    __slots__ = ()
 
-    def __init__(self, data: bytes, limits: AmfLimits) -> None:
-        super().__init__(data, 0, limits)
-        self._skips = limits.items * _SKIPPED_PER_ITEM
-        self.outermost: dict[str, Value] | None = None
-        self.left_out: AmfError | None = None
-
-    @property
-    def at_end(self) -> bool:
-        """Whether every value was read."""
-        return self.pos >= self.size
-
-    def read(self) -> Value:
-        """Return the next value. Raises AmfError, also at the end of the data; nothing can be read after that."""
-        self.outermost = None
+    def read(self, into: list[Value], count: int) -> None:
+        """Append values to ``into`` until it has ``count`` or the data ends. Raises AmfError for a value that cannot be
+        read; nothing can be read after that."""
         try:
-            return self.value()
+            for _ in range(count - len(into)):
+                if self.pos >= self.size:
+                    break
+                self.outermost = None
+                into.append(self.value())
         except (IndexError, StructError):
             raise self.truncated() from None
 
@@ -371,14 +384,18 @@ class Reader(_Decoder):
             if end > size:
                 raise self.truncated()
             self.pos = end
+            name = data[start:end].decode("utf-8", "replace")
+            if data[end] not in _CONTAINERS:
+                into[name] = self.value()
+                continue
             begun = end, self.items, self.spent_bytes, self.deepest, len(self.seen)
             try:
-                into[data[start:end].decode("utf-8", "replace")] = self.value()
+                into[name] = self.value()
             except AmfError as error:
-                if error.code not in _SURPLUS or data[end] not in _CONTAINERS:
+                if error.code not in _SURPLUS:
                     raise
                 self.left_out = error
-                self._skips -= self.items - begun[1]
+                self.skips -= self.items - begun[1]
                 self.pos, self.items, self.spent_bytes, self.deepest, seen = begun
                 del self.seen[seen:]
                 self.depth = 1
@@ -389,8 +406,8 @@ class Reader(_Decoder):
         data = self.data
         to_come = [1]  # values of each array that is open, -1 for properties up to their end marker
         while to_come:
-            self._skips -= 1
-            if self._skips < 0:
+            self.skips -= 1
+            if self.skips < 0:
                 raise self._too_many_items()
             count = to_come[-1]
             if not count or (count < 0 and self.pos >= self.size):
@@ -455,7 +472,6 @@ _REFUSED: Final[Mapping[int, str]] = {
 _BY_MARKER: Final[Mapping[int, Callable[[_Decoder], Value]]] = {
     BOOLEAN: _Decoder.boolean,
     OBJECT: _Decoder.object,
-    NULL: _Decoder.null,
     UNDEFINED_VALUE: _Decoder.undefined,
     REFERENCE: _Decoder.reference,
     ECMA_ARRAY: _Decoder.ecma_array,

@@ -21,7 +21,6 @@ CAPS_MULTITRACK = 0x02
 CAPS_MODEX = 0x04
 CAPS_NANOSECONDS = 0x08
 
-_ALL = 1 << 31  # more values than any message holds
 _EXACT = 2.0**53  # whole numbers below are whole in AMF
 
 
@@ -62,18 +61,16 @@ class Command:
         return self.name, self.transaction, self.object, self.arguments, self.msid
 
     def _value(self, index: int, default: Any) -> Any:
-        values, rest = self._values, self._rest
-        while len(values) <= index:
+        values = self._values
+        if len(values) <= index and self._rest is not None:
             if self._failure is not None:
                 raise self._failure
-            if rest is None or rest.at_end:
-                return default
             try:
-                values.append(rest.read())
+                self._rest.read(values, index + 1)
             except AmfError as error:
                 self._failure = error
                 raise
-        return values[index]
+        return values[index] if index < len(values) else default
 
     @property
     def object(self) -> Any:
@@ -87,7 +84,7 @@ class Command:
     def arguments(self) -> list[Any]:
         """The arguments as far as they can be read."""
         try:
-            self._value(_ALL, None)
+            self._value(amf0.ALL, None)
         except AmfError:
             pass
         return self._values[1:]
@@ -96,7 +93,7 @@ class Command:
     def fault(self) -> AmfError | None:
         """Why the command cannot be read whole, None if it can."""
         try:
-            self._value(_ALL, None)
+            self._value(amf0.ALL, None)
         except AmfError as error:
             return error
         return self._rest.left_out if self._rest is not None else None
@@ -146,11 +143,16 @@ def amf0_body(message: Message) -> bytes:
 def read_command(message: Message, limits: amf0.AmfLimits) -> Command:
     """Decode the name and the transaction id of a command message. Raises AmfError, CommandError."""
     rest = amf0.Reader(message.payload if message.type_id == COMMAND_AMF0 else amf0_body(message), limits)
-    name = None if rest.at_end else rest.read()
-    if not isinstance(name, str):
+    opening: list[Any] = []
+    try:
+        rest.read(opening, 2)
+    except AmfError:
+        if not opening or isinstance(opening[0], str):
+            raise
+    if not opening or not isinstance(opening[0], str):
         raise CommandError("a command without a name", "no_command_name")
-    transaction = 0.0 if rest.at_end else rest.read()
-    return Command(name, transaction if isinstance(transaction, float) else 0.0, None, (), message.msid, rest)
+    transaction = opening[1] if len(opening) > 1 and isinstance(opening[1], float) else 0.0
+    return Command(opening[0], transaction, None, (), message.msid, rest)
 
 
 def command_message(name: str, transaction: float, *values: Any, msid: int = 0) -> Message:
@@ -181,6 +183,9 @@ NO_CAPABILITIES = Capabilities()
 _CAPABILITIES = frozenset(("fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"))
 
 
+_CONNECT_TEXTS = ("app", "tcUrl", "flashVer", "pageUrl")
+
+
 @dataclass(slots=True)
 class ConnectRequest:
     """What a client says in connect. ``query`` is what followed a ``?`` in the application or in tcUrl."""
@@ -201,19 +206,22 @@ def read_connect(command: Command) -> ConnectRequest:
     dropped, several levels stay. The queries of both go to ``query``, that of ``app`` first: for
     ``rtmp://host/live?token=x`` some clients send the query in both, some in only one of them.
     """
-    properties = command.object if isinstance(command.object, dict) else {}
-    tc_url = _text(properties.get("tcUrl"))
-    app, _, query = _text(properties.get("app")).partition("?")
-    url_app, url_query = _path_and_query(tc_url)
+    properties = command.object
+    if not isinstance(properties, dict):
+        properties = {}
+    values = map(properties.get, _CONNECT_TEXTS)
+    app, tc_url, flash_ver, page_url = [value if isinstance(value, str) else "" for value in values]
+    app, _, query = app.partition("?")
+    tc_url, _, url_query = tc_url.partition("?")
     if not app.strip("/"):
-        app = url_app
+        app = _path(tc_url)
     encoding = properties.get("objectEncoding")
     return ConnectRequest(
         app=app.strip("/"),
         query="&".join(dict.fromkeys(filter(None, (query, url_query)))),
-        tc_url=tc_url.partition("?")[0],
-        flash_ver=_text(properties.get("flashVer")),
-        page_url=_text(properties.get("pageUrl")).partition("?")[0],
+        tc_url=tc_url,
+        flash_ver=flash_ver,
+        page_url=page_url.partition("?")[0],
         object_encoding=3 if encoding == 3 else 0,
         capabilities=read_capabilities(properties),
     )
@@ -234,24 +242,13 @@ def read_capabilities(properties: dict[str, Any]) -> Capabilities:
     )
 
 
-def split_stream_name(name: str) -> tuple[str, str]:
-    """``(name, query)`` of a stream name as sent in publish or play."""
-    plain, _, query = name.partition("?")
-    return plain, query
-
-
 def _masks(value: Any) -> dict[str, int] | None:
     if not isinstance(value, dict):
         return None
     return {key: int(mask) for key, mask in value.items() if isinstance(mask, float) and 0 <= mask < 2**32}
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _path_and_query(url: str) -> tuple[str, str]:
+def _path(url: str) -> str:
     """By hand, as ``urlsplit`` refuses some broken hosts and we want to know nothing of the host."""
-    plain, _, query = url.partition("?")
-    _, mark, rest = plain.partition("://")
-    return rest.partition("/")[2] if mark else plain, query
+    _, mark, rest = url.partition("://")
+    return rest.partition("/")[2] if mark else url

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 from ..errors import PHASE_COMMAND, PHASE_MEDIA, AmfError, CommandError, Rejected
 from . import status
 from .amf0 import AmfLimits
-from .command import Command, read_command, read_connect, split_stream_name
+from .command import NO_CAPABILITIES, Command, read_command, read_connect
 from .constants import (
     AUDIO,
     COMMAND_AMF0,
@@ -102,11 +102,21 @@ class ServerSession:
         """What a message of type 8 or higher means. Raises AmfError, CommandError."""
         if message.type_id in _MEDIA:
             return self._media(message)
-        if message.type_id in _COMMANDS:
-            return self._command(message)
         if message.type_id in _IGNORED:
             return []
-        return [Violation("unknown_message_type", f"a message of type {message.type_id}", PHASE_COMMAND)]
+        if message.type_id not in _COMMANDS:
+            return [Violation("unknown_message_type", f"a message of type {message.type_id}", PHASE_COMMAND)]
+        if not message.payload and self.connected:
+            return [Violation("empty_command", "a command message without a byte", PHASE_COMMAND)]
+        command = read_command(message, self._limits)
+        if not self.connected and command.name != "connect":
+            raise CommandError(f"{command.name!r} before connect", "not_connected")
+        try:
+            return _HANDLERS.get(command.name, ServerSession._unknown)(self, command)
+        except AmfError as error:  # handlers read first and act then
+            if not self.connected:
+                raise
+            return self._unreadable(command, error)
 
     def _media(self, message: Message) -> list[Notice]:
         msid = message.msid
@@ -120,19 +130,6 @@ class ServerSession:
                 return [*self._stray(msid, publishing[0]), MediaArrived(meant)]
         detail = f"media on message stream {msid}, which does not publish"
         return [Violation("media_without_publish", detail, PHASE_MEDIA)]
-
-    def _command(self, message: Message) -> list[Notice]:
-        if not message.payload and self.connected:
-            return [Violation("empty_command", "a command message without a byte", PHASE_COMMAND)]
-        command = read_command(message, self._limits)
-        if not self.connected and command.name != "connect":
-            raise CommandError(f"{command.name!r} before connect", "not_connected")
-        try:
-            return _HANDLERS.get(command.name, ServerSession._unknown)(self, command)
-        except AmfError as error:  # handlers read first and act then
-            if not self.connected:
-                raise
-            return self._unreadable(command, error)
 
     def _stray(self, msid: int, meant: int) -> list[Notice]:
         """What a message stream that was never created means is clear if only one publishes; it is worth one report."""
@@ -166,8 +163,9 @@ class ServerSession:
         """The client gets what it asked for."""
         if isinstance(asked, ConnectAsked):
             self.connected = True
-            self._reconnects = asked.request.capabilities.can_reconnect
-            answer = status.connect_result(asked.transaction, asked.request.capabilities)
+            capabilities = asked.request.capabilities
+            self._reconnects = capabilities is not NO_CAPABILITIES and capabilities.can_reconnect
+            answer = status.connect_result(asked.transaction, capabilities)
             return [Reply(CSID_COMMAND, answer)]
         begin = Reply(CSID_CONTROL, user_control(STREAM_BEGIN, asked.msid))
         stream = self._streams[asked.msid]
@@ -253,7 +251,7 @@ class ServerSession:
         return [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
 
     def _fc_unpublish(self, command: Command) -> list[Notice]:
-        name = split_stream_name(command.stream_name(0))[0]
+        name = command.stream_name(0).partition("?")[0]
         answer = status.on_fc("onFCUnpublish", "NetStream.Unpublish.Success", name)
         notices = [*_acknowledged(command), Reply(CSID_COMMAND, answer)]
         publishing = [(msid, stream) for msid, stream in self._streams.items() if stream.state is State.PUBLISHING]
@@ -285,7 +283,7 @@ class ServerSession:
         if stream.state is not State.IDLE:
             detail = f"publish on message stream {command.msid}, which is {stream.state.value}"
             return [Violation("publish_twice", detail, PHASE_COMMAND)]
-        name, query = split_stream_name(command.stream_name(0))
+        name, _, query = command.stream_name(0).partition("?")
         stream.state = State.PUBLISH_ASKED
         asked_type = command.optional(1)
         publish_type = asked_type if asked_type in ("live", "record", "append") else "live"
@@ -312,7 +310,7 @@ class ServerSession:
         elif stream.state is not State.IDLE:
             detail = f"{command.name} on message stream {command.msid}, which is {stream.state.value}"
             return [Violation("play_while_publishing", detail, PHASE_COMMAND)]
-        name, query = split_stream_name(wanted)
+        name, _, query = wanted.partition("?")
         stream.state = State.PLAY_ASKED
         return [*notices, PlayAsked(command.msid, command.transaction, name, query, start, reset)]
 
@@ -370,7 +368,7 @@ class ServerSession:
 def _name_said(command: Command) -> str:
     """The stream's name in a call that only wants it back."""
     name = command.optional(0)
-    return split_stream_name(name)[0] if isinstance(name, str) else ""
+    return name.partition("?")[0] if isinstance(name, str) else ""
 
 
 def _acknowledged(command: Command) -> list[Notice]:

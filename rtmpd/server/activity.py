@@ -10,7 +10,7 @@ from ..protocol.message import Message
 from ..protocol.notice import PlayAsked, PublishAsked
 from ..settings import PLAY, PUBLISH
 from .access.lease import Lease, lease_of
-from .access.question import Verdict
+from .access.question import ADMITTED, Verdict
 from .context import Context
 from .player import Playing
 from .publisher import Publishing
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 _NONE: Final[frozenset[str]] = frozenset()
+_NO_STRAY: Final = -1
 
 
 class Activity:
@@ -49,7 +50,7 @@ class Activity:
         self.players: dict[int, Playing] = {}
         self.sinks: dict[int, Callable[[Message], None]] = {}
         self._leases: dict[int, Lease] = {}
-        self._stray = 0
+        self._stray = _NO_STRAY
         self.role = ""
         self.apps: frozenset[str] = _NONE
         self._dropped = 0  # frames of plays that are over
@@ -58,7 +59,8 @@ class Activity:
     def publish(self, asked: PublishAsked, stream: StreamId, verdict: Verdict) -> Publishing:
         """Take the key of ``stream``. Raises StreamBusy, LimitReached."""
         publishing = Publishing(self._connection, self._context, stream, verdict.identity)
-        self._forget_stray()
+        if self._stray != _NO_STRAY:
+            self._forget_stray()
         self.publishers[asked.msid] = publishing
         self._begun(PUBLISH, asked.msid, publishing, verdict)
         self.sinks[asked.msid] = publishing.media
@@ -75,7 +77,8 @@ class Activity:
 
     def stop_publishing(self, msid: int, reason: str, clean: bool) -> None:
         """End the publish of a message stream, if there is one."""
-        self._forget_stray()
+        if self._stray != _NO_STRAY:
+            self._forget_stray()
         self.sinks.pop(msid, None)
         publishing = self.publishers.pop(msid, None)
         if publishing is not None:
@@ -123,13 +126,15 @@ class Activity:
     def _begun(self, action: str, msid: int, session: Publishing | Playing, verdict: Verdict) -> None:
         session.counted_for = session.stream.app
         self._context.quota.take(action, session.counted_for, self._connection.address)
-        self._note_apps()
-        if lease := lease_of(verdict, self._context.clock.monotonic()):
+        if len(self.publishers) + len(self.players) > 1:
+            self._note_apps()
+        if verdict is not ADMITTED and (lease := lease_of(verdict, self._context.clock.monotonic())):
             self._leases[msid] = lease
 
     def _ended(self, action: str, msid: int, session: Publishing | Playing) -> None:
         self._context.quota.give(action, session.counted_for, self._connection.address)
-        self._note_apps()
+        if self.apps:
+            self._note_apps()
         self._leases.pop(msid, None)
 
     def _note_apps(self) -> None:
@@ -164,8 +169,6 @@ class Activity:
     @property
     def uncounted_bytes(self) -> int:
         """Bytes sent to the players of this connection that its writer has not counted."""
-        if not self.players:
-            return 0
         return sum(playing.subscriber.uncounted_bytes for playing in self.players.values())
 
     @property

@@ -9,7 +9,7 @@ A player that only listens is parked: its greenlet goes, and the next bytes brin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from ..errors import (
@@ -229,12 +229,6 @@ class Connection:
     def _tolerate(self, code: str, detail: str) -> None:
         self.report.tolerated(Violation(code, detail, PHASE_CHUNKING))
 
-    # --- answers ----------------------------------------------------------------------------------
-
-    def send(self, replies: Iterable[Reply]) -> None:
-        """Send replies in one piece."""
-        self.peer.send_all(replies)
-
     # --- time and ends --------------------------------------------------------------------------
 
     def expect(self, step: str, seconds: float) -> None:
@@ -245,7 +239,8 @@ class Connection:
     @property
     def bytes_sent(self) -> int:
         """Everything that was sent on this connection."""
-        return self.peer.writer.bytes_sent + self.activity.uncounted_bytes
+        sent = self.peer.writer.bytes_sent
+        return sent + self.activity.uncounted_bytes if self.activity.players else sent
 
     @property
     def waits(self) -> bool:

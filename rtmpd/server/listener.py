@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import resource
@@ -16,7 +17,7 @@ from ..errors import StartError
 from ..log import logger
 from ..net.listen import listen_tcp
 from ..net.tls import TlsTransport
-from ..net.transport import RawSocket, Transport, errno_name
+from ..net.transport import Transport, errno_name
 from ..settings import Address
 from .connection import Connection
 from .context import Context
@@ -139,7 +140,8 @@ class _Door:
         if self._shortage:
             self._shortage = ""
             _log.warning("connections are accepted again", addr=self._listener.address)
-        sock = RawSocket(self._family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)  # else it asks the kernel
+        # what socket.socket is built on: all that a transport needs, and no Python around each step
+        sock = _socket.socket(self._family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
         try:
             self._listener.welcome(sock, _plain(client), self._bound_to or _plain(sock.getsockname()))
         except OSError:

@@ -143,7 +143,7 @@ class Playing:
         self._count(len(self.stream.subscribers) - 1)
         _log.info("play stopped", conn_id=connection.conn_id, stream_key=key, reason=reason, duration_sec=duration)
         # last, as it may be the end of the stream, which is reported after the end of the play
-        self._context.registry.part(self.stream, self.subscriber)
+        self.stream.detach(self.subscriber)
 
     def _count(self, count: int) -> None:
         conn_id = self._connection.conn_id

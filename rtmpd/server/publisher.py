@@ -123,8 +123,10 @@ class Publishing:
             track.bytes += len(payload)
             if track.last <= timestamp < track.due and payload and payload[0] & TYPE_BITS != KEY_BITS:
                 track.last = timestamp
-            elif self._quality is not None:
-                self._quality.turn(track, timestamp, payload)
+            elif (quality := self._quality) is not None:
+                sample = quality.meter.turn(track, timestamp, payload)
+                if sample is not None:
+                    quality.note(sample)
             if not payload.startswith(self._video.ordinary):
                 self._look_at_video(payload)
         elif message.type_id == AUDIO:
@@ -133,8 +135,10 @@ class Publishing:
             track.bytes += len(payload)
             if track.last <= timestamp < track.due:
                 track.last = timestamp
-            elif self._quality is not None:
-                self._quality.turn(track, timestamp, payload)
+            elif (quality := self._quality) is not None:
+                sample = quality.meter.turn(track, timestamp, payload)
+                if sample is not None:
+                    quality.note(sample)
             if not payload.startswith(self._audio.ordinary):
                 self._look_at_audio(payload)
         else:
@@ -249,7 +253,7 @@ class Publishing:
     def stop(self, reason: str, clean: bool) -> None:
         """End the publish; ``clean`` if the publisher itself ended it."""
         self.ended(reason)
-        self._context.registry.release(self.stream, self, clean)
+        self.stream.stop_publish(self, clean)
 
     def ended(self, reason: str) -> None:
         """Report the end with ``reason``; only the first call counts."""

@@ -15,30 +15,28 @@ _BATCH: Final = 32  # samples, which only a stream faster than real time brings 
 
 class Quality:
     """Judges what is counted in two tracks: about once a second, as samples are cheaper judged together. Settings
-    are those of the context, also if they change."""
+    are those of the context, also if they change. ``meter`` takes the messages; its samples come back to ``note``."""
 
-    __slots__ = ("_conn_id", "_context", "_meter", "_monitor", "_samples", "_settings", "_stream_key")
+    __slots__ = ("_conn_id", "_context", "_monitor", "_samples", "_settings", "_stream_key", "meter")
 
     def __init__(self, context: Context, conn_id: str, stream_key: str, audio: Track, video: Track) -> None:
         self._context = context
         self._conn_id = conn_id
         self._stream_key = stream_key
         self._settings = settings = context.quality
-        self._meter = Meter(audio, video, int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
+        self.meter = Meter(audio, video, int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
         self._monitor: Monitor | None = None  # from the first sample on: many a publish is over before
         self._samples: list[Sample] = []
 
     def _follow(self, settings: QualitySettings) -> None:
         self._settings = settings
-        self._meter.tune(int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
+        self.meter.tune(int(settings.max_timestamp_jump_s * 1000), settings.forbid_b_frames)
 
-    def turn(self, track: Track, timestamp: int, payload: bytes) -> None:
-        """Take a message, counted already, that begins a period of media or a group of pictures."""
-        sample = self._meter.turn(track, timestamp, payload)
-        if sample is not None:
-            self._samples.append(sample)
-            if len(self._samples) >= _BATCH:
-                self.judge()
+    def note(self, sample: Sample) -> None:
+        """Take what the meter made of a message that ended a period of media."""
+        self._samples.append(sample)
+        if len(self._samples) >= _BATCH:
+            self.judge()
 
     def judge(self) -> None:
         """Emit what the samples since the last call show. Called about once a second."""
@@ -61,4 +59,4 @@ class Quality:
     def silent(self, silent_ms: int) -> None:
         """Note that nothing has come for this long."""
         if silent_ms >= _SILENT_MS:
-            self._meter.silent(silent_ms)
+            self.meter.silent(silent_ms)

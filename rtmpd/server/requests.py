@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..bucket import TokenBucket
 from ..errors import AccessDenied, AppRejected, CommandError, InvalidStreamKey, LimitReached, Rejected
-from ..identity import StreamId, is_clean, segments
+from ..identity import QUERY_ONLY, Applications, StreamId, is_clean, segments
 from ..protocol.constants import BANDWIDTH_DYNAMIC, CSID_CONTROL
 from ..protocol.control import set_chunk_size, set_peer_bandwidth, window_ack_size
 from ..protocol.notice import Asked, ConnectAsked, PlayAsked, PublishAsked, Reply
@@ -61,10 +61,9 @@ class Requests:
         if not self._budget.take():
             text = f"over {_AT_ONCE} connect, publish and play requests at once and {_PER_S} a second"
             raise CommandError(text, "too_many_requests")
-        stream = StreamId(self._client.app, "" if isinstance(asked, ConnectAsked) else asked.name)
+        stream: StreamId | None = None
         try:
             if isinstance(asked, ConnectAsked):
-                stream = StreamId(asked.request.app, "")
                 self._connect(asked)
             else:
                 stream = self._identify(asked)
@@ -74,10 +73,14 @@ class Requests:
                 else:
                     self._play(asked, stream)
         except Rejected as error:
+            if isinstance(asked, ConnectAsked):
+                stream = StreamId(asked.request.app, "")
+            elif stream is None:
+                stream = StreamId(self._client.app, asked.name)
             self._report.refused(asked, stream, error)
             if isinstance(error, AccessDenied):
                 self.gate.hold_back(error)
-            self._client.send(self._client.session.reject(asked, error))
+            self._client.peer.send_all(self._client.session.reject(asked, error))
             self._client.leave("rejected")
 
     def _connect(self, asked: ConnectAsked) -> None:
@@ -89,7 +92,7 @@ class Requests:
             raise AppRejected("an application name is needed: rtmp://host/application/stream")
         if not is_clean(request.app):
             raise AppRejected("the name of the application has control characters, is not UTF-8 or is too long")
-        if not context.applications.may_serve(path):
+        if not context.applications.serves(app) and not context.applications.may_serve(path):
             raise AppRejected(f"the application {app} is not served here")
         limit = context.limits.connections_per_app
         if limit and context.connections_of(app) >= limit:
@@ -98,10 +101,10 @@ class Requests:
             raise LimitReached("the server is stopping")
         client.app = context.shared(app)
         client.flash_ver = context.shared(request.flash_ver[:_TEXT_CHARACTERS])
-        self._path = context.shared("/".join(path))
+        self._path = client.app if len(path) == 1 else context.shared("/".join(path))
         self.gate.query = request.query
         greeting = _greeting(context.server.window_ack_bytes, context.server.chunk_size_bytes)
-        client.send([*greeting, *client.session.accept(asked)])
+        client.peer.send_all([*greeting, *client.session.accept(asked)])
         client.expect("", 0.0)
 
     def _identify(self, asked: PublishAsked | PlayAsked) -> StreamId:
@@ -126,29 +129,39 @@ class Requests:
     def _publish(self, asked: PublishAsked, stream: StreamId) -> None:
         """Begin the publish. The answer has the name that the client asked for, even if the verdict renamed the
         stream."""
+        applications = self._context.applications
         verdict = self.gate.publish(asked, stream)
-        publishing = self._activity.publish(asked, self._granted(asked, stream, verdict), verdict)
-        self._client.app = self._context.shared(stream.app)
-        self._client.send(self._client.session.accept(asked))
+        stream = self._granted(asked, stream, verdict, applications)
+        publishing = self._activity.publish(asked, stream, verdict)
+        if self._client.app != stream.app:
+            self._client.app = self._context.shared(stream.app)
+        self._client.peer.send_all(self._client.session.accept(asked))
         publishing.started(asked)
         self._client.expect("first_media", self._context.limits.first_media_timeout_s)
 
     def _play(self, asked: PlayAsked, stream: StreamId) -> None:
+        applications = self._context.applications
         verdict = self.gate.play(asked, stream)
-        granted = self._granted(asked, stream, verdict)
+        granted = self._granted(asked, stream, verdict, applications)
         live = self._context.registry.admit_player(*granted)
         if not live:
             self._report.nobody_publishes(granted, waits=True)
-        self._client.app = self._context.shared(stream.app)
-        self._client.send(self._client.session.accept(asked))
+        if self._client.app != stream.app:
+            self._client.app = self._context.shared(stream.app)
+        self._client.peer.send_all(self._client.session.accept(asked))
         self._activity.play(asked, granted, verdict)
 
-    def _granted(self, asked: PublishAsked | PlayAsked, stream: StreamId, verdict: Verdict) -> StreamId:
-        """Return the stream that the verdict is for: ``stream``, or the name in its place that a callback gave.
+    def _granted(
+        self, asked: PublishAsked | PlayAsked, stream: StreamId, verdict: Verdict, applications: Applications
+    ) -> StreamId:
+        """Return the stream that the verdict is for: ``stream``, which ``applications`` identified, or the name in its
+        place that a callback gave.
 
         It was judged by the rules of its application and by no other's. Raises AccessDenied if it belongs to another
         one: because of the name that the callback gave, or since a reload that came while the client waited.
         """
+        if not verdict.name and applications is self._context.applications and stream.name != QUERY_ONLY:
+            return stream
         path = segments(stream.app, verdict.name) if verdict.name else segments(stream.key)
         try:
             granted = self._context.applications.identify(path)

@@ -110,7 +110,7 @@ class Server:
         asked = 0
         for client in list(self._context.connections.values()):
             replies = client.session.ask_to_reconnect(settings.reconnect_url, "The server is stopping.")
-            client.send(replies)
+            client.peer.send_all(replies)
             asked += bool(replies)
         if asked:
             _log.info("clients asked to reconnect", connections=asked, url=settings.reconnect_url or None)

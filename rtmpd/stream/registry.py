@@ -16,7 +16,6 @@ from ..errors import LimitReached, StreamBusy, StreamNotFound
 from ..event.event import Emit
 from ..identity import StreamId
 from ..settings import CONFLICT_REPLACE, AppsSettings
-from .fanout import Member
 from .flush import Load
 from .stream import Publisher, Stream
 from .subscriber import Subscriber
@@ -117,11 +116,6 @@ class Registry:
         for callback in self._on_start:
             callback(stream)
 
-    def release(self, stream: Stream, publisher: Publisher, clean: bool) -> None:
-        """End this publish: by the publisher's own word (``clean``), or because it was cut off and may return. Does
-        nothing if another publisher has the key by now."""
-        stream.stop_publish(publisher, clean)
-
     def admit_player(self, app: str, name: str) -> bool:
         """Return whether the stream has a publisher; without one the player may wait.
 
@@ -141,10 +135,6 @@ class Registry:
         stream = self._streams.get(f"{app}/{name}") or self._create(app, name)
         stream.attach(subscriber)
         return stream
-
-    def part(self, stream: Stream, member: Member) -> None:
-        """Detach a player or an output."""
-        stream.detach(member)
 
     def close(self) -> None:
         """Give up on publishers that have not come back, and on what is held for them."""

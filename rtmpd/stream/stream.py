@@ -112,8 +112,8 @@ class Stream:
         are moved so that they go on where the last publisher's ended."""
         resumes = self.live
         self.publisher = publisher
-        self._timeline = Timeline(self._clock, self._timeline if resumes and self._attached else None)
         if resumes:
+            self._timeline = Timeline(self._clock, self._timeline if self._attached else None)
             self._stop_grace()
             self.flush()
             self.gop.clear()
@@ -122,7 +122,8 @@ class Stream:
                 subscriber.watcher.published()
 
     def stop_publish(self, publisher: Publisher, clean: bool) -> None:
-        """The publisher is gone: by its own word (``clean``), or cut off and perhaps to return."""
+        """The publisher is gone: by its own word (``clean``), or cut off and perhaps to return. Does nothing if another
+        one has the key by now."""
         if self.publisher is not publisher:
             return
         self.flush()
@@ -140,13 +141,15 @@ class Stream:
             self._end()
 
     def _end(self) -> None:
-        self._stop_grace()
-        self.gop.clear()
-        if self._attached:
+        if self._grace_timer is not None:
+            self._stop_grace()
+        if self.subscribers or self.outputs:
+            self.gop.clear()
+            self._timeline = Timeline(self._clock)  # for the next publisher
             watchers = [one.watcher for one in self.subscribers] + [one.watcher for one in self.outputs]
             for watcher in watchers:
                 watcher.unpublished()
-        if self.is_empty:
+        if not self.subscribers and not self.outputs and self.publisher is None:
             self._on_empty(self)
 
     def _stop_grace(self) -> None:
@@ -163,10 +166,10 @@ class Stream:
         timeline = self._timeline
         track = timeline.video if flags & VIDEO else timeline.audio
         if flags & _OF_ANY_TIME:
-            timestamp = timeline.place_aside(track, message.timestamp)
             if flags & DATA:
-                self._publish_data(type_id, payload, timestamp)
+                self._publish_data(message)
                 return
+            timestamp = timeline.place_aside(track, message.timestamp)
         else:
             timestamp = (message.timestamp + track.shift) & _MASK32
             step_ms = timestamp - track.last
@@ -199,9 +202,10 @@ class Stream:
         self._pending |= flags
         self._pending_bytes += len(frame.payload) + FRAME_BYTES
 
-    def _publish_data(self, type_id: int, payload: bytes, timestamp: int) -> None:
+    def _publish_data(self, message: Message) -> None:
         """Data goes to players as AMF0, with onMetaData in the form that they expect."""
-        if type_id == DATA_AMF3 and payload[:1] == b"\x00":
+        payload = message.payload
+        if message.type_id == DATA_AMF3 and payload[:1] == b"\x00":
             payload = payload[1:]
         if clears_metadata(payload):
             self.gop.set_metadata(None)
@@ -212,6 +216,7 @@ class Stream:
             frame = Frame(DATA_AMF0, payload, _METADATA_MS, DATA | HEADER)
             self.gop.set_metadata(frame)
         else:
+            timestamp = self._timeline.place_aside(self._timeline.audio, message.timestamp)
             frame = Frame(DATA_AMF0, payload, timestamp, DATA)
         if self._groups:
             self._gather(frame)
@@ -309,5 +314,6 @@ class Stream:
 
     def close(self) -> None:
         """Stop and free the timers."""
-        self._stop_grace()
+        if self._grace_timer is not None:
+            self._stop_grace()
         self._policy.close()

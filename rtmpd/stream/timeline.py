@@ -45,20 +45,16 @@ def step_ms(before: int, after: int) -> int:
 
 
 class TrackTime:
-    """The audio or the video of one publish: ``last`` is the time of the last frame, ``spacing`` how long after the one
-    before it came, ``shift`` what makes the stream's time of the publisher's."""
+    """The audio or the video of one publish: ``has_begun`` is whether a frame has come, ``last`` the time of the last,
+    ``spacing`` how long after the one before it came, ``shift`` what makes the stream's time of the publisher's."""
 
-    __slots__ = ("last", "shift", "spacing")
+    __slots__ = ("has_begun", "last", "shift", "spacing")
 
     def __init__(self) -> None:
+        self.has_begun = False
         self.last = _NEVER
         self.shift = 0
         self.spacing = _USUAL_SPACING_MS
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a frame has come."""
-        return self.last != _NEVER
 
 
 class Timeline:
@@ -102,10 +98,11 @@ class Timeline:
         elif other.has_begun:
             at_ms = self._join(track, other, timestamp)
         else:
-            at_ms = self._first(timestamp)
+            at_ms = timestamp if self._before is None else self._first(self._before)
             track.shift = (at_ms - timestamp) & _MASK
             self._began_ms = at_ms
             self._began_at = self._clock.monotonic()
+        track.has_begun = True
         track.last = at_ms
         return at_ms
 
@@ -114,16 +111,14 @@ class Timeline:
         about now, else it is now."""
         other = self.video if track is self.audio else self.audio
         if not track.has_begun and not other.has_begun:
-            return self._first(timestamp)
+            return timestamp if self._before is None else self._first(self._before)
         latest = self.latest
         at_ms = (timestamp + (track if track.has_begun else other).shift) & _MASK
         return at_ms if -MAX_APART_MS <= step_ms(latest, at_ms) <= MAX_STEP_MS else latest
 
-    def _first(self, timestamp: int) -> int:
-        if self._before is None:
-            return timestamp
+    def _first(self, before: int) -> int:
         away_ms = round((self._clock.monotonic() - self.heard_at) * 1000)
-        return (self._before + max(away_ms, _USUAL_SPACING_MS)) & _MASK
+        return (before + max(away_ms, _USUAL_SPACING_MS)) & _MASK
 
     def _join(self, track: TrackTime, other: TrackTime, timestamp: int) -> int:
         """The second track begins, by the clock of the first or by one of its own."""

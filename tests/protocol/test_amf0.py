@@ -38,6 +38,8 @@ def shape(value: Any) -> Any:
         return TypedObject, value.class_name, [(name, shape(element)) for name, element in value.items()]
     if isinstance(value, dict):
         return type(value), [(name, shape(element)) for name, element in value.items()]
+    if isinstance(value, Date):
+        return Date, shape(value.milliseconds), value.timezone_minutes
     if isinstance(value, list):
         return list, [shape(element) for element in value]
     return type(value), value
@@ -537,10 +539,18 @@ def test_whatever_the_bytes_are_reading_most_of_them_raises_nothing(data: bytes)
         assert error is None
 
 
-def test_a_reader_raises_once_there_is_nothing_left() -> None:
-    reader = Reader(encode("one"), DEFAULT_LIMITS)
-    assert reader.read() == "one" and reader.at_end
+def test_a_reader_reads_as_many_values_as_are_wanted_or_there() -> None:
+    reader = Reader(encode("one", 2.0, "three"), DEFAULT_LIMITS)
+    values: list[Any] = []
+    reader.read(values, 2)
+    assert values == ["one", 2.0]
+    reader.read(values, 2)
+    assert values == ["one", 2.0]
+    reader.read(values, 9)
+    assert values == ["one", 2.0, "three"]
+    cut_off = Reader(encode("one", "two")[:-1], DEFAULT_LIMITS)
     with pytest.raises(AmfError):
-        reader.read()
+        cut_off.read(values := [], 9)
+    assert values == ["one"]
     with pytest.raises(AmfError):
         Reader(bytes(11), AmfLimits(bytes=10))

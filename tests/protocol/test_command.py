@@ -22,7 +22,6 @@ from rtmpd.protocol.command import (
     read_capabilities,
     read_command,
     read_connect,
-    split_stream_name,
 )
 from rtmpd.protocol.constants import COMMAND_AMF0, COMMAND_AMF3
 from rtmpd.protocol.message import Message
@@ -206,20 +205,3 @@ def test_any_connect_can_be_read(properties: Any) -> None:
     request = connect(properties)
     assert not request.app.startswith("/") and not request.app.endswith("/")
     assert "?" not in request.app
-
-
-# --- stream names -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name, expected",
-    [
-        ("camera", ("camera", "")),
-        ("camera?key=1", ("camera", "key=1")),
-        ("a/b?x=?&y", ("a/b", "x=?&y")),
-        ("?x", ("", "x")),
-        ("", ("", "")),
-    ],
-)
-def test_a_stream_name_loses_its_query(name: str, expected: tuple[str, str]) -> None:
-    assert split_stream_name(name) == expected

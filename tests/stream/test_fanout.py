@@ -119,5 +119,5 @@ def test_a_broken_player_is_out_of_the_loop_and_may_leave() -> None:
     send(stream, inter(), 1)
     assert len(player.outlet.sends) == 1
     assert player.subscriber.bytes_sent == 0
-    rig.registry.part(stream, player.subscriber)
+    stream.detach(player.subscriber)
     assert not stream.subscribers and not player.outlet.listeners

@@ -171,7 +171,7 @@ def test_what_waits_is_sent_before_anything_changes(event: str) -> None:
     elif event == "pause":
         stream.pause(player.subscriber)
     else:
-        rig.registry.release(stream, rig.publisher, clean=True)
+        stream.stop_publish(rig.publisher, clean=True)
     assert player.times == [0, 1]
 
 

@@ -24,10 +24,10 @@ def test_a_stream_lives_from_its_publisher_to_its_last_player() -> None:
     stream = rig.publish()
     _, player = rig.join()
     assert rig.events == [CREATED]
-    rig.registry.release(stream, rig.publisher, clean=True)
+    stream.stop_publish(rig.publisher, clean=True)
     assert rig.events == [CREATED] and rig.registry.find("live/camera") is stream
     rig.clock.advance(2.5)
-    rig.registry.part(stream, player.subscriber)
+    stream.detach(player.subscriber)
     assert rig.events == [CREATED, deleted(2.5)]
     assert len(rig.registry) == 0 and rig.registry.find("live/camera") is None
 
@@ -36,19 +36,19 @@ def test_a_stream_lives_from_a_waiting_player_to_the_publisher_that_leaves_last(
     rig = Rig()
     stream, player = rig.join()
     assert rig.publish() is stream
-    rig.registry.part(stream, player.subscriber)
+    stream.detach(player.subscriber)
     assert rig.events == [CREATED]
-    rig.registry.release(stream, rig.publisher, clean=False)
+    stream.stop_publish(rig.publisher, clean=False)
     assert rig.events == [CREATED, deleted()], "nobody is there to be kept for a publisher that may return"
 
 
 def test_a_stream_that_comes_again_is_another() -> None:
     rig = Rig()
     first = rig.publish()
-    rig.registry.release(first, rig.publisher, clean=True)
+    first.stop_publish(rig.publisher, clean=True)
     second = rig.publish()
     assert second is not first
-    rig.registry.release(first, rig.publisher, clean=True)
+    first.stop_publish(rig.publisher, clean=True)
     assert rig.registry.find("live/camera") is second
     assert [name for name, _ in rig.events] == ["stream_create", "stream_delete", "stream_create"]
 
@@ -58,7 +58,7 @@ def test_on_start_hears_of_every_publisher() -> None:
     heard: list[Stream] = []
     rig.registry.on_start(heard.append)
     stream = rig.publish()
-    rig.registry.release(stream, rig.publisher, clean=True)
+    stream.stop_publish(rig.publisher, clean=True)
     assert heard == [stream, rig.publish()]
 
 
@@ -80,7 +80,7 @@ def test_where_replacing_is_the_rule_the_second_has_the_key_and_the_players() ->
     assert rig.publish(publisher=second) is stream
     assert stream.publisher is second and rig.publisher.replaced_by == [("c000002", "replace")]
     assert player.watcher.told == []
-    rig.registry.release(stream, rig.publisher, clean=True)
+    stream.stop_publish(rig.publisher, clean=True)
     assert stream.publisher is second and player.watcher.told == [], "the first leaves without a trace"
 
 
@@ -129,7 +129,7 @@ def test_a_player_of_a_stream_whose_publisher_may_return_is_admitted() -> None:
     rig = Rig(play_waits=False)
     stream = rig.publish()
     rig.join()
-    rig.registry.release(stream, rig.publisher, clean=False)
+    stream.stop_publish(rig.publisher, clean=False)
     assert rig.registry.admit_player("live", "camera") is True
     rig.registry.close()
 
@@ -145,7 +145,7 @@ def test_players_of_a_stream_are_limited() -> None:
         rig.registry.admit_player("live", "camera")
     assert caught.value.status == "NetStream.Play.Failed"
     assert rig.registry.admit_player("live", "other") is False
-    rig.registry.part(stream, player.subscriber)
+    stream.detach(player.subscriber)
     assert rig.registry.admit_player("live", "camera") is True
 
 
@@ -159,7 +159,7 @@ def test_publishers_of_an_application_are_limited() -> None:
     assert caught.value.status == "NetStream.Publish.Failed"
     third = FakePublisher("c000003")
     assert rig.publish("two", third).publisher is third, "taking over a key is no publisher more"
-    rig.registry.release(first, rig.publisher, clean=True)
+    first.stop_publish(rig.publisher, clean=True)
     rig.publish("three")
 
 
@@ -175,7 +175,7 @@ def wait_for(told: list[str], expected: list[str]) -> None:
 def test_a_publisher_that_does_not_come_back_in_time_ends_its_players() -> None:
     rig = Rig(publisher_grace_s=0.01)
     stream, player = rig.publish(), rig.join()[1]
-    rig.registry.release(stream, rig.publisher, clean=False)
+    stream.stop_publish(rig.publisher, clean=False)
     assert stream.live and player.watcher.told == []
     wait_for(player.watcher.told, ["unpublished"])
     assert not stream.live and rig.registry.find("live/camera") is stream
@@ -188,7 +188,7 @@ def test_a_publisher_that_does_not_come_back_in_time_ends_its_players() -> None:
 def test_players_end_at_once_with_a_goodbye_or_without_a_grace_window(clean: bool, grace_s: float) -> None:
     rig = Rig(publisher_grace_s=grace_s)
     stream, player = rig.publish(), rig.join()[1]
-    rig.registry.release(stream, rig.publisher, clean=clean)
+    stream.stop_publish(rig.publisher, clean=clean)
     assert player.watcher.told == ["unpublished"] and not stream.live
 
 
@@ -196,7 +196,7 @@ def test_a_publisher_back_in_time_finds_its_players_who_notice_nothing() -> None
     rig = Rig(publisher_grace_s=60.0)
     stream, player = rig.publish(), rig.join()[1]
     send(stream, key(), 0)
-    rig.registry.release(stream, rig.publisher, clean=False)
+    stream.stop_publish(rig.publisher, clean=False)
     assert rig.publish(publisher=FakePublisher("c000002", "198.51.100.9")) is stream
     send(stream, key(), 0)
     assert player.watcher.told == [] and len(player.times) == 2
@@ -206,14 +206,14 @@ def test_a_publisher_back_in_time_finds_its_players_who_notice_nothing() -> None
 def test_the_last_player_takes_the_grace_window_along() -> None:
     rig = Rig(publisher_grace_s=60.0)
     stream, player = rig.publish(), rig.join()[1]
-    rig.registry.release(stream, rig.publisher, clean=False)
-    rig.registry.part(stream, player.subscriber)
+    stream.stop_publish(rig.publisher, clean=False)
+    stream.detach(player.subscriber)
     assert rig.events == [CREATED, deleted()] and not stream.live
 
 
 def test_close_ends_every_grace_window() -> None:
     rig = Rig(publisher_grace_s=60.0)
     stream, player = rig.publish(), rig.join()[1]
-    rig.registry.release(stream, rig.publisher, clean=False)
+    stream.stop_publish(rig.publisher, clean=False)
     rig.registry.close()
     assert player.watcher.told == ["unpublished"] and not stream.live

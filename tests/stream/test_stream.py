@@ -100,7 +100,7 @@ def test_the_headers_of_the_last_publisher_are_not_given_to_players_of_the_next(
     rig = Rig(publisher_grace_s=0.0)
     stream = begun(rig)
     rig.join()
-    rig.registry.release(stream, rig.publisher, clean=True)
+    stream.stop_publish(rig.publisher, clean=True)
     _, waiting = rig.join()
     rig.publish()
     _, later = rig.join()
@@ -163,7 +163,7 @@ def test_metadata_is_sent_at_time_0_whenever_it_comes() -> None:
 
 
 def returned(rig: Rig, stream: Stream, away_s: float) -> None:
-    rig.registry.release(stream, rig.publisher, clean=False)
+    stream.stop_publish(rig.publisher, clean=False)
     rig.clock.advance(away_s)
     rig.publish(publisher=FakePublisher("c000002"))
     stream.idle()
@@ -224,7 +224,7 @@ def test_a_new_publisher_begins_with_its_own_time() -> None:
     rig = Rig()
     stream, player = rig.publish(), rig.join()[1]
     send(stream, key(), 1000)
-    rig.registry.release(stream, rig.publisher, clean=True)
+    stream.stop_publish(rig.publisher, clean=True)
     rig.publish()
     send(stream, key(), 3)
     assert player.times == [1000, 3] and player.watcher.told == ["unpublished", "published"]
@@ -237,7 +237,7 @@ def test_a_new_publisher_inherits_no_shift_of_the_last() -> None:
     returned(rig, stream, 1.0)
     send(stream, key(), 0)
     assert stream.publisher is not None
-    rig.registry.release(stream, stream.publisher, clean=True)
+    stream.stop_publish(stream.publisher, clean=True)
     rig.publish()
     send(stream, key(), 3)
     assert player.times == [1000, 2000, 3]
@@ -281,7 +281,7 @@ class Schedule:
                 self.present.append((player, self.number))
             case ("leave", int(index)) if index < len(self.present):
                 player, since = self.present.pop(index)
-                self.rig.registry.part(self.stream, player.subscriber)
+                self.stream.detach(player.subscriber)
                 self.gone.append((player, since, self.number))
             case ("take", int(index), room) if index < len(self.present):
                 assert room is None or isinstance(room, int)

@@ -176,7 +176,7 @@ def test_a_player_whose_video_does_not_come_back_with_the_publisher_hears_it() -
     send(stream, key(), 0)
     _, player = rig.join(backlog_bytes=1000)
     fallen_behind(rig, stream, player, 20)
-    rig.registry.release(stream, rig.publisher, clean=False)  # type: ignore[arg-type]
+    stream.stop_publish(rig.publisher, clean=False)  # type: ignore[arg-type]
     rig.publish(publisher=FakePublisher("c000002"))
     send(stream, audio(b"alone"), 0)
     assert player.bodies[-1] == audio(b"alone")
@@ -283,7 +283,7 @@ def test_the_counters_are_exact() -> None:
     slow.outlet.take(None)
     assert slow.subscriber.bytes_sent == total == len(slow.outlet.taken)
     for player in (fast, slow):
-        rig.registry.part(stream, player.subscriber)
+        stream.detach(player.subscriber)
         assert player.subscriber.bytes_sent == player.outlet.bytes_sent == total
         assert player.subscriber.uncounted_bytes == 0
 
@@ -335,7 +335,7 @@ def test_a_player_that_leaves_is_sent_nothing_but_the_frame_that_was_begun() -> 
     _, player = rig.join(5)
     for number in range(5):
         send(stream, key(), number)
-    rig.registry.part(stream, player.subscriber)
+    stream.detach(player.subscriber)
     player.outlet.take(None)
     send(stream, key(), 9)
     assert player.times == [0]

@@ -81,7 +81,7 @@ def test_an_output_holds_the_stream_for_a_publisher_that_may_return() -> None:
     stream = rig.publish()
     sink = Sink()
     stream.open_output(sink.tap)
-    rig.registry.release(stream, rig.publisher, clean=False)  # type: ignore[arg-type]
+    stream.stop_publish(rig.publisher, clean=False)  # type: ignore[arg-type]
     assert stream.live and sink.watcher.told == []
     rig.registry.close()
     assert sink.watcher.told == ["unpublished"] and len(rig.registry) == 1
@@ -94,7 +94,7 @@ def test_a_clean_end_is_told_at_once() -> None:
     stream = rig.publish()
     sink = Sink()
     stream.open_output(sink.tap)
-    rig.registry.release(stream, rig.publisher, clean=True)  # type: ignore[arg-type]
+    stream.stop_publish(rig.publisher, clean=True)  # type: ignore[arg-type]
     assert sink.watcher.told == ["unpublished"]
 
 

@@ -69,7 +69,7 @@ def test_a_jump_is_reported_once_for_each_publish() -> None:
         sent.media(begin)
     assert len(sent.jumps) == 1 and sent.jumps[0] == ("video", -HOUR - 360)
     again = FakePublisher("c000002")
-    sent.rig.registry.release(sent.stream, sent.rig.publisher, clean=False)  # type: ignore[arg-type]
+    sent.stream.stop_publish(sent.rig.publisher, clean=False)  # type: ignore[arg-type]
     sent.rig.publish(publisher=again)
     sent.media(0)
     assert again.jumps == [], "its clock is another one, and has not jumped"
@@ -265,7 +265,7 @@ def test_data_alone_moves_nothing() -> None:
 def test_a_publisher_that_is_back_begins_a_time_of_its_own_for_each_track() -> None:
     sent = Sent()
     sent.media(HOUR)
-    sent.rig.registry.release(sent.stream, sent.rig.publisher, clean=False)  # type: ignore[arg-type]
+    sent.stream.stop_publish(sent.rig.publisher, clean=False)  # type: ignore[arg-type]
     sent.rig.clock.advance(2.0)
     sent.rig.publish(publisher=FakePublisher("c000002"))
     assert sent.media(0)[:2] == [(HOUR + 2367, HOUR + 2374), (HOUR + 2407, HOUR + 2414)]
