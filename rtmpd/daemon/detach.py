@@ -18,6 +18,7 @@ from gevent import monkey
 _fork = monkey.get_original("os", "fork")
 _waitpid = monkey.get_original("os", "waitpid")
 _PID_BYTES = 8
+_ENDING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 class Shell:
@@ -52,39 +53,43 @@ def detach() -> Shell | int:
     Call it before there is an event loop, a thread or a socket.
     """
     reader, writer = os.pipe()
+    # A signal that comes before there is somebody to pass it on to waits in the kernel.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     child = _fork()
     if child:
         os.close(writer)
         _waitpid(child, 0)
-        status = _wait_for(reader)
+        status = _wait_for(reader, held)
         os.close(reader)
         return status
     os.close(reader)
     os.setsid()
     if _fork():  # a session leader could get a terminal again
         os._exit(os.EX_OK)
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
     os.write(writer, os.getpid().to_bytes(_PID_BYTES, "big"))
     _close_what_is_not_ours()
     _to_null(0, os.O_RDONLY)
     return Shell(writer)
 
 
-def _wait_for(reader: int) -> int:
-    """In the starting process: the status that the daemon reports."""
+def _wait_for(reader: int, mask: set[int | signal.Signals]) -> int:
+    """In the starting process, where the signals of ``_ENDING`` are blocked: return the status that the daemon reports.
+    ``mask`` are the signals to block from here on."""
     pid = int.from_bytes(os.read(reader, _PID_BYTES), "big")
 
     def pass_on(number: int, frame: object) -> None:
         with contextlib.suppress(ProcessLookupError):  # it has just ended, and its status is in the pipe
             os.kill(pid, signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        reported = os.read(reader, 1)  # goes on after a signal
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in _ENDING:
+        signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    reported = os.read(reader, 1)  # goes on after a signal
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)  # too late: nothing is left to do but to end with the status
     return reported[0] if reported else os.EX_SOFTWARE
 
 
