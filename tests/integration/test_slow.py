@@ -64,16 +64,21 @@ def test_a_player_that_never_reads_costs_the_others_nothing_and_is_dropped(
     conn_id = connection.conn_id
     total = 100
     pulls = [gevent.spawn(reader.read_until, lambda r=reader: len(numbers(r)) == total, "all") for reader in readers]
-    held = []
+    held = [0]
+
+    def look() -> None:
+        while True:
+            held.append(subscriber._backlog_bytes if house.alive(conn_id) else 0)
+            gevent.sleep(0.001)
+
+    looking = gevent.spawn(look)
     try:
         for number in range(total):
             publisher.video(msid, picture(number), number * 40)
-            gevent.sleep(0)  # the house takes it in
-            if house.alive(conn_id):
-                held.append(subscriber._backlog_bytes)
+            gevent.sleep(0)
         gevent.joinall(pulls, raise_error=True, timeout=15)
     finally:
-        gevent.killall(pulls)
+        gevent.killall([looking, *pulls])
     for reader in readers:
         assert numbers(reader) == list(range(total))
     assert max(held) <= backlog + PICTURE_BYTES + 100

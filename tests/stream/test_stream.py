@@ -63,7 +63,6 @@ def test_frames_that_wait_are_neither_missed_nor_repeated_by_a_joiner(policy: st
     assert early.bodies == late.bodies == [AVC_HEADER, key(b"1"), inter(b"2"), audio(b"3"), inter(b"4")]
 
 
-@proves("apps.gop_cache")
 def test_sound_waits_for_no_picture_where_the_video_has_ended() -> None:
     rig = Rig(flush="audio-waits", audio_wait_ms=60_000)
     stream, player = rig.publish(), rig.join()[1]
@@ -77,6 +76,7 @@ def test_sound_waits_for_no_picture_where_the_video_has_ended() -> None:
     stream.close()
 
 
+@proves("apps.gop_cache")
 def test_without_a_gop_cache_a_joiner_hears_at_once_and_sees_from_the_keyframe_on() -> None:
     rig = Rig(gop_cache=False)
     stream = begun(rig)
