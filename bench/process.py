@@ -58,7 +58,7 @@ def resident_kb(pid: int) -> int:
 def server_has_closed(port: int, client_port: int) -> bool:
     """Whether the server's end of a loopback connection is no longer established.
 
-    The client's end can not tell while it leaves its receive buffer full.
+    The client's end cannot tell while it leaves its receive buffer full.
     """
     local, remote = f":{port:04X}", f":{client_port:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def gen_docs():
-    """The script as a module; it has no suffix, so it can not be imported by name."""
+    """The script as a module; it has no suffix, so it cannot be imported by name."""
     spec = spec_from_loader("gen_docs", SourceFileLoader("gen_docs", str(ROOT / "scripts" / "gen_docs")))
     module = module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -28,7 +28,7 @@ from .entries import Path
 from .grants import token, token_of_stream
 from .values import BadValue
 
-#: What is weak about a key of jwt_algorithm, "" if nothing is; raises CredentialError if it can not be used.
+#: What is weak about a key of jwt_algorithm, "" if nothing is; raises CredentialError if it cannot be used.
 CheckKey = Callable[[str, str], str]
 
 TOKEN_BYTES = 16

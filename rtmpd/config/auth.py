@@ -20,7 +20,7 @@ WEBHOOK = "webhook"
 AUTH = "auth"
 
 #: What is weak about one way of authentication, given those before it, the headers and the URL of the hook; raises
-#: CredentialError if it can not be used.
+#: CredentialError if it cannot be used.
 CheckAuth = Callable[[AuthSettings, Sequence[AuthSettings], Sequence[tuple[str, str]], str], str]
 
 _HTTP_KEYS = tuple(field.name for field in fields(HttpSettings))
@@ -75,7 +75,7 @@ def _check_certificates(checked: Checked, path: Path, http: HttpSettings) -> Non
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or type(error).__name__
             hint = "name a certificate and its own key, in PEM and without a passphrase"
-            checked.problem((*path, "client_cert"), f"can not be used with its key: {reason}", hint)
+            checked.problem((*path, "client_cert"), f"cannot be used with its key: {reason}", hint)
     key = http.client_key or http.client_cert
     if key and os.path.isfile(key) and os.stat(key).st_mode & stat.S_IROTH:
         text = f"{key} holds a private key, and everybody can read it"

@@ -14,7 +14,7 @@ from .values import nearest
 WEBHOOK = "webhook"
 STDIO = "stdio"
 
-#: Raises TemplateError for a template that can not be used with this content type.
+#: Raises TemplateError for a template that cannot be used with this content type.
 CheckTemplate = Callable[[str, str], None]
 
 _FORMATS = {
@@ -76,7 +76,7 @@ def _check_template(
         if key in values and (key != "negotiate" or body.negotiate != NEGOTIATE_OFF):
             checked.problem((*path, key), "is of no use with a template, which says what is sent", f"leave {key} out")
     if "content_type" in checked.tree.sections[path] and "content_type" not in values:
-        return  # it is wrong itself, and without it the template can not be understood
+        return  # it is wrong itself, and without it the template cannot be understood
     try:
         check_template(body.template, body.content_type)
     except TemplateError as error:

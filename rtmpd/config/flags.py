@@ -4,7 +4,7 @@ Each flag takes one or two dashes, its value after ``=`` or as the next word, an
 abbreviated: command lines of go-rtmp keep working when the program's name is changed. Those that set
 an option land in the same tree as the files and go through the same checks.
 
-argparse holds the flags and prints the help; words are first brought into the one form it can not
+argparse holds the flags and prints the help; words are first brought into the one form it cannot
 misread, because it stops at the first problem and takes ``-tls-lsten`` for ``-t`` with a value.
 """
 

@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Lint:
-    """A line that can not be used as it stands."""
+    """A line that cannot be used as it stands."""
 
     number: int
     key: str

@@ -73,8 +73,8 @@ def load(
     """Read the configuration file of ``command_line``, if it names one, then its flags, which win.
 
     ``event_types`` are the names a hook can be bound to; without them names are not checked.
-    ``check_condition`` raises FilterError for the text of a condition that can not be used, ``check_auth``
-    and ``check_jwt_key`` CredentialError for a way of authentication and for a key that can not be, ``check_template``
+    ``check_condition`` raises FilterError for the text of a condition that cannot be used, ``check_auth``
+    and ``check_jwt_key`` CredentialError for a way of authentication and for a key that cannot be, ``check_template``
     TemplateError for a template. With ``text`` the configuration file is not read: that is what it would say. Raises
     ``ConfigError`` with all problems of the flags and of all files. Waits for the disk.
     """

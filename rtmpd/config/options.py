@@ -6,7 +6,7 @@ directive line ``#: word=value ...``:
 =============  =================================================================================
 ``reload=``    ``yes`` or ``restart``; on a section it holds for all keys in it
 ``field=``     the field of the settings slice, where it is not the key plus the check's unit
-``override=``  ``no`` for a key of [apps] that a subsection can not override
+``override=``  ``no`` for a key of [apps] that a subsection cannot override
 ``secret=``    ``yes`` for a value that is never shown
 ``name=``      on ``[[__many__]]``: the name of the example in the sample file
 ``example=``   the value in the sample file, where the default would not help

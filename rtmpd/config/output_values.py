@@ -37,7 +37,7 @@ def _check_format(field: str, spec: str) -> None:
         elif spec:
             raise BadValue(f"has a format for {field}, which takes none", f"write {{{field}}}")
     except ValueError as error:
-        raise BadValue(f"has a format of {field} that can not be used: {error}", "write {segment:03d}") from error
+        raise BadValue(f"has a format of {field} that cannot be used: {error}", "write {segment:03d}") from error
 
 
 def destinations(value: Text) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def of_section(checked: Checked) -> DaemonSettings:
 
 
 def check_reconnect_url(checked: Checked) -> None:
-    """A URL that clients can not use is worse than none."""
+    """A URL that clients cannot use is worse than none."""
     url: str = checked.value("server", "reconnect_url")
     if url and not _RTMP_URL.fullmatch(url):
         checked.problem(("server", "reconnect_url"), "is no RTMP URL", "write rtmp://host/application")

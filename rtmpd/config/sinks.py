@@ -15,7 +15,7 @@ PLUGIN = "plugin"
 
 WORKER_BATCH_EVENTS = 64
 
-#: Raises PluginError for a plugin, given its name, the id of the hook and its options, that can not be used.
+#: Raises PluginError for a plugin, given its name, the id of the hook and its options, that cannot be used.
 CheckPlugin = Callable[[str, str, Mapping[str, str | tuple[str, ...]]], None]
 
 _OPTIONS = "options"

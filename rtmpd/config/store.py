@@ -23,7 +23,7 @@ def store_of(checked: Checked, hooks: Iterable[HookSettings]) -> StoreSettings:
     if not os.path.isdir(directory):
         checked.problem(("store", "path"), f"{directory} is not a directory", "make it, or name another file")
     elif not os.access(path if os.path.exists(path) else directory, os.W_OK):
-        checked.problem(("store", "path"), f"{path} can not be written", "name a file that rtmpd may write")
+        checked.problem(("store", "path"), f"{path} cannot be written", "name a file that rtmpd may write")
     return replace(store, path=path)
 
 

@@ -40,7 +40,7 @@ ADDRESS_HINT = "write :PORT, HOST:PORT or [IPV6]:PORT"
 
 
 class BadValue(ValueError):
-    """A value that an option can not take. ``hint`` says what it could take."""
+    """A value that an option cannot take. ``hint`` says what it could take."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -84,7 +84,7 @@ def _wire(settings: HookSettings, clock: Clock) -> Wire:
 
 
 def check_template(template: str, content_type: str) -> None:
-    """Raises TemplateError if it can not be used."""
+    """Raises TemplateError if it cannot be used."""
     Template(template, content_type)
 
 
@@ -100,7 +100,7 @@ def _signer(auth: AuthSettings, settings: HookSettings, clock: Clock) -> Signer:
 def check_auth(
     auth: AuthSettings, before: Sequence[AuthSettings], headers: Sequence[tuple[str, str]], url: str
 ) -> str:
-    """What is weak about one way of authentication, "" if nothing is. Raises CredentialError if it can not be
+    """What is weak about one way of authentication, "" if nothing is. Raises CredentialError if it cannot be
     used, by itself or with those ``before`` it, the fixed ``headers`` and the credentials in ``url``."""
     check_together([*before, auth], headers, url)
     if auth.type == "oauth2":

@@ -108,7 +108,7 @@ class Child:
     """A running child. stdin and stdout are /dev/null or the descriptors given, which stay the caller's; stderr is
     ``errors``, and ``tell`` is given each piece of it.
 
-    Raises OSError if it can not be started. Never switches.
+    Raises OSError if it cannot be started. Never switches.
     """
 
     __slots__ = ("_exited", "_watcher", "errors", "pid", "returncode")

@@ -61,7 +61,7 @@ def make(name: str, hook_id: str, options: Options) -> Plugin:
 
 
 def check_plugin(name: str, hook_id: str, options: Options) -> None:
-    """Make the plugin and let go of it. Raises PluginError if it can not be used."""
+    """Make the plugin and let go of it. Raises PluginError if it cannot be used."""
     let_go(make(name, hook_id, options), hook_id)
 
 
@@ -85,7 +85,7 @@ def _factory(name: str) -> Callable[..., Plugin]:
         factory = point.load()
     except Exception as error:
         hint = f"python -c 'import {point.module}' shows more"
-        raise PluginError(f"plugin {name} ({point.value}) can not be loaded: {_words(error)}", "name", hint) from error
+        raise PluginError(f"plugin {name} ({point.value}) cannot be loaded: {_words(error)}", "name", hint) from error
     if not callable(factory):
         raise PluginError(f"plugin {name} ({point.value}) is no class or function", "name", "tell its author")
     return factory  # type: ignore[no-any-return]

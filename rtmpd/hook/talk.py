@@ -33,7 +33,7 @@ class Talk:
     """A running child; ``take`` is given each line that it writes, and ``say`` each line of its stderr.
 
     ``take`` returns "" or what is wrong with the line, and then the talk is over, as it is when the child ends or shuts
-    one of the pipes; ``problem`` says why. Raises OSError if the child can not be started. Never switches.
+    one of the pipes; ``problem`` says why. Raises OSError if the child cannot be started. Never switches.
     """
 
     __slots__ = (

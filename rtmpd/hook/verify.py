@@ -157,7 +157,7 @@ def _standard(received: _Received, secrets: list[str], tolerance_s: float, now: 
     if by_key and not given and not public:
         raise VerificationError("the sender signs with Ed25519: its public key (whpk_) is needed here, no secret")
     if given and not by_key and not shared:
-        raise VerificationError("the sender signs with a shared secret (whsec_), a public key can not check that")
+        raise VerificationError("the sender signs with a shared secret (whsec_), a public key cannot check that")
     keys += [(text_key(secret), _UNDECODED) for secret in shared]
     hinted = [(_by_key(check, by_key, start), "") for check in checks]
     _find([*hinted, *_by_secret(given, keys, sign)], bool(given or by_key), received)
@@ -221,7 +221,7 @@ _UNDECODED = "the sender took the text of the secret for the key: it is the base
 
 
 def _decoded(secret: str) -> bytes:
-    """The key that somebody would get who decodes the secret, b"" if it can not be."""
+    """The key that somebody would get who decodes the secret, b"" if it cannot be."""
     try:
         return standard_key(secret)
     except CredentialError:

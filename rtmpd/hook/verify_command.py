@@ -6,7 +6,7 @@ exit status
 0            it is
 1            it is not; standard error names the mistake
 2            a flag is wrong
-66           a file can not be read
+66           a file cannot be read
 ===========  ====================================================
 """
 

@@ -48,7 +48,7 @@ changed file without a single section, or one that takes every hook away, is not
 takes its place in one step. No session is closed and no event is lost, also if the listener that a client came through
 is removed.
 
-If anything is wrong nothing is changed at all: a value that can not be used, a port that somebody else has, a
+If anything is wrong nothing is changed at all: a value that cannot be used, a port that somebody else has, a
 certificate that does not load. The log names each problem with its file, line and key; `config_reload` is emitted with
 `result = rejected`, `rtmp_config_reloads_total` counts it and `last_reload` of `/health` shows it.
 

@@ -42,7 +42,7 @@ _FILES = {
 }
 _ENVIRONMENT = {
     "STATE_DIRECTORY": "Where the event log is, if the configuration does not say so.",
-    "XDG_RUNTIME_DIR": "Where the control socket is, if its default place can not be written.",
+    "XDG_RUNTIME_DIR": "Where the control socket is, if its default place cannot be written.",
     "NOTIFY_SOCKET": "Where the service manager is told of the state, as sd_notify(3) does.",
     "WATCHDOG_USEC": "How often the service manager wants to hear from rtmpd.",
 }

@@ -43,7 +43,7 @@ def test_a_recording_and_its_destinations_are_read(read: Read, tmp_path: Path) -
         ("{name!r}.flv", "takes none"),
         ("{name:>10}.flv", "takes none"),
         ("{name}{", "has a { or } on its own"),
-        ("{name}-{segment:s}.flv", "can not be used"),
+        ("{name}-{segment:s}.flv", "cannot be used"),
     ],
 )
 def test_a_path_that_can_not_be_is_a_problem(read: Read, tmp_path: Path, path: str, message: str) -> None:

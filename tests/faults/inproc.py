@@ -71,7 +71,7 @@ def accepted_lines(batch: Batch) -> list[Line]:
 
 @contextmanager
 def noting_accepted(lines: list[Line], retry_s: float = 0.01) -> Iterator[None]:
-    """Every event is noted when its commit has returned; what can not be written is tried again sooner."""
+    """Every event is noted when its commit has returned; what cannot be written is tried again sooner."""
     original, patience = EventLog._until_written, log_module._RETRY_S
 
     def noting(self: EventLog, batch: Batch) -> None:

@@ -48,7 +48,7 @@ def test_a_file_that_can_not_grow_harms_no_other_hook_and_every_event_is_counted
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 def test_a_disk_that_is_full_harms_no_other_hook_and_every_event_is_counted(tmp_path):
-    """SQLite can not even delete without room in its WAL, so the log goes on when somebody makes some."""
+    """SQLite cannot even delete without room in its WAL, so the log goes on when somebody makes some."""
     command = ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(tmp_path)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here")

@@ -157,5 +157,5 @@ def test_re2_finds_what_re_finds(text: str) -> None:
 def test_re2_survives_a_lone_surrogate_and_names_what_it_refuses() -> None:
     pytest.importorskip("re2")
     assert compile_pattern("a")("\ud800a")
-    with pytest.raises(FilterError, match="RE2 can not read"):
+    with pytest.raises(FilterError, match="RE2 cannot read"):
         compile_pattern(r"(a)\1")

@@ -1,4 +1,4 @@
-"""Plugins: found, made, checked and called, and what they can not do to others."""
+"""Plugins: found, made, checked and called, and what they cannot do to others."""
 
 import os
 import subprocess
@@ -87,8 +87,8 @@ def test_a_plugin_is_made_with_the_id_and_a_dict_of_options(installed):
 @pytest.mark.parametrize(
     ("value", "key", "message"),
     [
-        ("a_plugin:Nobody", "name", "can not be loaded: AttributeError"),
-        ("a_broken_plugin:X", "name", "can not be loaded: ModuleNotFoundError: No module named 'no_such_module_here'"),
+        ("a_plugin:Nobody", "name", "cannot be loaded: AttributeError"),
+        ("a_broken_plugin:X", "name", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module_here'"),
         ("a_plugin:number", "name", "is no class or function"),
         ("a_plugin:Shapeless", "name", "without close"),
         ("a_plugin:Picky", "options", "ValueError: needs a path"),
@@ -218,7 +218,7 @@ def test_closing_never_waits_nor_raises(threads, caplog):
     class Bad(Calls):
         def close(self):
             super().close()
-            raise OSError("can not")
+            raise OSError("cannot")
 
     plugin = Bad()
     PluginHook("p", plugin, threads, Clock()).close()

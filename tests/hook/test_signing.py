@@ -199,7 +199,7 @@ def test_the_signature_is_of_the_body_that_is_given():
     assert signed(auth, "ü".encode()) == {"X-Signature": f"sha256={expected}"}
 
 
-# --- what can not be used -----------------------------------------------------------------------
+# --- what cannot be used -----------------------------------------------------------------------
 
 WRONG = [
     (AuthSettings("hmac"), "secret"),

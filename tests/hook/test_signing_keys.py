@@ -86,7 +86,7 @@ def test_both_kinds_of_secrets_sign_one_request():
 def test_what_is_wrong_with_a_key_pair_is_told():
     assert "another one" in mistake(standard(WHSK), OTHER_WHPK)
     assert "public key (whpk_) is needed" in mistake(standard(WHSK), WHSEC)
-    assert "can not check" in mistake(standard(WHSEC), WHPK)
+    assert "cannot check" in mistake(standard(WHSEC), WHPK)
     assert "no public key" in mistake(standard(WHSK), "whpk_AAAA")
     again = json.dumps(json.loads(BODY)).encode()
     assert "parsed and written again" in mistake(standard(WHSK), WHPK, again)

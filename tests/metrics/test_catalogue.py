@@ -44,7 +44,7 @@ def test_a_path_holds_only_labels_of_its_metric(metric: Metric) -> None:
 
 
 def test_no_path_is_the_folder_of_another_one() -> None:
-    """In a tree of names a leaf that is a folder too can not be told from it: StatsD makes ``a.count`` of a counter
+    """In a tree of names a leaf that is a folder too cannot be told from it: StatsD makes ``a.count`` of a counter
     ``a``, beside whatever is in ``a``."""
     paths = [metric.path for metric in METRICS.values() if metric.path]
     assert len(set(paths)) == len(paths)

@@ -1,4 +1,4 @@
-"""A recording's path can not be led out of its directory by a name from the network."""
+"""A recording's path cannot be led out of its directory by a name from the network."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ exit status
 0            everything has an equivalent
 1            something has none; each is noted with its line
 2            the command line is wrong
-73           the file can not be created
-78           what is to be migrated can not be read
+73           the file cannot be created
+78           what is to be migrated cannot be read
 ===========  ================================================
 """
 

@@ -141,7 +141,7 @@ def _command(draft: Draft, key: str, node: Node, path: str) -> None:
     try:
         words = shlex.split(node.text)
     except ValueError as error:
-        draft.absent(node.where, key, f"the command can not be read: {error}")
+        draft.absent(node.where, key, f"the command cannot be read: {error}")
         return
     hook = draft.hook(f"{path}-{key}" if path and path not in _EVERY_PATH else key)
     draft.put(hook, "type", "script", node.where)

@@ -109,7 +109,7 @@ def api_key(auth: AuthSettings) -> FixedHeaders:
     """The key as it stands. Raises CredentialError."""
     key = _required(auth.key, "key")
     if not (key.isascii() and key.isprintable()) or key != key.strip():
-        raise CredentialError("can not be the value of a header", "key", "use letters, digits and signs of ASCII")
+        raise CredentialError("cannot be the value of a header", "key", "use letters, digits and signs of ASCII")
     return FixedHeaders({headers_of(auth)[0]: key})
 
 

@@ -35,7 +35,7 @@ class HttpSigner:
             hint = f"known: {', '.join(ALGORITHMS)}"
             raise CredentialError("is no algorithm for HTTP signatures", "algorithm", hint)
         if not (auth.key_id.isascii() and auth.key_id.isprintable()):
-            raise CredentialError("can not be written in a header", "key_id", "use letters, digits and signs of ASCII")
+            raise CredentialError("cannot be written in a header", "key_id", "use letters, digits and signs of ASCII")
         if not auth.secret:
             raise CredentialError("is missing", "secret", "the type needs one")
         self._sign = _signing(self._algorithm, auth.secret)

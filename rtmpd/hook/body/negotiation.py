@@ -167,7 +167,7 @@ def offer(node: str, forms: Sequence[Form], batch_events: int, rate: RateLimit |
 
 def read_answer(headers: Mapping[str, str], node: str, batch_events: int) -> Agreement | None:
     """What the headers (in upper or lower case) agree to, of all forms and batches of up to ``batch_events``; None if
-    they give no consent. What can not be read has not been said. Never switches."""
+    they give no consent. What cannot be read has not been said. Never switches."""
     said = {name.lower(): value.strip() for name, value in headers.items()}
     allowed = said.get(_ALLOWED_ORIGIN.lower(), "")
     if allowed != "*" and allowed.lower() != node.lower():

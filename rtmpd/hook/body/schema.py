@@ -30,7 +30,7 @@ class Body(NamedTuple):
 
 class Tries(NamedTuple):
     """``attempt`` counts from 1, 0 where nothing says that it is not the first; ``redelivered`` tells why the event
-    may have arrived before, "" if it can not have."""
+    may have arrived before, "" if it cannot have."""
 
     attempt: int
     redelivered: str

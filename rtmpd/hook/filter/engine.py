@@ -33,7 +33,7 @@ _REMEMBERED_KEYS = 1024
 
 class Filter:
     """The compiled filter of one hook. ``bucket`` is that of the filter it takes the place of; it goes on
-    if the rate is the same. Raises FilterError for a condition that can not be used."""
+    if the rate is the same. Raises FilterError for a condition that cannot be used."""
 
     __slots__ = ("_checks", "bucket", "event_types", "settings")
 

@@ -2,11 +2,11 @@
 
 A publisher chooses the text that a ``matches`` condition searches, and a search that backtracks holds the
 whole daemon. With google-re2 (the extra ``re2``) every search is linear. Without it ``re`` does the work,
-and a pattern is taken only if it can not need more than ``STEPS`` steps on any text of
+and a pattern is taken only if it cannot need more than ``STEPS`` steps on any text of
 ``SUBJECT_CHARS``; longer text is searched as far as that.
 
 The count goes through the parsed pattern from right to left, as the cost of a piece is what may follow
-it as often as the piece can end differently. Where two ways to go on can not begin with the same character,
+it as often as the piece can end differently. Where two ways to go on cannot begin with the same character,
 one of them fails at once, so they cost no more than the longer one: ``[a-z]*/`` is cheap, ``.*/`` is not. Under
 a repeat without a small bound only such clear choices are allowed; that rules out ``(a+)+`` and
 ``(a|aa)+``, whose ways double with each character.
@@ -55,7 +55,7 @@ def _with_re2(text: str) -> Callable[[str], bool]:
     try:
         search = re2.compile(text, options).search
     except (re2.error, UnicodeEncodeError) as error:
-        raise FilterError(f"has a pattern that RE2 can not read: {_words(error)}") from error
+        raise FilterError(f"has a pattern that RE2 cannot read: {_words(error)}") from error
 
     # RE2 reads UTF-8, which has nothing for a lone surrogate.
     return lambda subject: search(subject[:SUBJECT_CHARS].encode("utf-8", "replace")) is not None
@@ -71,7 +71,7 @@ def _with_re(text: str) -> Callable[[str], bool]:
         search = re.compile(text).search
         tree = _parser.parse(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise FilterError(f"has a pattern that can not be read: {error}") from error
+        raise FilterError(f"has a pattern that cannot be read: {error}") from error
     _Steps(tree.state.flags).check(tree)
     return lambda subject: search(subject[:SUBJECT_CHARS]) is not None
 

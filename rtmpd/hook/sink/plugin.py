@@ -1,7 +1,7 @@
 """A hook of another package, kept at arm's length: see ``plugins`` for what it has to be.
 
 It runs in the lane's greenlet if it waits as gevent waits, else in threads of its own, one for each of the
-hook's executions. Either way it has until the deadline. A thread can not be ended from outside, so a plugin that
+hook's executions. Either way it has until the deadline. A thread cannot be ended from outside, so a plugin that
 blocks for ever keeps its threads; then its own events time out one after another, and nobody else notices.
 """
 

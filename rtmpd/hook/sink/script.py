@@ -77,7 +77,7 @@ def start_error(error: OSError, path: str) -> DeliveryError:
 def command_of(path: str) -> list[str]:
     """How to run the file: ``/bin/bash path``, unless it can and wants to run by itself.
 
-    A file that is not there or can not be read is left to bash, which says so in words.
+    A file that is not there or cannot be read is left to bash, which says so in words.
     Raises OSError if it vanishes meanwhile.
     """
     if not os.path.isfile(path) or not os.access(path, os.R_OK | os.X_OK):

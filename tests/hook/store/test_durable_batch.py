@@ -14,7 +14,7 @@ __all__ = ["managed"]
 
 BATCHES = DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE, batch_events=4)
 RESET = TransientDeliveryError("reset", "network")
-REFUSED = PermanentDeliveryError("can not read it", "status:422")
+REFUSED = PermanentDeliveryError("cannot read it", "status:422")
 GONE = PermanentDeliveryError("gone", "status:410")
 BUSY = TransientDeliveryError("busy", "status:503")
 
