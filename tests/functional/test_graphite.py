@@ -40,10 +40,17 @@ type = webhook
 url = http://127.0.0.1:{endpoint}/
 max_attempts = 2
 initial_delay = 10ms
+guarantee_level = at-least-once
 [[choosy]]
 type = webhook
 url = http://127.0.0.1:{endpoint}/
 min_severity = critical
+[store]
+path = {home}/events.db
+[apps]
+record = all
+record_dir = {home}/recordings
+record_path = {{app}}/{{name}}.flv
 """
 
 
@@ -68,7 +75,9 @@ def test_every_target_draws_and_a_dead_endpoint_is_seen(server: Graphite, tmp_pa
     endpoint = Child([sys.executable, "-c", ENDPOINT, str(port)], tmp_path / "endpoint")
     wait_until(lambda: is_listening(port), "the endpoint listens")
     outcomes = "groupByNode(stats.counters.rtmpd.web_1.lanes.office.attempts.*.count,7,'sum')"
-    with Daemon(tmp_path, ini=INI.format(statsd=server.statsd, endpoint=port)) as daemon:
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "live").touch()  # no folder can be made here: recordings fail
+    with Daemon(tmp_path, ini=INI.format(statsd=server.statsd, endpoint=port, home=tmp_path)) as daemon:
         publish = Child(rtmpd("publish", "--loop", str(SAMPLE), daemon.url("live/demo")), tmp_path / "publish")
         play = Child(rtmpd("play", "-o", str(tmp_path / "out.flv"), daemon.url("live/demo")), tmp_path / "play")
         with publish, play:
