@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from rtmpd.settings import Address, TlsSettings
+from tests.support import certificates
 from tests.support.house import Running
 
 Start = Callable[..., Running]
@@ -53,25 +49,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> TlsSettings:
 
 
 def make_certificate(home: Path) -> TlsSettings:
-    """A new certificate for localhost, and its key, as files in ``home``."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (home / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (home / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    return TlsSettings(str(home / "cert.pem"), str(home / "key.pem"))
+    """A new certificate for localhost, and its key, as the settings name them."""
+    return TlsSettings(*certificates.make_certificate(home))
 
 
 @pytest.fixture
