@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,21 @@ settings.register_profile("rtmpd", deadline=None)
 settings.load_profile("rtmpd")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _the_process_stays_as_it_was() -> Iterator[None]:
+    """A daemon may block signals, leave its directory and set a mask for files. One that runs in the process of the
+    suite would do it to every test after it and to every program that they start."""
+    before = _state_of_the_process()
+    yield
+    assert _state_of_the_process() == before
+
+
+def _state_of_the_process() -> tuple[object, ...]:
+    os.umask(umask := os.umask(0o022))
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ()), handlers, os.getcwd(), umask
 
 
 @dataclass(frozen=True)
