@@ -5,14 +5,17 @@
 ``!=`` ``ne``        not equal
 ``>`` ``gt``         greater; so ``>=`` ``gte``, ``<`` ``lt`` and ``<=`` ``lte``; both sides must be numbers
 ``*=`` ``contains``  the text has the value in it; a list has an item that is equal to it
-``~`` ``matches``    the regular expression is found somewhere in the text (``pattern``)
+``~`` ``matches``    the regular expression is found somewhere in the text
 ===================  ==================================================================================
 
 FIELD is ``type``, ``timestamp``, ``conn_id``, ``stream_key``, ``severity`` or ``data.NAME``; further dots
 go into objects, but a key that has the dots in its name comes first. A value in quotes is text, never a
 number. A field that is absent or null is missing. Truth is ``true`` and ``false``.
 
-A condition is compiled once into closures. They never raise and never switch, whatever an event holds.
+A publisher chooses much of the text that ``matches`` searches, and a search that backtracks can hold the daemon for
+hours. So the search is RE2's, whose time grows with the length of the text and not with what the text holds.
+
+A condition is compiled once into closures. They never raise, whatever an event holds.
 """
 
 from __future__ import annotations
@@ -23,15 +26,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+import re2
+
 from ...errors import FilterError
 from ...event.event import Event
 from ...settings import MISSING_DROP, MISSING_PASS
-from .pattern import compile_pattern
 
 CONDITION = "condition"
 MISSING_FIELD = "missing_field"
 
 PATH_KEYS = 8
+PATTERN_CHARS = 256
+SUBJECT_CHARS = 256
 
 #: Why the event does not pass, "" if it does.
 Check = Callable[[Event], str]
@@ -54,6 +60,7 @@ _BY_WORD = re.compile(rf"([^\s=!<>~*]+)\s+({'|'.join(_WORDS)})(?:\s+(.*))?", re.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,64}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,64}\.?[0-9]{0,64}|\.[0-9]{1,64})(?:[eE][+-]?[0-9]{1,2})?")
 _SHAPE_HINT = "write FIELD OPERATOR VALUE, like data.bitrate > 1000000"
+_PATTERN_HINT = "patterns are those of RE2: without back references, look-around and possessive repeats"
 _INTEGER_BITS = 1024
 
 
@@ -183,13 +190,28 @@ def _contains(condition: Condition) -> Test:
 
 
 def _matches(condition: Condition) -> Test:
-    found = compile_pattern(condition.value)
+    search = _compiled(condition.value)
 
     def test(value: object) -> bool:
         text = _text(value)
-        return text is not None and found(text)
+        # RE2 reads UTF-8, which has nothing for a lone surrogate.
+        return text is not None and search(text[:SUBJECT_CHARS].encode("utf-8", "replace")) is not None
 
     return test
+
+
+def _compiled(pattern: str) -> Callable[[bytes], object]:
+    """The search of ``pattern``. Raises FilterError."""
+    if len(pattern) > PATTERN_CHARS:
+        raise FilterError(f"has a pattern longer than {PATTERN_CHARS} characters")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        search: Callable[[bytes], object] = re2.compile(pattern, options).search
+    except (re2.error, UnicodeEncodeError) as error:
+        reason = error.args[0].decode("utf-8", "replace") if isinstance(error, re2.error) else "a lone surrogate"
+        raise FilterError(f"has a pattern that is not valid: {reason}", _PATTERN_HINT) from None
+    return search
 
 
 _TESTS: dict[str, Callable[[Condition], Test]] = {
