@@ -139,23 +139,29 @@ def deliver(job: Job) -> Figures:
 
 
 def sporadic(job: Job) -> Figures:
-    """Events as fast as they are delivered by an endpoint that fails now and then. The rate is that of what is
-    delivered while events come; those that wait for another try at the end are waited for, but not counted."""
+    """Events as fast as they are delivered by an endpoint that fails now and then, measured when the first half was
+    emitted: by then as many wait for another try as will at the end."""
     daemon = Daemon(job)
-    daemon.emit(WARM_UP_EVENTS, no_moment, lambda: daemon.ended)
+    keep_emitting(daemon, job.events // 2)
+    wait(lambda: daemon.delivered > 0)  # of few events none may be there yet
     began, before, used = time.monotonic(), daemon.delivered, meter()
-    for _ in range(job.events):
-        if daemon.emitter.emitted % 50 == 0:
-            gevent.sleep(0)
-            wait(lambda: daemon.emitter.emitted - daemon.ended < AHEAD_EVENTS)
-        daemon.emitter.emit(0)
-    wait(lambda: daemon.delivered > before)  # of few events none may be there yet
+    keep_emitting(daemon, job.events)
+    wait(lambda: daemon.delivered > before)
     delivered, wall_s = daemon.delivered - before, time.monotonic() - began
     figures = used(delivered)
     wait(lambda: daemon.ended >= daemon.emitter.emitted)
     figures |= {"events/s": delivered / wall_s, "dropped": daemon.lane.dropped, "dead": daemon.dead}
     daemon.manager.close(1.0)
     return {**figures, "sent": daemon.emitter.emitted}
+
+
+def keep_emitting(daemon: Daemon, events: int) -> None:
+    """Emit so many, never more than AHEAD_EVENTS before what has come to its end."""
+    for _ in range(events):
+        if daemon.emitter.emitted % 50 == 0:
+            gevent.sleep(0)
+            wait(lambda: daemon.emitter.emitted - daemon.ended < AHEAD_EVENTS)
+        daemon.emitter.emit(0)
 
 
 def accept(job: Job) -> Figures:

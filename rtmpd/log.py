@@ -50,9 +50,14 @@ class Logger:
         self._logger = logging.getLogger(f"{_ROOT}.{name}")
 
     @property
-    def tells_debug(self) -> bool:
+    def writes_debug(self) -> bool:
         """Whether ``debug`` would write, for those to whom its fields are dear."""
         return self._logger.isEnabledFor(logging.DEBUG)
+
+    @property
+    def writes_info(self) -> bool:
+        """Whether ``info`` would write, likewise."""
+        return self._logger.isEnabledFor(logging.INFO)
 
     def debug(self, message: str, /, **fields: object) -> None:
         if self._logger.isEnabledFor(logging.DEBUG):

@@ -561,11 +561,14 @@ class Lane:
         error = tried.error
         if error is None:
             self.executed += 1
-            if self._log.tells_debug:
+            if self._log.writes_debug:
                 self._log.debug("Hook executed successfully", **tried.facts())
             return
         if not isinstance(error, NotSentError):
             self.failed += 1
+        self.retried += isinstance(outcome, Again)
+        if not (isinstance(outcome, Settled) or self._log.writes_info):
+            return
         facts = {**tried.facts(), "error": str(error), "code": error.code}
         if self._health.retries:
             facts["attempt"] = delivery.attempts
@@ -574,7 +577,6 @@ class Lane:
                 self._log.error("Hook execution failed", **facts, reason=outcome.dead)
             return
         if isinstance(outcome, Again):
-            self.retried += 1
             facts["retry_in_s"] = round(max(outcome.at - self._clock.monotonic(), 0.0), 3)
         self._log.info("Hook execution failed, the event is tried again", **facts)
 
