@@ -10,7 +10,6 @@ from rtmpd.config import inspect
 from rtmpd.config.loader import Loaded
 from rtmpd.errors import ConfigError, Problem
 from rtmpd.settings import Address, ApiSettings, TlsSettings
-from tests.support.proof import proves
 
 from .conftest import Read, Refuse
 
@@ -28,14 +27,6 @@ def test_by_default_there_is_the_control_socket_alone(read: Read) -> None:
     assert read("[http]\nsocket =\n").settings.http.socket == ""
 
 
-@proves(
-    "http.hosts",
-    "http.connections",
-    "http.body_size",
-    "http.send_timeout",
-    "http.event_listeners",
-    "http.event_queue",
-)
 def test_everything_can_be_set(read: Read, tokens: Path, tmp_path: Path) -> None:
     text = "listen = 127.0.0.1:0, [::1]:8080\nsocket = c.sock\ntoken_file = tokens\nhosts = a.example, b\n"
     limits = "connections = 5\nbody_size = 1k\nrequest_timeout = 1s\nsend_timeout = 2s\nsocket_group = staff\n"
@@ -46,7 +37,6 @@ def test_everything_can_be_set(read: Read, tokens: Path, tmp_path: Path) -> None
     )  # fmt: skip
 
 
-@proves("http.tls_listen", "http.tls_cert", "http.tls_key")
 def test_addresses_with_tls_take_a_certificate_and_its_key_or_none(
     read: Read, refuse: Refuse, tokens: Path, tmp_path: Path
 ) -> None:
@@ -66,7 +56,6 @@ def test_addresses_with_tls_take_a_certificate_and_its_key_or_none(
     assert problem.key == "http.tls_cert" and "No such file" in problem.message
 
 
-@proves("http.listen")
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1.2.3"])
 def test_on_loopback_no_token_is_needed(read: Read, host: str) -> None:
     assert read(f"[http]\nlisten = {host}:8080\n").settings.http.listen
@@ -82,7 +71,6 @@ def test_where_others_can_reach_it_and_there_is_no_token_a_warning_says_what_the
     assert not read(f"[http]\nlisten = {host}:8080\ntoken_file = {tokens}\n").warnings
 
 
-@proves("http.token_file")
 def test_a_token_file_that_can_not_be_read_is_a_problem(refuse: Refuse) -> None:
     (problem,) = refuse("[http]\ntoken_file = /nowhere/tokens\n")
     assert problem.key == "http.token_file"

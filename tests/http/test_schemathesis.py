@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.desk import TOKEN, Desk
-from tests.support.proof import proves
 
 ROOT = Path(__file__).resolve().parents[2]
 END_S = 100
 WITHOUT_AN_END = "/api/v1/events"
 
 
-@proves("http.request_timeout")
 def test_no_request_made_from_the_openapi_file_is_answered_otherwise_than_it_says(tmp_path: Path) -> None:
     pytest.importorskip("schemathesis")
     desk = Desk(tmp_path, request_timeout_s=5.0)
