@@ -16,7 +16,6 @@ from tests.config.conftest import Read, Refuse
 from tests.support.proof import proves
 
 
-@proves("daemon.user")
 def test_every_key_of_daemon_arrives(read: Read, tmp_path: Path) -> None:
     user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
     text = (

@@ -71,7 +71,21 @@ def test_a_low_port_can_be_bound_afterwards_but_root_can_not_be_had_again() -> N
     assert text.split("\n")[:3] == ["not root", "reads little", "bound"]
 
 
-@proves("daemon.group")
+@proves("daemon.user", "daemon.group")
+@needs_root
+def test_the_daemon_becomes_who_the_file_names(tmp_path: Path) -> None:
+    group = next(entry for entry in grp.getgrall() if entry.gr_gid not in (0, NOBODY.pw_gid))
+    file = tmp_path / "rtmpd.ini"
+    file.write_text(f"[daemon]\nuser = nobody\ngroup = {group.gr_name}\n")
+    text = in_a_child(
+        "from rtmpd.config import flags; from rtmpd.config.loader import load; from rtmpd.daemon import process\n"
+        f"settings = load(flags.parse(['-c', {str(file)!r}]), [], {{}}, None, None).settings.daemon\n"
+        "process.run(settings, lambda service: print(open('/proc/self/status').read()) or 0, '')"
+    )
+    assert status_line(text, "Uid") == [str(NOBODY.pw_uid)] * 4
+    assert status_line(text, "Gid") == [str(group.gr_gid)] * 4
+
+
 @needs_root
 def test_another_group_goes_without_another_user() -> None:
     group = grp.getgrgid(NOBODY.pw_gid).gr_name

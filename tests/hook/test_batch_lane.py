@@ -5,8 +5,11 @@ from __future__ import annotations
 import gevent
 import pytest
 
-from rtmpd.clock import Clock
+from rtmpd.clock import Clock, FakeClock
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
+from rtmpd.event.event import Event
+from rtmpd.hook.lane.batching import Batching
+from rtmpd.hook.lane.schedule import Schedule
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import DeliverySettings, HooksSettings, RetrySettings
 from tests.support.hooks import until
@@ -24,6 +27,7 @@ class Gatherer:
         self.answers_each = answers_each
         self.answer = answer
         self.batches = []
+        self.marks = []  # of each event in each batch, why it may have been received before
         self.running = set()
         self.clashes = []
 
@@ -35,6 +39,7 @@ class Gatherer:
             gevent.sleep(0.001)
             names = [f"{event.stream_key}{event.data['count']}" for event in events]
             self.batches.append(names)
+            self.marks.append([getattr(event, "redelivered", "") for event in events])
             return self.answer(names) if self.answer else [None] * len(events)
         finally:
             self.running -= keys
@@ -132,6 +137,46 @@ def test_a_failed_batch_comes_again_as_it_was(manager):
     until(lambda: manager.stats()["hooks"]["gatherer"]["executed"] == 10)
     assert hook.batches[:4] == [numbered("a", 4)] * 4
     assert [name for batch in hook.batches[3:] for name in batch] == numbered("a", 10)
+
+
+def test_what_was_delivered_after_one_of_its_key_that_failed_goes_again_and_says_so(manager):
+    failures = iter([True])
+
+    def answer(names):
+        return [TransientDeliveryError("down", "status:503") if next(failures, None) else None for _ in names]
+
+    hook = register(manager, Gatherer(answer=answer), concurrency=1)
+    emit(manager, "a0", "a1")
+    until(lambda: manager.stats()["hooks"]["gatherer"]["executed"] == 2)
+    assert (hook.batches, hook.marks) == ([["a0", "a1"]] * 2, [["", ""], ["error", "error"]])
+
+
+def test_half_of_a_refused_batch_is_half_of_what_was_in_it(manager):
+    def answer(names):
+        if len(names) > 1:
+            raise PermanentDeliveryError("too much", "status:413")
+        return [None]
+
+    hook = register(manager, Gatherer(answer=answer), size=8, concurrency=1)
+    emit(manager, "a0", "a1", "a2")
+    until(lambda: manager.stats()["hooks"]["gatherer"]["executed"] == 3)
+    assert hook.batches[:2] == [["a0", "a1", "a2"], ["a0"]]
+
+
+def test_a_retry_does_not_lengthen_the_wait_of_new_events():
+    clock, schedule = FakeClock(), Schedule("key")
+    batching = Batching(Gatherer(), DeliverySettings(batch_events=4, batch_age_s=1.0), clock, lambda: None)
+    held = schedule.add(Event("publish_start", 1, stream_key="a"), 0.0)
+    schedule.take()
+    schedule.hold(held, 0.0)
+    schedule.add(Event("publish_start", 1, stream_key="b"), 0.0)
+    batching._timer.set(clock.monotonic() + 1.0)
+    retry = schedule.take_due(0.0)
+    assert batching.gather(retry, schedule, lambda: None) == [[held]]
+    assert batching._timer.at == clock.monotonic() + 1.0
+    new = schedule.take()
+    batching.gather(new, schedule, schedule.take)
+    assert batching._timer.at is None
 
 
 @pytest.mark.parametrize("error", [PermanentDeliveryError("too much", "status:413"), ValueError("bug")])

@@ -223,6 +223,15 @@ def test_what_failed_before_it_opened_is_forgotten_when_it_closes() -> None:
     assert not any(endpoint.fails(after_s=0.001) for _ in range(4))
 
 
+def test_after_it_closed_the_rate_of_failures_begins_anew() -> None:
+    endpoint = Endpoint(breaker_failures=WINDOW // 2)
+    assert [endpoint.fails(after_s=0.001) for _ in range(WINDOW // 2)][-1]
+    for _ in range(WINDOW):
+        endpoint.succeeds()
+    opened = [endpoint.fails(after_s=0.001) for _ in range(WINDOW // 2)]
+    assert opened == [False] * (WINDOW // 2 - 1) + [True]
+
+
 def answered(limit: Adaptive, seconds: float, times: int) -> None:
     for _ in range(times):
         limit.succeeded(seconds, limit.limit)
@@ -247,6 +256,14 @@ def test_slow_answers_shrink_it() -> None:
     answered(limit, 0.01, 200)
     answered(limit, 0.2, 10)
     assert limit.limit < 8
+
+
+def test_slow_answers_to_what_was_under_way_together_shrink_it_once() -> None:
+    limit = Adaptive(16)
+    answered(limit, 0.01, 1000)
+    for _ in range(12):
+        limit.succeeded(0.5, 0)
+    assert limit.limit == 12
 
 
 def test_faults_shrink_it_once_for_those_that_were_under_way_together() -> None:

@@ -284,6 +284,16 @@ def test_as_many_held_events_as_may_be_are_evidence_about_the_endpoint(managed, 
     until(lambda: len(hook.done) == 40)
 
 
+def test_while_as_many_are_held_as_may_be_no_new_event_is_begun(managed, monkeypatch):
+    monkeypatch.setattr(lane_module, "MAX_HELD", 5)
+    manager, hook = managed(), ScriptedHook(answer=lambda event: down())
+    manager.register(hook, concurrency=1, retry=RetrySettings(1000, 0.001, 0.001, breaker_failures=10**6))
+    for number in range(20):
+        manager.emit("publish_start", stream_key=str(number))
+    until(lambda: len(hook.tried) >= 30)
+    assert len(set(hook.tried)) == 5
+
+
 def test_retry_after_holds_the_lane_longer_than_the_backoff_would(managed):
     clock = FakeClock()
     manager, hook = managed(clock), ScriptedHook(answer=Answers(down(retry_after_s=600.0)))
@@ -351,6 +361,18 @@ def test_events_over_their_age_are_dead_whether_tried_or_not(managed):
     until(lambda: hook.done)
     assert hook.done == ["publish_start:young"]
     assert sorted(kept(manager)) == [("publish_start:a", "expired", 1), ("publish_stop:a", "expired", 0)]
+
+
+def test_an_event_is_dead_when_it_is_too_old_and_not_only_when_it_would_be_tried_again(managed):
+    clock = FakeClock()
+    manager, hook = managed(clock), ScriptedHook(answer=Answers(down()))
+    manager.register(hook, retry=RetrySettings(10, 3600.0, 3600.0), delivery=DeliverySettings(max_age_s=30.0))
+    manager.emit("publish_start", stream_key="a")
+    until(lambda: about(manager)["held"])
+    clock.advance(30)
+    manager._lanes["flaky"]._timer.check()
+    until(lambda: kept(manager))
+    assert kept(manager) == [("publish_start:a", "expired", 1)]
 
 
 def test_one_try_ends_at_the_shorter_of_both_limits(managed):

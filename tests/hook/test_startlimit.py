@@ -31,6 +31,7 @@ def test_who_is_killed_while_it_waits_leaves_the_queue() -> None:
     workers = [gevent.spawn(lambda n=n: (limit.enter(), began.append(n))) for n in range(12)]
     gevent.sleep(0)
     workers[-1].kill()
+    assert len(limit._queue) == 12 - _PER_TURN - 1
     gevent.joinall(workers, timeout=5)
     assert began == list(range(11))
     limit.enter()

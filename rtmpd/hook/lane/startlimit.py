@@ -30,7 +30,7 @@ class StartLimit:
         if self._timer is None:
             self._timer = get_hub().loop.timer(0.0)
             self._timer.start(self._turn)
-        if self._left > 0 and not self._queue:
+        if self._left > 0:  # then nobody stands in the queue
             self._left -= 1
             return
         waiter: Waiter[None] = Waiter()

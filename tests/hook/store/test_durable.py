@@ -307,6 +307,26 @@ def test_a_full_store_gives_up_the_oldest_and_says_so(managed):
     assert teller.events[0].data["reason"] == "store_full"
 
 
+@proves("store.full")
+def test_a_full_store_that_drops_the_newest_takes_no_more_until_there_is_room(managed):
+    manager = managed(size_bytes=1 << 20, full="drop_newest")
+    held, teller = add(manager, HeldHook("taker")), Taker("teller")
+    manager.register(teller, ["events_dropped"])
+    for number in range(6000):
+        manager.emit("stream_not_found", stream_key=f"live/{number}", stream_name="x" * 200)
+        if number % 200 == 0:
+            gevent.sleep(0)
+    until(lambda: manager.events.committed == 6000)
+    manager.events.retention.tidy()
+    assert manager.events.retention.is_full
+    publish(manager, *[f"late/{number}" for number in range(10)])
+    until(lambda: teller.events)
+    assert [event.data["count"] for event in teller.events] == [10]
+    held.go.set()
+    settled(manager)
+    assert len(held.done) == 6000 and not any("late/" in name for name in held.done)
+
+
 def test_a_file_that_can_not_grow_stops_nobody_and_loses_nothing_quietly(managed):
     manager = managed(pages=60, full="drop_newest", staged_events=100)
     held = add(manager, HeldHook("taker"))

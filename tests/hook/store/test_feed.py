@@ -6,7 +6,7 @@ import pytest
 
 from rtmpd.event.event import Event
 from rtmpd.hook.store.feed import Feed, event_of
-from rtmpd.hook.store.schema import LaneRow, Page, Row
+from rtmpd.hook.store.schema import UNSAVED, LaneRow, Page, Row
 
 WINDOW = 8
 WIDEST = 1024
@@ -111,6 +111,7 @@ def test_what_was_merely_handed_out_is_not_marked_after_an_orderly_stop(log):
     log.feed.tried(1, 2, "timeout")
     log.feed.detach([3])
     log.feed.leave(3, 0, "recovery")
+    assert sorted(log.feed.pinned) == [1, 2, 3]
     row = log.feed.row()
     again, found = Feed(row, WINDOW, log.keeper, 3), []
     again.attach(lambda event, seq, born, attempts, reason: found.append((seq, attempts, reason)), lambda: 0)
@@ -122,6 +123,61 @@ def test_what_was_merely_handed_out_is_not_marked_after_an_orderly_stop(log):
     crashed.attach(lambda event, seq, born, attempts, reason: found.append((seq, attempts, reason)), lambda: 0)
     crashed.paged(Page(rows, 3), 0)
     assert found == [(1, 2, "timeout"), (2, 0, "recovery"), (3, 0, "recovery")]
+
+
+def row(seq, number):
+    event = Event("publish_start", 1)
+    return Row(seq, event.id, event.type, 1, "", "", 0, "info", "", f'{{"lane":{number}}}', event.json())
+
+
+def fallen_behind(log):
+    """As many events as the window has are under way, and one more is in the file."""
+    log.commit(WINDOW + 1)
+    log.settle()
+    assert log.feed.wish[0] == WINDOW
+
+
+def test_what_a_page_has_brought_is_not_handed_out_once_more_when_it_is_accepted(log):
+    fallen_behind(log)
+    number = log.feed.next_number()
+    log.feed.paged(Page([row(WINDOW + 1, WINDOW + 1), row(WINDOW + 2, number)], WINDOW + 2), WINDOW)
+    log.feed.accepted(WINDOW + 2, number, Event("publish_start", 1), "")
+    assert log.taken == [WINDOW + 1, WINDOW + 2]
+
+
+def test_a_page_that_was_asked_for_before_the_feed_skipped_is_not_used(log):
+    fallen_behind(log)
+    log.feed.skip(WINDOW + 1, 0)
+    log.feed.paged(Page([row(WINDOW + 1, WINDOW + 1)], WINDOW + 1), WINDOW)
+    assert log.taken == []
+
+
+def test_numbers_that_were_shed_before_and_after_a_restart_are_no_gap():
+    keeper, taken = Keeper(), []
+    feed = Feed(LaneRow("lane", 0, 7, 3, "{}", 0, "[[5,7]]"), WINDOW, keeper, 4)
+    feed.attach(lambda event, seq, *facts: taken.append(seq), lambda: 0)
+    assert feed.shed(3) == 8
+    feed.paged(Page([row(seq, seq) for seq in range(1, 5)], 4), 0)
+    feed.accepted(5, feed.next_number(), Event("publish_start", 1), "")
+    assert taken == [1, 2, 3, 4, 5] and feed.numbered == 11
+
+
+def test_no_more_are_handed_out_than_a_crash_could_leave_in_doubt(log):
+    log.commit(0)
+    handed = 0
+    for seq in range(1, UNSAVED + 10):
+        log.feed.accepted(seq, log.feed.next_number(), Event("publish_start", 1), "")
+        handed += len(log.taken)
+        log.settle()
+    assert handed == UNSAVED
+
+
+def test_what_was_handed_out_while_the_row_was_written_is_not_saved(log):
+    log.commit(5)
+    under_way = log.feed.unsaved
+    log.feed.accepted(6, log.feed.next_number(), Event("publish_start", 1), "")
+    log.feed.saved(under_way)
+    assert log.feed.unsaved == 1
 
 
 def test_an_event_from_the_file_is_the_event_that_went_in():

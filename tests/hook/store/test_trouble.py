@@ -95,6 +95,18 @@ def test_the_drop_counter_moves_before_the_gap_can_be_written(managed, disk):  #
     assert len(hook.events) == 15
 
 
+def test_what_waits_for_the_disk_is_bounded_in_bytes_too(managed, disk):  # noqa: F811
+    manager = managed(staged_bytes=2000)
+    add(manager, Taker())
+    settled(manager)
+    disk.fills_up()
+    publish(manager, "live/a")
+    until(lambda: manager.events.fault)
+    publish(manager, *[f"live/{number}" for number in range(100)])
+    waiting = facts(manager)["queued"]
+    assert 2 <= waiting <= 20 and facts(manager)["dropped"] == 101 - waiting
+
+
 def test_an_idle_store_that_cannot_be_written_is_noticed_and_so_is_its_end(managed, disk):  # noqa: F811
     manager = managed()
     add(manager, Taker())
