@@ -12,6 +12,7 @@ import pytest
 from rtmpd.clock import Clock
 from rtmpd.errors import PermanentDeliveryError, StartError, TransientDeliveryError
 from rtmpd.hook.manager import HookManager
+from rtmpd.hook.store.schema import GapRow
 from rtmpd.settings import (
     GUARANTEE_AT_LEAST_ONCE,
     DeliverySettings,
@@ -279,6 +280,15 @@ def test_an_orderly_end_leaves_nothing_to_tell(managed):
     assert again.recover() == 0
 
 
+def test_what_has_ended_is_not_kept_in_mind(managed):
+    manager = managed()
+    add(manager, Taker())
+    publish(manager, "live/a", "live/b")
+    manager.emit("publish_stop", stream_key="live/a", session_id="live/a")
+    settled(manager)
+    assert len(manager.events._sessions) == 1
+
+
 def test_a_store_is_used_by_one_process_at_a_time(managed):
     add(managed(), Taker())
     with pytest.raises(StartError, match="in use by another process"):
@@ -305,6 +315,37 @@ def test_a_full_store_gives_up_the_oldest_and_says_so(managed):
     assert lost > 0
     assert len(held.done) + lost == 6000
     assert teller.events[0].data["reason"] == "store_full"
+
+
+def test_what_was_handed_out_meanwhile_is_not_given_up(managed, monkeypatch):
+    manager = managed()
+    add(manager, HeldHook("taker"))
+    publish(manager, *[f"live/{number}" for number in range(3000)])
+    until(lambda: manager.events.committed == 3000)
+    events, feed = manager.events, manager.events.feeds["taker"]
+    ask = events.ask
+
+    def ask_slowly(question, *values):
+        answer = ask(question, *values)
+        if question.__name__ == "last_routes":
+            feed._read = events.accepted
+        return answer
+
+    monkeypatch.setattr(events, "ask", ask_slowly)
+    assert events.retention._give_up()
+    assert events.dropped("taker") == 0
+
+
+def test_a_gap_that_tidying_did_not_write_is_written_with_the_next_events(managed):
+    manager = managed()
+    add(manager, HeldHook("taker"))
+    publish(manager, "live/a")
+    until(lambda: manager.events.committed == 1)
+    manager.events._batch.gaps.append(GapRow("taker", 1.0, 5, 6, 2, "expired"))
+    assert manager.events.retention._collect("") == 0
+    publish(manager, "live/b")
+    until(lambda: manager.events.committed == 2)
+    assert manager.events.ask(manager.events.database.trim, "gap", 0) == 1
 
 
 @proves("store.full")
