@@ -25,11 +25,11 @@ class Audience:
     """``join``, then any number of windows: ``restart``, send, ``figures``; the publisher is silent and
     nothing is under way at both ends of a window."""
 
-    def __init__(self, rig: Rig, count: int, sample: int = SAMPLE) -> None:
+    def __init__(self, rig: Rig, count: int, sample: int = SAMPLE, stream: str = "bench") -> None:
         self._rig = rig
         self._faults = Faults()
         self._start_bytes: dict[Client, int] = {}
-        self.players = [rig.client(Role.PLAY) for _ in range(count)]
+        self.players = [rig.client(Role.PLAY, stream) for _ in range(count)]
         step = max(1, -(-count // sample))
         for index, player in enumerate(self.players):
             player.counted = index % step != 0
@@ -71,16 +71,13 @@ class Audience:
         wire_bytes = self._received(self._sample[0]) / sampled if sampled else message_bytes * 1.05
         return int(min(map(self._received, self.players)) / wire_bytes)
 
+    def latencies_ns(self, kind: int) -> list[int]:
+        """The latencies of all messages of one type that the sample received in this window."""
+        return [each for verifier in self._verifiers for each in verifier.latencies_ns[kind]]
+
     def latency(self) -> Figures:
         """Latency in this window, of the sample."""
-        video = [each for verifier in self._verifiers for each in verifier.latencies_ns[VIDEO]]
-        audio = [each for verifier in self._verifiers for each in verifier.latencies_ns[AUDIO]]
-        return {
-            "video p50 ms": percentile_ms(video, 0.5),
-            "video p99 ms": percentile_ms(video, 0.99),
-            "audio p50 ms": percentile_ms(audio, 0.5),
-            "audio p99 ms": percentile_ms(audio, 0.99),
-        }
+        return latency_of([self])
 
     def faults(self, up_to: int) -> Figures:
         """Everything that was wrong since the players joined, when every message before number ``up_to``
@@ -95,3 +92,15 @@ class Audience:
         counts["miscounted"] = sum(self._received(player) != reference for player in self.players)
         counts["failed"] = sum(bool(player.failure) for player in self.players)
         return counts
+
+
+def latency_of(audiences: list[Audience]) -> Figures:
+    """Latency in their windows, of the samples of all of them."""
+    video = [each for audience in audiences for each in audience.latencies_ns(VIDEO)]
+    audio = [each for audience in audiences for each in audience.latencies_ns(AUDIO)]
+    return {
+        "video p50 ms": percentile_ms(video, 0.5),
+        "video p99 ms": percentile_ms(video, 0.99),
+        "audio p50 ms": percentile_ms(audio, 0.5),
+        "audio p99 ms": percentile_ms(audio, 0.99),
+    }

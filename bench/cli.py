@@ -16,7 +16,8 @@ from . import events, hooks, memory, neighbours, report
 from .report import Group
 from .rig import Rig, TrialFailed, raise_descriptor_limit
 from .servers import NGINX, NGINX_PACKAGES, RTMPD, RTMPD_FLUSH, Contender, Server, ServerFailed, nginx_module
-from .trials import TRIALS, Options, Trial
+from .streams import Size
+from .trials import SETS, TRIALS, Options, Trial
 
 EX_PROBLEMS = 1
 EX_USAGE = 2
@@ -40,13 +41,22 @@ def parser() -> argparse.ArgumentParser:
         description="Measures rtmpd against Debian's nginx-rtmp on this machine and prints tables.",
         epilog="trials: "
         + "; ".join(f"{trial.name}: {trial.title}" for trial in TRIALS.values())
+        + ". Together: "
+        + "; ".join(f"{name}: {', '.join(trials)}" for name, trials in SETS.items())
         + ". Events and their hooks: scripts/bench hooks --help",
     )
-    parsed.add_argument("trial", nargs="*", type=_trial, metavar="TRIAL", help="what to measure; default all")
+    parsed.add_argument("trial", nargs="*", type=_trials, metavar="TRIAL", help="what to measure; default all")
     parsed.add_argument("--only", choices=("rtmpd", "nginx"), help="measure just one of the two")
     parsed.add_argument("--rounds", type=_positive, default=3, help="interleaved rounds (default 3)")
     parsed.add_argument("--seconds", type=_duration, default=4.0, help="measured time of each trial (default 4)")
     parsed.add_argument("--players", type=_sizes, default="1,50,200,500", help="sizes of fanout (default 1,50,200,500)")
+    parsed.add_argument(
+        "--streams",
+        type=_streams,
+        default="100x2,50x1,1x1",
+        help="streams and players each of live (default %(default)s)",
+    )
+    parsed.add_argument("--publishers", type=_positive, default=50, help="streams of publishers (default 50)")
     parsed.add_argument("--idle-players", type=_positive, default=2000, help="sessions of idle (default 2000)")
     parsed.add_argument("--slow-players", type=_positive, default=SLOW_PLAYERS, help="players of slow (default 500)")
     every_policy = ",".join(RTMPD_FLUSH)
@@ -58,10 +68,22 @@ def parser() -> argparse.ArgumentParser:
     return parsed
 
 
-def _trial(text: str) -> str:
+def _trials(text: str) -> tuple[str, ...]:
+    if text in SETS:
+        return SETS[text]
     if text not in TRIALS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(TRIALS)}")
-    return text
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join((*TRIALS, *SETS))}")
+    return (text,)
+
+
+def _streams(text: str) -> list[Size]:
+    sizes = []
+    for size in text.split(","):
+        streams, times, players = size.partition("x")
+        if not times:
+            raise argparse.ArgumentTypeError(f"{size!r} is not streams and players each, as 50x1")
+        sizes.append(Size(_positive(streams), _positive(players)))
+    return sizes
 
 
 def _sizes(text: str) -> list[int]:
@@ -93,20 +115,29 @@ def plan(arguments: argparse.Namespace) -> tuple[list[Group], list[Step]]:
     """What one round does, in order."""
     base = Options(arguments.seconds, idle_players=arguments.idle_players)
     groups, steps = [], []
-    for name in arguments.trial or TRIALS:
+    for name in dict.fromkeys(name for names in arguments.trial or [tuple(TRIALS)] for name in names):
         trial = TRIALS[name]
-        sizes = arguments.players if name == "fanout" else [arguments.slow_players]
-        for size in sizes:
-            title = f"{name}: {trial.title}" + (
-                f", {size} player{'s' * (size > 1)}" if name in ("fanout", "slow") else ""
-            )
+        for size, options in _options(name, base, arguments):
+            title = f"{name}: {trial.title}" + (f", {size}" if size else "")
             group = Group(trial, title)
             groups.append(group)
             usual = [NGINX, *(arguments.policies if trial.policies else [RTMPD])]
             rivals = list(trial.contenders) or usual
             wanted = [each for each in rivals if arguments.only in (None, each.program)]
-            steps += [Step(group, trial, each, replace(base, players=size)) for each in wanted]
+            steps += [Step(group, trial, each, options) for each in wanted]
     return groups, steps
+
+
+def _options(name: str, base: Options, arguments: argparse.Namespace) -> list[tuple[str, Options]]:
+    """The sizes at which a trial is carried out, as its title has them, with the options of each."""
+    if name == "live":
+        return [(str(size), replace(base, size=size)) for size in arguments.streams]
+    if name == "publishers":
+        return [(f"{arguments.publishers} streams", replace(base, size=Size(arguments.publishers, 0)))]
+    sizes = {"fanout": arguments.players, "slow": [arguments.slow_players]}.get(name)
+    if sizes is None:
+        return [("", base)]
+    return [(f"{size} player{'s' * (size > 1)}", replace(base, players=size)) for size in sizes]
 
 
 def measure(steps: list[Step], rounds: int) -> list[str]:

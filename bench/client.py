@@ -221,8 +221,8 @@ class Client:
         if sent < len(data):
             self.fail("the server does not read")
 
-    def unpublish(self) -> None:
-        """Ask for the end of the stream; the session stays open."""
+    def end_stream(self) -> None:
+        """Ask for the end of the publish or play; the session stays open."""
         self.send(wire.command("deleteStream", 4, None, self.msid))
 
     def fail(self, why: str) -> None:

@@ -49,7 +49,12 @@ class Group:
         return statistics.median(values) if values else None
 
     def ratio(self, contender: str, figure: str) -> float | None:
-        """The ratio of the medians, contender to nginx."""
+        """The ratio of contender to nginx: the median of those of the rounds, as the two of one round were measured one
+        after the other. If a round is missing it is the ratio of the medians."""
+        rounds = self.rounds.get(contender, []), self.rounds.get(NGINX.name, [])
+        if len(rounds[0]) == len(rounds[1]):
+            ratios = [own[figure] / nginx[figure] for own, nginx in zip(*rounds, strict=True) if nginx[figure]]
+            return statistics.median(ratios) if ratios else None
         own, reference = self.median(contender, figure), self.median(NGINX.name, figure)
         return own / reference if own is not None and reference else None
 

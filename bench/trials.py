@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from .audience import Audience, Figures, percentile_ms
@@ -17,6 +17,7 @@ from .process import server_has_closed
 from .publisher import GIVE_UP_S, Publisher
 from .rig import INFLIGHT, Rig, Used
 from .servers import RTMPD, Contender
+from .streams import HOOKED_STREAMS, Size, hook_cost, live
 
 MAXRATE_PLAYERS = 10
 MAXRATE_AHEAD = 128
@@ -36,6 +37,7 @@ class Options:
     seconds: float = 4.0
     players: int = 200
     idle_players: int = 2000
+    size: Size = field(default_factory=lambda: Size(1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,16 @@ def ingest(rig: Rig, options: Options) -> Figures:
         "failed": float(bool(publisher.client.failure)),
         **_generator(spent),
     }
+
+
+def streams(rig: Rig, options: Options) -> Figures:
+    """Many streams in real time, each with its players, or with none."""
+    return live(rig, options.size, options.seconds)
+
+
+def hooked(rig: Rig, options: Options) -> Figures:
+    """Many streams with and without a webhook: longer, as there is less to measure."""
+    return hook_cost(rig, 3 * options.seconds)
 
 
 def monitor(rig: Rig, options: Options) -> Figures:
@@ -266,18 +278,36 @@ class _Turnover:
 def churn(rig: Rig, options: Options) -> Figures:
     """Publish sessions at a fixed rate: connect, publish, headers and a key frame, unpublish, close."""
     turnover = _Turnover(rig)
-    count = int(CHURN_PER_S * options.seconds)
 
     def published(client: Client) -> None:
         Publisher(rig.loop, client, rig.profile).send_key_frame()
-        client.unpublish()
+        client.end_stream()
         rig.loop.call_at(time.monotonic() + CHURN_CLOSE_S, lambda: rig.drop(client))
 
+    return _at_fixed_rate(rig, turnover, options, lambda number: (Role.PUBLISH, f"churn{number}", published))
+
+
+def churn_play(rig: Rig, options: Options) -> Figures:
+    """Play sessions of a live stream at a fixed rate: connect, play, stop, close."""
+    turnover = _Turnover(rig)
+    rig.publisher().start()
+
+    def plays(client: Client) -> None:
+        client.end_stream()
+        rig.loop.call_at(time.monotonic(), lambda: rig.drop(client))
+
+    return _at_fixed_rate(rig, turnover, options, lambda number: (Role.PLAY, "bench", plays))
+
+
+_Session = tuple[Role, str, Callable[[Client], None]]
+
+
+def _at_fixed_rate(rig: Rig, turnover: _Turnover, options: Options, session: Callable[[int], _Session]) -> Figures:
+    count = int(CHURN_PER_S * options.seconds)
     used = rig.meter()
     started = time.monotonic()
     for number in range(count):
-        open_one = partial(turnover.open, Role.PUBLISH, f"churn{number}", published)
-        rig.loop.call_at(started + number / CHURN_PER_S, open_one)
+        rig.loop.call_at(started + number / CHURN_PER_S, partial(turnover.open, *session(number)))
     rig.wait(lambda: turnover.opened == count, "sessions")
     turnover.wait_for_all()
     rig.loop.run_for(2 * CHURN_CLOSE_S)
@@ -319,6 +349,20 @@ TRIALS = {
     for trial in (
         Trial("fanout", "fan-out", fanout, FANOUT_COLUMNS, ("messages/CPU-s", "video p99 ms"), policies=True),
         Trial(
+            "live",
+            "streams in real time",
+            streams,
+            FANOUT_COLUMNS,
+            ("messages/CPU-s", "video p99 ms"),
+        ),
+        Trial(
+            "publishers",
+            "publishers in real time, nobody plays",
+            streams,
+            ("MB/CPU-s", "cores", "RSS MB", "generator cores", "generator late ms"),
+            ("MB/CPU-s",),
+        ),
+        Trial(
             "ingest",
             "one stream flat out, no player",
             ingest,
@@ -356,6 +400,21 @@ TRIALS = {
             ("CPU ms/session", "set-up p50 ms"),
         ),
         Trial(
+            "churn-play",
+            f"{CHURN_PER_S} play sessions/s of a live stream",
+            churn_play,
+            ("CPU ms/session", *SESSION_COLUMNS),
+            ("CPU ms/session", "set-up p50 ms"),
+        ),
+        Trial(
+            "hooked",
+            f"{HOOKED_STREAMS} streams with a player each, without a hook and with a webhook that gets every event",
+            hooked,
+            ("CPU ms/s", "CPU ms/s, hooked", "cost %", "generator cores"),
+            (),
+            contenders=(RTMPD,),
+        ),
+        Trial(
             "handshakes",
             f"handshake and connect, {INFLIGHT} at a time",
             handshakes,
@@ -372,3 +431,6 @@ TRIALS = {
         Trial("slow", "one player never reads", slow, SLOW_COLUMNS, ("video p99 ms with",)),
     )
 }
+
+#: What can be asked for together, by name.
+SETS = {"streams": ("live", "publishers", "idle", "churn", "churn-play", "hooked")}

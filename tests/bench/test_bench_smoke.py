@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bench.events import SINKS
-from bench.report import BEGIN, END
-from bench.servers import RTMPD, RTMPD_FLUSH
-from bench.trials import PROBLEMS
+from bench.report import BEGIN, END, Group
+from bench.servers import NGINX, RTMPD, RTMPD_FLUSH
+from bench.trials import PROBLEMS, SETS, TRIALS
 from tests.bench import run
 
 PLAYERS = 3
@@ -64,8 +64,8 @@ def test_the_delay_of_events_is_measured_at_every_sink(tmp_path: Path) -> None:
 def test_every_other_trial_measures_something_and_writes_its_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    trials = ("ingest", "maxrate", "churn", "handshakes", "idle", "monitor", "monitor-live")
-    small = ("--seconds", "0.3", "--idle-players", "5", "--markdown", str(page))
+    trials = ("ingest", "maxrate", "handshakes", "monitor", "monitor-live")
+    small = ("--seconds", "0.3", "--markdown", str(page))
     measured = bench(tmp_path, *trials, *small)
     assert tuple(measured) == trials
     for rounds in measured.values():
@@ -74,6 +74,34 @@ def test_every_other_trial_measures_something_and_writes_its_page(tmp_path: Path
     text = page.read_text()
     assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n")
     assert "old" not in text and "| MB/CPU-s |" in text
+
+
+def test_many_small_streams_and_short_sessions_are_measured_together(tmp_path: Path) -> None:
+    small = ("--seconds", "0.3", "--streams", "3x2,2x1", "--publishers", "3", "--idle-players", "5")
+    measured = bench(tmp_path, "streams", *small)
+    assert tuple(measured) == SETS["streams"]
+    for rounds in measured.values():
+        (figures,) = rounds[RTMPD.name]
+        assert {name: figures.get(name, 0) for name in PROBLEMS} == dict.fromkeys(PROBLEMS, 0)
+    (live,) = measured["live"][RTMPD.name]
+    assert live["verified"] == live["sent"] > 0  # one player of each stream
+
+
+def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
+    group = Group(TRIALS["churn"], "churn")
+    group.rounds = {
+        RTMPD.name: [{"CPU ms/session": figure} for figure in (1.0, 4.0, 9.0)],
+        NGINX.name: [{"CPU ms/session": figure} for figure in (1.0, 2.0, 3.0)],
+    }
+    assert group.ratio(RTMPD.name, "CPU ms/session") == 2.0
+    del group.rounds[NGINX.name][0]  # a round that failed: no pairs any more
+    assert group.ratio(RTMPD.name, "CPU ms/session") == 4.0 / 2.5
+
+
+@pytest.mark.parametrize("size", ["50", "x1", "0x1", "5x0", "5xx", "a,b"])
+def test_a_size_that_is_not_streams_and_players_is_an_error_of_usage(size: str) -> None:
+    finished = run([sys.executable, "-m", "bench", "streams", "--streams", size], timeout_s=30)
+    assert finished.returncode == 2 and "--streams" in finished.stderr
 
 
 def test_a_bench_that_hangs_is_killed_with_all_that_it_has_started() -> None:
