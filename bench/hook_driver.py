@@ -34,6 +34,7 @@ from .hook_job import Job
 
 WARM_UP_EVENTS = 200
 AHEAD_EVENTS = 2000
+AHEAD_OF_RETRIES = 8000  # beside what waits for another try, so that the lane always has something to do
 POLL_S = 0.002
 PATIENCE_S = 60.0
 STORE_BYTES = 16 << 30
@@ -156,11 +157,12 @@ def sporadic(job: Job) -> Figures:
 
 
 def keep_emitting(daemon: Daemon, events: int) -> None:
-    """Emit so many, never more than AHEAD_EVENTS before what has come to its end."""
+    """Emit so many, never more than AHEAD_OF_RETRIES before what has come to its end."""
     for _ in range(events):
         if daemon.emitter.emitted % 50 == 0:
             gevent.sleep(0)
-            wait(lambda: daemon.emitter.emitted - daemon.ended < AHEAD_EVENTS)
+            while daemon.emitter.emitted - daemon.ended >= AHEAD_OF_RETRIES:
+                gevent.sleep(10 * POLL_S)
         daemon.emitter.emit(0)
 
 

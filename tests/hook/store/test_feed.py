@@ -145,11 +145,18 @@ def test_what_a_page_has_brought_is_not_handed_out_once_more_when_it_is_accepted
     assert log.taken == [WINDOW + 1, WINDOW + 2]
 
 
-def test_a_page_that_was_asked_for_before_the_feed_skipped_is_not_used(log):
-    fallen_behind(log)
-    log.feed.skip(WINDOW + 1, 0)
+def test_a_page_that_was_asked_for_before_another_lane_attached_loses_nothing_that_was_left(log):
+    log.commit(WINDOW + 1)
+    for seq in log.taken[:5]:
+        log.feed.settled_one(seq)
+    assert log.feed.wish[0] == WINDOW
+    log.feed.detach()
+    log.feed.attach(lambda event, seq, *facts: log.taken.append(seq), lambda: 0)
+    log.taken.clear()
     log.feed.paged(Page([row(WINDOW + 1, WINDOW + 1)], WINDOW + 1), WINDOW)
     assert log.taken == []
+    log.feed.paged(Page([row(seq, seq) for seq in range(6, WINDOW + 2)], WINDOW + 1), log.feed.wish[0])
+    assert log.taken == [6, 7, 8, 9]
 
 
 def test_numbers_that_were_shed_before_and_after_a_restart_are_no_gap():
