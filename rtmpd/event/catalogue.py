@@ -1,9 +1,11 @@
-"""Every event type: when it is emitted, how severe it is and what its ``data`` holds.
+"""Every event type: when it is emitted, its severity and the fields of its ``data``.
 
-This is the one table. The page docs/events.md is rendered from it, hooks are bound to its names, and the
-environment of a script is limited to its fields. Fields are listed in the order in which emitters
-give them; a field that does not apply or is not known is absent, never 0 or "". Marks are those of
-``kind.fields``.
+This is the only table of events. docs/events.md is rendered from it, hooks are bound to its names, and the environment
+of a script is limited to its fields. Fields are in the order in which emitters pass them; a field that does not apply
+or is unknown is absent, never 0 or "". The notation is that of ``kind.fields``.
+
+To add a field to an event, add it here and pass it where the event is emitted. A client's events are emitted by
+``server.report``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ _NAME = "stream_name string stream name, query removed"
 _SESSION = "session_id string the same in the start and the stop of one session"
 _REASON = "reason string why it ended"
 _DURATION = "duration_sec number seconds"
-#: What an end has instead of its duration and counters if a crash kept the process from emitting it (``pairing``).
+#: Fields that replace the duration and the counters of an end that is emitted after a crash (``pairing``).
 _AFTER_CRASH = (
     "last_seen integer? Unix time of the last sign of life; only with `server_crash`",
     "at_least_sec number? seconds from the start to `last_seen`; only with `server_crash`",
@@ -34,7 +36,7 @@ _OF_HOOK = "hook_id string? the hook this is about"
 _PEER_ERROR = fields(
     "error_type string! `handshake_failure`, `protocol_error`, `network_error` or `timeout`",
     "error_message string what happened, in words",
-    "error_code string errno name or a short word of ours",
+    "error_code string errno name or a short code of rtmpd",
     "phase string! `handshake`, `chunking`, `command_processing` or `media_processing`",
     "peer_addr string address and port",
     "connection_duration_ms integer milliseconds since accept",
@@ -43,7 +45,7 @@ _PEER_ERROR = fields(
     "retry_count integer always 0 for incoming connections",
 )
 _PERFORMANCE = fields(
-    "metric_type string what was measured: `cpu`, `memory`, `connections`, `queue_depth`; for resources the resource",
+    "metric_type string `cpu`, `memory`, `connections` or `queue_depth`; for resources the resource",
     "current_value number in the unit of the threshold",
     "threshold number percent or a count",
     _ALERT_SEVERITY,
@@ -51,15 +53,15 @@ _PERFORMANCE = fields(
     "active_connections integer connections",
     "total_streams integer streams",
     "message_queue_depth integer messages waiting",
-    "goroutine_count integer greenlets, under the specified name",
+    "goroutine_count integer the same as `greenlet_count`, for compatibility",
     "greenlet_count integer greenlets",
 )
 _WINDOW_CHANGE = fields(
     "metric string! `bitrate` or `framerate`",
-    "previous number baseline",
-    "current number now",
+    "previous number the baseline",
+    "current number the current value",
     "change_percent number relative to the baseline",
-    "threshold_percent number the limit that was passed",
+    "threshold_percent number the limit that was exceeded",
 )
 _BY_SEVERITY = (("critical", CRITICAL),)
 
@@ -71,8 +73,8 @@ _CONNECTIONS = Group(
         EventType("connection_accept", INFO, "TLS (if any) and the RTMP handshake are done.", fields(
             "client_ip string the peer's address",
             "client_port integer the peer's port",
-            "server_ip string our address",
-            "server_port integer our port",
+            "server_ip string the server's address",
+            "server_port integer the server's port",
             "remote_addr string `ip:port`, IPv6 in brackets",
             "tls boolean whether the connection is encrypted",
             "protocol string! `rtmp` or `rtmps`",
@@ -83,7 +85,7 @@ _CONNECTIONS = Group(
             "tls_version string e.g. `TLSv1.3`, empty without TLS",
             "tls_cipher string cipher suite, empty without TLS",
         )),
-        EventType("connection_close", INFO, "The connection's end, once per accept.", fields(
+        EventType("connection_close", INFO, "The connection ended; exactly one per `connection_accept`.", fields(
             "role string empty, `publisher` or `subscriber`",
             _REASON,
             "duration_sec number seconds since accept",
@@ -97,12 +99,13 @@ _CONNECTIONS = Group(
         EventType(
             "connection_error",
             ERROR,
-            "The handshake failed, a read or write failed, a protocol violation or a timeout ended the connection. "
-            "It is not an error if a client leaves between two messages or without a byte, or if a player resets.",
+            "The handshake failed, or a failed read or write, a protocol violation or a timeout ended the connection. "
+            "A client that leaves between two messages or without sending a byte, and a player that resets the"
+            " connection, are not errors.",
             _PEER_ERROR,
         ),
-        EventType("protocol_error", WARNING, "A violation that was tolerated; the connection goes on.", _PEER_ERROR),
-        EventType("auth_failed", WARNING, "Publish or play was refused by the access rules.", fields(
+        EventType("protocol_error", WARNING, "A protocol violation that did not end the connection.", _PEER_ERROR),
+        EventType("auth_failed", WARNING, "The access rules refused a publish or play.", fields(
             "action string! `publish` or `play`",
             _APP,
             _NAME,
@@ -115,22 +118,22 @@ _CONNECTIONS = Group(
 _STREAMS = Group(
     "Streams",
     (
-        EventType("stream_create", INFO, "The stream's registry entry appears.", fields(_APP, _NAME)),
+        EventType("stream_create", INFO, "The first publisher or player of a stream arrived.", fields(_APP, _NAME)),
         EventType(
             "stream_delete",
             INFO,
-            "Neither a publisher nor a player remains.",
+            "The stream has neither a publisher nor a player any more.",
             fields(_APP, _NAME, _DURATION, *_AFTER_CRASH),
         ),
-        EventType("publish_start", INFO, "Access is granted and `NetStream.Publish.Start` is queued.", fields(
+        EventType("publish_start", INFO, "Access is granted, and `NetStream.Publish.Start` is queued.", fields(
             _APP,
             "publishing_name string stream name, query removed",
             "publish_type string! `live`, `record` or `append`",
             _SESSION,
             "client_ip string the publisher's address",
-            "encoder string the `flashVer` or encoder name it gave",
-            "identity string who the access rules say it is",
-            "query object the query of the stream name by its names, values hidden",
+            "encoder string the `flashVer` or encoder name that the client sent",
+            "identity string the identity from the access rules",
+            "query object the parameters of the stream name's query, with masked values",
         )),
         EventType("publish_stop", INFO, "The publish session ended.", fields(
             "audio_packets integer audio messages received",
@@ -142,45 +145,45 @@ _STREAMS = Group(
             _APP,
             _SESSION,
             "client_ip string the publisher's address",
-            "identity string who the access rules say it is",
+            "identity string the identity from the access rules",
             _REASON,
             *_AFTER_CRASH,
         )),
-        EventType("publish_stalled", WARNING, "The publisher has sent no media for a while.", fields(
+        EventType("publish_stalled", WARNING, "The publisher has sent no media for `stalled_after`.", fields(
             "idle_ms integer milliseconds without media", _SESSION,
         )),
-        EventType("publish_resumed", INFO, "Media again after `publish_stalled`.", fields(
+        EventType("publish_resumed", INFO, "The publisher sends media again after `publish_stalled`.", fields(
             "idle_ms integer milliseconds without media", _SESSION,
         )),
-        EventType("publish_replaced", WARNING, "A newer publisher took the stream by the conflict rule.", fields(
-            "session_id string session of the one replaced",
+        EventType("publish_replaced", WARNING, "A newer publisher replaced this one (`publish_conflict`).", fields(
+            "session_id string session of the replaced publisher",
             "by_conn_id string connection of the newer publisher",
-            "policy string the rule that decided",
+            "policy string the policy that decided",
         )),
-        EventType("play_start", INFO, "A player is attached to a stream.", fields(
+        EventType("play_start", INFO, "A player was attached to a stream.", fields(
             _APP, _SESSION, "client_ip string the player's address", "protocol string! `rtmp` or `http-flv`",
         )),
-        EventType("play_stop", INFO, "A player is detached.", fields(
+        EventType("play_stop", INFO, "A player was detached from a stream.", fields(
             _APP,
             _SESSION,
             "client_ip string the player's address",
             "protocol string! `rtmp` or `http-flv`",
             "duration_sec number seconds since the start of the session",
             "bytes_sent integer media bytes sent",
-            "frames_dropped integer frames this player was too slow for",
+            "frames_dropped integer frames dropped because the player was too slow",
             _REASON,
             *_AFTER_CRASH,
         )),
-        EventType("subscriber_count", INFO, "After each `play_start` and `play_stop`.", fields(
+        EventType("subscriber_count", INFO, "Follows each `play_start` and `play_stop`.", fields(
             "count integer players of the stream",
         )),
-        EventType("stream_not_found", INFO, "Play of a stream that has no publisher.", fields(
+        EventType("stream_not_found", INFO, "A client asked to play a stream that has no publisher.", fields(
             _APP, _NAME, "waiting boolean whether the player waits for a publisher",
         )),
-        EventType("stream_idle", INFO, "A publisher has had no player for a while.", fields(
+        EventType("stream_idle", INFO, "The publisher has had no player for `idle_after`.", fields(
             "idle_sec number seconds without a player",
         )),
-        EventType("session_update", DEBUG, "Periodically per publisher and player; off by default.", fields(
+        EventType("session_update", DEBUG, "Periodic figures of each publisher and player; off by default.", fields(
             "role string! `publisher` or `subscriber`",
             _SESSION,
             "bytes integer media bytes so far",
@@ -192,8 +195,8 @@ _STREAMS = Group(
         EventType(
             "stream_error",
             ERROR,
-            "Invalid stream key, access refused, codec mismatch, unreadable media, a jump of the publisher's timestamps"
-            " (the first of each publish), publish conflict, limit reached.",
+            "Invalid stream key, refused access, codec mismatch, unreadable media, publish conflict, a limit that was"
+            " reached, or the first jump of the timestamps of a publish.",
             fields(
                 "error_type string! `invalid_stream_key`, `auth_failed`, `codec_mismatch`, `media_error`, "
                 "`timestamp_jump`, `publish_conflict` or `limit_reached`",
@@ -211,22 +214,22 @@ _MEDIA = Group(
         EventType(
             "codec_detected",
             INFO,
-            "The first packet of each media type that says what it is (the sequence header of codecs that have one,"
-            " the first keyframe of VP8 and VP9), and every change of codec, profile, level, size, rate or channels.",
+            "The first packet of each media type that identifies the codec (the sequence header, or the first keyframe"
+            " of VP8 and VP9), and every change of codec, profile, level, size, rate or channels.",
             fields(
                 "media_type string! `audio` or `video`",
                 "codec_name string `H264`, `H265`, `AV1`, `VP8`, `VP9`, `VVC`, `AAC`, `MP3`, `OPUS`, `FLAC`, `AC3`, "
                 "`EAC3`, `SPEEX`, `G711A`, `G711U`…",
                 "codec_profile string? lower case, e.g. `high`",
                 "level string? e.g. `4.1`",
-                "bitrate integer? bits per second, by the payload, else as `onMetaData` announced it",
-                "resolution string? e.g. `1920x1080`; cropped, not stretched to the pixel's shape",
-                "framerate number? frames per second, by the payload, else as `onMetaData` announced it",
-                "sample_rate integer? hertz that a decoder puts out",
-                "channels integer? channels that a decoder puts out",
+                "bitrate integer? bits per second, from the payload or else from `onMetaData`",
+                "resolution string? e.g. `1920x1080`; after cropping, not corrected for the pixel aspect ratio",
+                "framerate number? frames per second, from the payload or else from `onMetaData`",
+                "sample_rate integer? output sample rate of a decoder in hertz",
+                "channels integer? output channels of a decoder",
                 "packet_type string! `sequence_header` or `raw`",
                 "frame_type string!? `keyframe` or `interframe`",
-                "change boolean whether another value was reported for this media type before",
+                "change boolean whether this replaces an earlier report for this media type",
             ),
         ),
         EventType("stream_metadata", INFO, "`onMetaData` arrived for the first time or with new content.", fields(
@@ -239,30 +242,33 @@ _MEDIA = Group(
             "creation_date string? as sent",
             "title string? as sent",
             "duration number? seconds; 0 from most live encoders",
-            "extra object? other numbers, texts and truths: at most 32, names of 64 and texts of 256 characters",
+            "extra object? other numbers, texts and booleans: up to 32, names up to 64 and texts up to 256 characters",
         )),
         EventType(
-            "bitrate_change", WARNING, "The bitrate of the last 10 s left the baseline by 20 %.", _WINDOW_CHANGE
+            "bitrate_change",
+            WARNING,
+            "The bitrate of the last 10 s differs from the baseline by more than 20 %.",
+            _WINDOW_CHANGE,
         ),
         EventType(
             "framerate_change",
             WARNING,
-            "The frame rate of the last 10 s fell below the baseline (10 %).",
+            "The frame rate of the last 10 s fell below the baseline by more than 10 %.",
             _WINDOW_CHANGE,
         ),
         EventType(
             "resolution_change",
             WARNING,
-            "A new sequence header or, of VP8, VP9 and AV1, a keyframe with another size.",
+            "A new sequence header (or a keyframe of VP8, VP9 or AV1) has another size.",
             fields("previous string e.g. `1920x1080`", "current string e.g. `1280x720`"),
         ),
         EventType(
             "quality_alert",
             WARNING,
-            "Keyframe interval, low bitrate or frame rate, frozen video, missing audio or video, timestamp jump, "
-            "drift between audio and video, B-frames where forbidden.",
+            "Long keyframe interval, low bitrate or frame rate, frozen video, missing audio or video, timestamp jump, "
+            "drift between audio and video, or forbidden B-frames.",
             fields(
-                "metric string what was measured",
+                "metric string the measured property",
                 "value number in the unit of the metric",
                 "threshold number in the unit of the metric",
                 _ALERT_SEVERITY,
@@ -280,7 +286,7 @@ _RESOURCES = Group(
         EventType(
             "performance_alert",
             WARNING,
-            "CPU over 80 %, memory over 90 %, connections or queue depth over their limits.",
+            "CPU above 80 %, memory above 90 %, connections or queue depth above their limits.",
             _PERFORMANCE,
             "severity",
             _BY_SEVERITY,
@@ -288,7 +294,7 @@ _RESOURCES = Group(
         EventType(
             "latency_alert",
             WARNING,
-            "Handshake, message or hook time over its threshold, or the event loop is late.",
+            "The time of handshakes, messages or hooks is above its threshold, or the event loop is late.",
             fields(
                 "metric string `handshake`, `message`, `hook` or `hub_lag`",
                 "value_ms number milliseconds",
@@ -303,7 +309,7 @@ _RESOURCES = Group(
         EventType(
             "resource_alert",
             WARNING,
-            "File descriptors, disk space of the store or recordings, hook backlog, dead letters.",
+            "File descriptors, disk space of the store or recordings, or hook backlog or dead letters pass a limit.",
             (*_PERFORMANCE, *fields(_OF_HOOK, "path string? directory whose file system is full")),
             "severity",
             _BY_SEVERITY,
@@ -316,20 +322,20 @@ _DESTINATION = "destination string URL, credentials removed"
 _SERVER = Group(
     "Outputs, hooks and the server",
     (
-        EventType("recording_start", INFO, "A recorder opens its file.", fields(
+        EventType("recording_start", INFO, "A recording opened its first file.", fields(
             "path string file", "format string container", _SESSION,
         )),
-        EventType("recording_stop", INFO, "A recorder closes.", fields(
+        EventType("recording_stop", INFO, "A recording ended.", fields(
             "path string file", "format string container", _SESSION, "size integer bytes", _DURATION, _REASON,
             *_AFTER_CRASH,
         )),
-        EventType("segment_complete", INFO, "A segment file is closed.", fields(
+        EventType("segment_complete", INFO, "A segment file was closed.", fields(
             "path string file",
             "size integer bytes",
             "segment_index integer counted from 1",
             "duration_ms integer milliseconds",
         )),
-        EventType("relay_start", INFO, "A relay is connected to its destination.", fields(_DESTINATION, _SESSION)),
+        EventType("relay_start", INFO, "A relay was connected to its destination.", fields(_DESTINATION, _SESSION)),
         EventType("relay_stop", INFO, "A relay ended.", fields(
             _DESTINATION, _SESSION, _DURATION, _REASON, *_AFTER_CRASH,
         )),
@@ -340,39 +346,39 @@ _SERVER = Group(
             "attempt integer counted from 1",
             "retry_in_ms integer milliseconds until the next attempt",
         )),
-        EventType("hook_degraded", WARNING, "An endpoint's breaker opened.", fields(
+        EventType("hook_degraded", WARNING, "A hook tripped: its endpoint is only probed.", fields(
             _HOOK,
-            "fault string who is at fault: `endpoint`, `auth`…",
+            "fault string what is at fault: `endpoint`, `auth`…",
             "failures integer failures in a row",
             "backlog integer events waiting",
             "oldest_sec number age of the oldest waiting event in seconds",
         )),
-        EventType("hook_recovered", INFO, "An endpoint's breaker closed.", fields(
+        EventType("hook_recovered", INFO, "A tripped hook delivers again.", fields(
             _HOOK,
-            "fault string what it had been",
+            "fault string what was at fault",
             "failures integer failures in a row",
             "backlog integer events waiting",
             "oldest_sec number age of the oldest waiting event in seconds",
         )),
-        EventType("events_dropped", ERROR, "A bounded queue shed events.", fields(
+        EventType("events_dropped", ERROR, "A full queue or store dropped events.", fields(
             _HOOK,
-            "count integer events shed",
+            "count integer dropped events",
             _REASON,
-            "from_seq integer first sequence number shed",
-            "to_seq integer last sequence number shed",
+            "from_seq integer first dropped sequence number",
+            "to_seq integer last dropped sequence number",
         )),
-        EventType("server_start", INFO, "The process is ready.", fields(
+        EventType("server_start", INFO, "The server is ready.", fields(
             "version string of rtmpd", "node string id of this node", "pid integer process id",
             "listen array addresses",
         )),
-        EventType("server_stop", INFO, "The process stops.", fields(
+        EventType("server_stop", INFO, "The server stopped.", fields(
             "version string of rtmpd", "node string id of this node", "pid integer process id",
             "listen array addresses", _REASON, "uptime_sec number seconds", *_AFTER_CRASH,
         )),
         EventType(
             "config_reload",
             INFO,
-            "`SIGHUP` or a changed file was applied or rejected.",
+            "A reload was applied or rejected.",
             fields(
                 "result string! `applied` or `rejected`",
                 "changed array sections that changed",
@@ -392,7 +398,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType({
     event_type.name: event_type for group in GROUPS for event_type in group.types
 })
 
-#: What is worth little when it is late. Where room is short these are given up first; all others are durable.
+#: Types that are of little use when late. They are dropped first when space is short; all others are durable.
 VOLATILE_TYPES = frozenset({
     "bitrate_change",
     "framerate_change",
@@ -404,12 +410,12 @@ VOLATILE_TYPES = frozenset({
 
 
 def severity_of(name: str, data: Mapping[str, object]) -> str:
-    """The severity of one event of type ``name``; ``info`` for a name that is not in the table."""
+    """Return the severity of an event of type ``name``; ``info`` if the table does not have the name."""
     event_type = EVENT_TYPES.get(name)
     return event_type.severity_for(data) if event_type else INFO
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the globs fits the event type; no pattern at all means every type."""
+    """Return whether one of the globs matches the event type; an empty list matches every type."""
     patterns = tuple(patterns)
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)

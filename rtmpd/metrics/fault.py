@@ -1,8 +1,7 @@
-"""What keeps rtmpd from doing its work now, as every instrument calls it.
+"""Faults: conditions that keep rtmpd from doing its work now, with one name for each in every report.
 
-A part that sees a fault yields ``Fault`` as long as it lasts. ``/health``, ``/readyz``, ``rtmpctl status`` and
-``rtmpctl doctor``, the metric ``rtmp_faults`` and the alert rules all come from these and from the one table of kinds
-here.
+A part that detects a fault yields a ``Fault`` while it lasts. ``/health``, ``/readyz``, ``rtmpctl status`` and
+``rtmpctl doctor``, the metric ``rtmp_faults`` and the alert rules all use these and the one table of kinds here.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ DESCRIPTORS = "descriptors"
 
 
 class Fault(NamedTuple):
-    """A fault that there is now. ``kind`` is one of ``KINDS``, ``subject`` what it is about, ``message`` what is known
-    of the cause."""
+    """A current fault. ``kind`` is one of ``KINDS``, ``subject`` is the affected object, ``message`` the known
+    cause."""
 
     kind: str
     subject: str
@@ -39,8 +38,8 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fault. ``of_events`` is whether events are not accepted or delivered for it, ``unready`` whether
-    clients had better go elsewhere, ``lasts`` for how long it must last until Prometheus alerts."""
+    """One kind of fault. ``of_events`` means that events are not accepted or delivered, ``unready`` that clients should
+    be sent elsewhere; ``lasts`` is how long the fault must last before Prometheus alerts."""
 
     meaning: str
     advice: str
@@ -53,22 +52,22 @@ class Kind:
 #: Every kind, the worst first.
 KINDS: Mapping[str, Kind] = MappingProxyType({
     STORE_NOT_WRITABLE: Kind(
-        "the event store cannot be written: events wait in memory, and those beyond staged_events are given up",
-        "make room on its file system, or mend its permissions; rtmpd goes on by itself; a restart gives up what waits",
+        "the event store cannot be written: events wait in memory, and events beyond staged_events are dropped",
+        "free space on its file system, or fix its permissions; rtmpd recovers by itself; a restart drops what waits",
         CRITICAL, of_events=True, unready=True,
     ),
     STORE_NOT_READABLE: Kind(
         "the event store cannot be read: hooks that are behind get nothing",
-        "look at the disk (dmesg); if the file is damaged, move it away and restart",
+        "check the disk (dmesg); if the file is damaged, move it away and restart",
         CRITICAL, of_events=True, unready=True,
     ),
     STORE_FULL: Kind(
-        "the event store cannot grow: delivered events go early, and events for a hook that is behind are given up",
-        "make room on its file system, or raise [store] size and reload; rtmpctl hooks list shows which hook is behind",
+        "the event store is full: delivered events are deleted early, and events for a slow hook are dropped",
+        "free space on its file system, or raise [store] size and reload; rtmpctl hooks list shows the slow hook",
         CRITICAL, of_events=True,
     ),
     HOOK_HELD_UP: Kind(
-        "the endpoint of a hook fails, and is only probed or given up",
+        "the endpoint of a hook fails; it is only probed, or the hook is disabled",
         "rtmpctl hooks show HOOK, then rtmpctl hooks test HOOK",
         WARNING, of_events=True, lasts="5m",
     ),
@@ -79,26 +78,26 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     ),
     RECORD_NOT_WRITTEN: Kind(
         "the log of attempts or the audit trail cannot be written",
-        "make room on its file system, or mend its permissions",
+        "free space on its file system, or fix its permissions",
         WARNING, of_events=True,
     ),
     RECORD_DIR: Kind(
-        "a record_dir cannot be written, so that nothing is recorded there",
-        "create the directory and give it to the user that rtmpd runs as",
+        "a record_dir cannot be written, so nothing is recorded there",
+        "create the directory and make it writable for the user that rtmpd runs as",
         CRITICAL,
     ),
     RECORDING_FAILED: Kind(
-        "the recording of a stream has ended early while the stream goes on",
-        "make room; the recording begins again when the publisher does",
+        "the recording of a stream ended early while the stream goes on",
+        "free space; recording starts again with the next publish",
         CRITICAL,
     ),
     RELAY_FAILING: Kind(
-        "a stream does not reach a server that it is pushed to",
-        "rtmpctl streams STREAM says why; rtmpd goes on trying",
+        "a stream does not reach a push destination",
+        "rtmpctl streams STREAM shows the reason; rtmpd keeps trying",
         WARNING, lasts="2m",
     ),
     RELOAD_REJECTED: Kind(
-        "the last reload was rejected: what is in effect is not what is in the files",
+        "the last reload was rejected: the settings in effect differ from the files",
         "rtmpctl config test, then rtmpctl reload",
         WARNING,
     ),

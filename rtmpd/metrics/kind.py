@@ -1,4 +1,4 @@
-"""What the catalogue of metrics is written in: kinds, labels and groups."""
+"""The parts of the catalogue of metrics: kinds, labels and groups."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ COUNTER = "counter"
 GAUGE = "gauge"
 HISTOGRAM = "histogram"
 
-#: Upper bounds of the buckets of a histogram in seconds; one for all the rest follows.
+#: Upper bounds of the buckets of a histogram in seconds; the last bucket has no bound.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-#: What a label says, and why it cannot take endlessly many values.
+#: The values of each label, and why their number is bounded.
 LABELS: Mapping[str, str] = MappingProxyType({
-    "app": "application; those of the configuration, then the first that were used, up to `max_apps`, then `_other`",
-    "event_type": "name of the [catalogue of events](events.md)",
+    "app": "application: those in the configuration, then the first ones in use, up to `max_apps`, then `_other`",
+    "event_type": "an [event type](events.md)",
     "fault": "kind of fault, see [Faults](#faults)",
     "filter_type": "`event_type`, `severity`, `stream_pattern`, `condition` or `rate_limit`",
     "generation": "`0`, `1` or `2`",
     "hook_id": "name of the hook",
     "hook_type": "`shell` (a script), `worker`, `webhook`, `plugin`, `stdio` or the type of a registered hook",
-    "metric": "what an alert is about",
-    "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status that is not 0), `signal`, "
-    "`not_sent`, `error` (of the network and all others) or `bug`",
+    "metric": "the value that an alert watches",
+    "outcome": "`success`, `timeout`, `http_3xx`, `http_4xx`, `http_5xx`, `exit` (a status other than 0), `signal`, "
+    "`not_sent`, `error` (network and all other errors) or `bug`",
     "reason": "`event_type`, `severity`, `stream_pattern`, `condition`, `missing_field` or `rate_limit`; for dead "
     "letters `refused`, `attempts`, `expired`, `disabled` or `bug`; for recordings `disk_full`, `disk_slow` or `error`",
     "result": "`ok` or `failed`",
@@ -41,8 +41,8 @@ _UNITS = ("seconds", "bytes", "ratio", "percent")
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. ``name`` is the one of Prometheus; ``path`` is where StatsD has it below the prefix, with labels
-    in braces, and "" if it is not sent there. A path that lacks a label sums over it."""
+    """One metric. ``name`` is its name in Prometheus. ``path`` is its StatsD path below the prefix, with labels in
+    braces, or "" if it is not sent to StatsD. A label that the path lacks is summed over."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """``seconds``, ``bytes``, ``ratio`` or ``percent``, "" if it is a number of something."""
+        """``seconds``, ``bytes``, ``ratio`` or ``percent``; "" for a plain count."""
         return next((unit for unit in _UNITS if self.family.endswith(f"_{unit}")), "")
 
     def path_labels(self) -> Iterator[str]:

@@ -28,8 +28,8 @@ def wants_openmetrics(accept: str) -> bool:
 
 
 def render(registry: Registry, openmetrics: bool = False) -> bytes:
-    """Return the page: every metric of the catalogue with its help and type, also before its first sample, so that
-    whoever writes a query finds it. Never raises."""
+    """Return the page: every metric of the catalogue with its help and type, even before its first sample, so that
+    authors of queries find it. Never raises."""
     lines = [line for metric, readings in registry.read() for line in _family(metric, readings, openmetrics)]
     if openmetrics:
         lines.append("# EOF")

@@ -1,8 +1,7 @@
-"""The values of the metrics: counted where things happen, or read where they are counted already.
+"""The values of the metrics: counters and histograms, and collectors that read values from other parts on request.
 
-A counter or histogram of the registry is a dictionary of plain numbers. Most values are not here at all: a collector,
-called when somebody asks, reads them from the parts that have them, so what nobody asks for costs nothing.
-Nothing here switches greenlets.
+A counter or histogram of the registry is a dictionary of plain numbers. Most values are not stored here: a collector
+reads them from their owners when the metrics are requested, so a value that is never requested costs nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from typing import Protocol
 from .catalogue import METRICS
 from .kind import BUCKETS_S, COUNTER, HISTOGRAM, Metric
 
-#: Label sets of one metric; what comes after them is counted under ``OTHER``.
-MOST_SERIES = 2000
+#: Maximum number of label sets of one metric; further ones are counted under ``OTHER``.
+MAX_SERIES = 2000
 OTHER = "_other"
 
 _SAMPLES = 100  # timings that are kept for StatsD between two flushes, of each label set
@@ -26,7 +25,7 @@ Labels = tuple[str, ...]
 
 
 class Log(Protocol):
-    """Where trouble is logged (``log.Logger``)."""
+    """The logger (``log.Logger``)."""
 
     def warning(self, message: str, /, **fields: object) -> None: ...
 
@@ -35,7 +34,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What a histogram has seen: in each bucket (not cumulated; the last is without an upper bound), and in all."""
+    """The content of a histogram: the count of each bucket (not cumulative; the last has no bound), and the sum."""
 
     buckets: tuple[int, ...]
     sum: float
@@ -47,14 +46,14 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One value of one metric at the moment of the reading."""
+    """One value of one metric at the time of reading."""
 
     name: str
     value: float | Distribution
     labels: Labels = ()
 
 
-#: Reads values when it is asked.
+#: Reads values on request.
 Collector = Callable[[], Iterable[Reading]]
 
 
@@ -68,14 +67,14 @@ class Counter:
         self.values: dict[Labels, float] = {}
 
     def add(self, *labels: str, by: float = 1) -> None:
-        """Count ``by`` more."""
+        """Add ``by``."""
         values = self.values
-        if labels not in values and len(values) >= MOST_SERIES:
+        if labels not in values and len(values) >= MAX_SERIES:
             labels = (OTHER,) * len(labels)
         values[labels] = values.get(labels, 0) + by
 
     def read(self) -> Iterator[Reading]:
-        """The counts as they are now."""
+        """Yield the current counts."""
         for labels, value in self.values.items():
             yield Reading(self._metric.name, value, labels)
 
@@ -83,7 +82,7 @@ class Counter:
 class Histogram:
     """Durations in seconds, sorted into fixed buckets, by label values. Memory is bounded.
 
-    With ``keeps_samples`` some of the durations themselves are kept for StatsD, until they are taken.
+    With ``keeps_samples`` it also keeps samples of the durations for StatsD, until they are taken.
     """
 
     __slots__ = ("_recent", "_seen", "_sums", "buckets", "keeps_samples", "metric")
@@ -97,10 +96,10 @@ class Histogram:
         self._seen: dict[Labels, int] = {}
 
     def observe(self, seconds: float, *labels: str) -> None:
-        """Note one duration."""
+        """Record one duration."""
         buckets = self.buckets.get(labels)
         if buckets is None:
-            if len(self.buckets) >= MOST_SERIES:
+            if len(self.buckets) >= MAX_SERIES:
                 labels = (OTHER,) * len(labels)
             buckets = self.buckets.setdefault(labels, [0] * (len(BUCKETS_S) + 1))
         buckets[bisect_left(BUCKETS_S, seconds)] += 1
@@ -109,7 +108,7 @@ class Histogram:
             self._keep(seconds, labels)
 
     def _keep(self, seconds: float, labels: Labels) -> None:
-        """Each duration since the last taking has the same chance to be among the samples (Vitter's algorithm R)."""
+        """Sample the durations since the last ``take_samples`` with equal probability (Vitter's algorithm R)."""
         recent = self._recent.setdefault(labels, [])
         seen = self._seen[labels] = self._seen.get(labels, 0) + 1
         if len(recent) < _SAMPLES:
@@ -118,13 +117,13 @@ class Histogram:
             recent[place] = seconds
 
     def take_samples(self) -> dict[Labels, list[float]]:
-        """The samples since the last call."""
+        """Return the samples since the last call, and forget them."""
         recent, self._recent = self._recent, {}
         self._seen = {}
         return recent
 
     def read(self) -> Iterator[Reading]:
-        """The distributions as they are now."""
+        """Yield the current distributions."""
         for labels, buckets in self.buckets.items():
             yield Reading(self.metric.name, Distribution(tuple(buckets), self._sums[labels]), labels)
 
@@ -140,31 +139,34 @@ class Registry:
         self._failures = self.counter("rtmp_metrics_failures_total")
 
     def counter(self, name: str) -> Counter:
-        """The counter of that name, the same at each call. Raises KeyError if the catalogue has none."""
+        """Return the counter of that name, always the same one. Raises KeyError if the catalogue has no such
+        counter."""
         metric = _of_kind(name, COUNTER)
         return self._counters.setdefault(name, Counter(metric))
 
     def histogram(self, name: str) -> Histogram:
-        """The histogram of that name, the same at each call. Raises KeyError if the catalogue has none."""
+        """Return the histogram of that name, always the same one. Raises KeyError if the catalogue has no such
+        histogram."""
         metric = _of_kind(name, HISTOGRAM)
         return self.histograms.setdefault(name, Histogram(metric))
 
     def collect_from(self, collector: Collector) -> None:
-        """Ask ``collector`` too from now on."""
+        """Add a collector to every later ``read``."""
         self._collectors.append(collector)
 
     def read(self) -> list[tuple[Metric, list[Reading]]]:
-        """Return every metric of the catalogue with its readings, which may be none yet, in the catalogue's order.
+        """Return every metric of the catalogue with its readings (possibly an empty list), in the order of the
+        catalogue.
 
-        A collector that fails, and a reading that the catalogue does not allow, is logged and counted; the others are
-        read all the same. Never raises.
+        A failing collector, or a reading that does not fit the catalogue, is logged and counted; the others are read.
+        Never raises.
         """
         found: dict[str, list[Reading]] = {name: [] for name in METRICS}
         own: list[Counter | Histogram] = [*self._counters.values(), *self.histograms.values()]
         for collector in [*self._collectors, *(each.read for each in own)]:
             try:
                 readings = list(collector())
-            except Exception:  # noqa: BLE001  one part's trouble must not hide all others
+            except Exception:  # noqa: BLE001  one failing part must not hide the others
                 self._failures.add()
                 self._log.exception("metrics could not be read")
                 continue
@@ -178,7 +180,7 @@ class Registry:
 
 
 def _misfit(reading: Reading) -> str:
-    """Return what the catalogue has against the reading, "" if nothing."""
+    """Return why the reading does not fit the catalogue, "" if it fits."""
     metric = METRICS.get(reading.name)
     if metric is None:
         return "the catalogue has no such metric"

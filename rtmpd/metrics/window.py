@@ -1,4 +1,4 @@
-"""What lately was: the largest value of the last moments, and the share of a few samples."""
+"""Recent values: the maximum over a sliding window, and a percentile of samples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..clock import Clock
 
 
 class Peak:
-    """The largest value noted in the last one to two windows; anybody may read it, nobody resets it. ``window_s`` may
-    be changed."""
+    """The largest value noted in the last one to two windows. Reading does not reset it. ``window_s`` may be
+    changed."""
 
     __slots__ = ("_before", "_clock", "_now", "_until", "window_s")
 
@@ -20,13 +20,13 @@ class Peak:
         self._before = self._now = 0.0
 
     def note(self, value: float) -> None:
-        """One more value, not negative."""
+        """Note a value, not negative."""
         self._turn()
         if value > self._now:
             self._now = value
 
     def value(self) -> float:
-        """The largest, 0 if there was none."""
+        """Return the largest value, 0 if there was none."""
         self._turn()
         return max(self._before, self._now)
 
@@ -39,7 +39,7 @@ class Peak:
 
 
 class Samples:
-    """Values between two questions, the latest of them if there are very many."""
+    """Values since the last ``take``, at most the latest ``most``."""
 
     __slots__ = ("_values",)
 
@@ -47,12 +47,11 @@ class Samples:
         self._values: deque[float] = deque(maxlen=most)
 
     def note(self, value: float) -> None:
-        """One more value."""
+        """Note a value."""
         self._values.append(value)
 
     def take(self, share: float = 0.95) -> float:
-        """The value that this share of them did not exceed (nearest rank), 0 if there was none; then they are
-        forgotten."""
+        """Return the percentile ``share`` (nearest rank), 0 if there is no value, and forget all values."""
         values = sorted(self._values)
         self._values.clear()
         return values[min(int(len(values) * share), len(values) - 1)] if values else 0.0

@@ -1,4 +1,4 @@
-"""Rules as files: how Graphite keeps the metrics, and when Prometheus is to alert."""
+"""Files of rules: how Graphite stores the metrics, and when Prometheus alerts."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from rtmpd.metrics.fault import HOOK_BEHIND, HOOK_HELD_UP, KINDS
 
-_SCHEMAS = r"""# How long Graphite keeps the metrics of rtmpd; for carbon's storage-schemas.conf, above its defaults.
-# The first retention must be the interval at which StatsD sends (flushInterval), which is 10 s unless it was changed.
+_SCHEMAS = r"""# How long Graphite stores the metrics of rtmpd; for carbon's storage-schemas.conf, above its defaults.
+# The first retention must be the interval at which StatsD sends (flushInterval), which is 10 s by default.
 
 [{prefix}]
 pattern = ^stats(_counts)?\.((gauges|counters|timers)\.)?{pattern}\.
 retentions = 10s:6h,1m:7d,10m:1y
 """
 
-_AGGREGATION = """# How Graphite sums up the metrics of rtmpd for its longer retentions; for carbon's
-# storage-aggregation.conf, above its defaults. Without it counters are averaged away.
+_AGGREGATION = """# How Graphite aggregates the metrics of rtmpd for its longer retentions; for carbon's
+# storage-aggregation.conf, above its defaults. Without it counters would be averaged.
 """
 
 #: Name, pattern and method; the first whose pattern is found in a name holds. ``@`` stands for the prefix.
@@ -79,21 +79,21 @@ RULES = (
     *_of_faults(),
     Rule("RtmpdDown", "up{job=~\".*rtmpd.*\"} == 0", "1m", "critical", "rtmpd does not answer"),
     Rule("RtmpdRestarted", f"changes(process_start_time_seconds[15m]) > 0 {_OURS}", "0m", "warning",
-         "rtmpd has started again"),
-    Rule("RtmpdAlert", "rtmp_alert_level == 1", "0m", "warning", "rtmpd itself warns: {{ $labels.metric }}"),
+         "rtmpd was restarted"),
+    Rule("RtmpdAlert", "rtmp_alert_level == 1", "0m", "warning", "rtmpd reports a warning: {{ $labels.metric }}"),
     Rule("RtmpdAlertCritical", "rtmp_alert_level >= 2", "0m", "critical",
-         "rtmpd itself says that it is critical: {{ $labels.metric }}"),
+         "rtmpd reports a critical alert: {{ $labels.metric }}"),
     Rule("RtmpdEventLoopLate", "rtmp_hub_lag_max_seconds > 0.5", "2m", "warning", "the event loop is late"),
     Rule("RtmpdFramesDropped", "rate(rtmp_frames_dropped_total[5m]) > 50", "5m", "warning",
          "frames are dropped for players that are too slow"),
     Rule("RtmpdDescriptorsShort", f"process_open_fds / process_max_fds > 0.9 {_OURS}", "5m", "critical",
          "more than 90 % of the descriptors are open"),
     Rule("RtmpdHookDown", "max by (instance, hook_id) (rtmp_hook_state{state=~\"tripped|disabled\"}) == 1", "5m",
-         "warning", "hook {{ $labels.hook_id }} does not get through to its endpoint"),
+         "warning", "hook {{ $labels.hook_id }} cannot reach its endpoint"),
     Rule("RtmpdHookBehind", "rtmp_hook_oldest_age_seconds > 300", "5m", "warning",
          "an event has waited for hook {{ $labels.hook_id }} for more than five minutes"),
     Rule("RtmpdEventsDropped", "increase(rtmp_hook_dropped_total[10m]) > 0", "0m", "critical",
-         "events for hook {{ $labels.hook_id }} were given up, because its queue or the event store had no room"),
+         "events for hook {{ $labels.hook_id }} were dropped because its queue or the event store was full"),
     Rule("RtmpdRecordingsFail", "increase(rtmp_recording_failures_total[10m]) > 0", "0m", "critical",
          "recordings ended early ({{ $labels.reason }})"),
     Rule("RtmpdDeadLetters", "increase(rtmp_hook_dead_letters_total[10m]) > 0", "0m", "warning",

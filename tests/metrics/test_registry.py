@@ -8,7 +8,7 @@ import pytest
 
 from rtmpd.metrics import prometheus
 from rtmpd.metrics.kind import BUCKETS_S
-from rtmpd.metrics.registry import MOST_SERIES, OTHER, Distribution, Reading, Registry
+from rtmpd.metrics.registry import MAX_SERIES, OTHER, Distribution, Reading, Registry
 from rtmpd.monitor.statsd import Payload
 from tests.support.metrics import Log, registry
 
@@ -31,17 +31,17 @@ def test_a_counter_counts_by_labels() -> None:
 
 def test_a_counter_with_too_many_series_counts_the_rest_as_others() -> None:
     counted = registry()
-    for number in range(MOST_SERIES + 10):
+    for number in range(MAX_SERIES + 10):
         counted.counter(EVENTS).add(str(number))
     found = values(counted, EVENTS)
-    assert len(found) == MOST_SERIES + 1 and found[OTHER,] == 10
+    assert len(found) == MAX_SERIES + 1 and found[OTHER,] == 10
     counted.counter(EVENTS).add("0")
     assert values(counted, EVENTS)["0",] == 2
 
 
 def test_a_histogram_with_too_many_series_counts_the_rest_as_others() -> None:
     counted = registry()
-    for number in range(MOST_SERIES + 10):
+    for number in range(MAX_SERIES + 10):
         counted.histogram("rtmp_hook_delivery_latency_seconds").observe(1.0, str(number))
     other = values(counted, "rtmp_hook_delivery_latency_seconds")[OTHER,]
     assert isinstance(other, Distribution) and other.count == 10
