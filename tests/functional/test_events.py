@@ -1,7 +1,8 @@
 """Every event type fires: real clients, real media and real faults make the real daemon tell of them.
 
-``FIRED_BY`` is the table that docs/events.md shows, and ``ROWS`` lists the events that must arrive. The daemon runs once
-for each of ``SCENES``, however many rows look at what came of it; every event of a run is checked against its schema.
+``FIRED_BY`` is the table that docs/events.md shows, and ``ROWS`` lists the events that must arrive. The daemon runs
+once for each of ``SCENES``, however many rows look at what came of it; every event of a run is checked against its
+schema.
 """
 
 from __future__ import annotations
