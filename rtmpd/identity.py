@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .errors import InvalidStreamKey
@@ -30,6 +31,7 @@ from .text import find_unshowable
 NAME_BYTES: Final = 512
 QUERY_ONLY: Final = "default"
 
+_REMEMBERED: Final = 256  # streams, whose names are bounded
 _DEFAULT_INSTANCE: Final = "_definst_"
 _GLOB: Final = frozenset("*?[")
 _BROKEN: Final = "\ufffd"  # what became of bytes that are not UTF-8
@@ -96,6 +98,7 @@ class Applications:
         # "*" alone says no more than what holds without a match
         self._globs = tuple(segments(name) for name in apps.served if name != "*" and _GLOB.intersection(name))
         self._longest = max(map(len, (*self._named, *self._globs)), default=0)
+        self._identify = lru_cache(maxsize=_REMEMBERED)(self._find)  # a stream has many players
 
     def app_of(self, path: Segments) -> str:
         """Return the application of a path: the third of the four steps; "" for an empty path."""
@@ -117,10 +120,12 @@ class Applications:
 
         Raises InvalidStreamKey if the path holds no name, or one that cannot be part of a key.
         """
-        path = tuple(path)
+        return self._identify(tuple(path), bool(query))
+
+    def _find(self, path: Segments, has_query: bool) -> StreamId:
         app = self.app_of(path)
         name = "/".join(path[app.count("/") + 1 :]) if app else ""
-        if not name and query and app:
+        if not name and has_query and app:
             name = QUERY_ONLY
         if not name:
             raise InvalidStreamKey(

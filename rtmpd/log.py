@@ -18,6 +18,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from logging import DEBUG, ERROR, INFO, WARNING
 from typing import TextIO
 
 from .change import Change
@@ -29,9 +30,11 @@ THROTTLE_RECORDS = 100
 THROTTLE_WINDOW_S = 10.0
 
 _ROOT = "rtmpd"
+_root = logging.getLogger()
+_ours = logging.getLogger(_ROOT)  # a look at its level costs no call, and mostly nothing is written
 _VALUE_CHARS = 1024
 _TRACKED_MESSAGES = 1000
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
 _BARE = re.compile(r"[^\s\"'=\\]+")
 _QUERY = re.compile(r"\?[^\s\"')>]+")
 
@@ -52,7 +55,7 @@ class Logger:
     @property
     def writes_debug(self) -> bool:
         """Whether ``debug`` would write, for those to whom its fields are dear."""
-        return self._logger.isEnabledFor(logging.DEBUG)
+        return self._logger.isEnabledFor(DEBUG)
 
     @property
     def writes_info(self) -> bool:
@@ -60,27 +63,29 @@ class Logger:
         return self._logger.isEnabledFor(logging.INFO)
 
     def debug(self, message: str, /, **fields: object) -> None:
-        if self._logger.isEnabledFor(logging.DEBUG):
-            self._write(logging.DEBUG, message, fields)
+        if (_ours.level or _root.level) <= DEBUG:
+            self._write(DEBUG, message, fields)
 
     def info(self, message: str, /, **fields: object) -> None:
-        if self._logger.isEnabledFor(logging.INFO):
-            self._write(logging.INFO, message, fields)
+        if (_ours.level or _root.level) <= INFO:
+            self._write(INFO, message, fields)
 
     def warning(self, message: str, /, **fields: object) -> None:
-        if self._logger.isEnabledFor(logging.WARNING):
-            self._write(logging.WARNING, message, fields)
+        if (_ours.level or _root.level) <= WARNING:
+            self._write(WARNING, message, fields)
 
     def error(self, message: str, /, **fields: object) -> None:
-        if self._logger.isEnabledFor(logging.ERROR):
-            self._write(logging.ERROR, message, fields)
+        if (_ours.level or _root.level) <= ERROR:
+            self._write(ERROR, message, fields)
 
     def exception(self, message: str, /, **fields: object) -> None:
         """An error with the traceback of the exception that is being handled."""
-        if self._logger.isEnabledFor(logging.ERROR):
-            self._write(logging.ERROR, message, fields, with_traceback=True)
+        if (_ours.level or _root.level) <= ERROR:
+            self._write(ERROR, message, fields, with_traceback=True)
 
     def _write(self, level: int, message: str, fields: dict[str, object], with_traceback: bool = False) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
         exc_info = sys.exc_info() if with_traceback else None
         record = self._logger.makeRecord(
             self._logger.name, level, "", 0, message, (), exc_info, extra={"fields": fields}
@@ -190,7 +195,7 @@ class Throttle:
         """What is to be written now: ``record`` unless it is held back, after the sums of windows that are over."""
         now = self._clock.monotonic()
         due = self.close_windows(now)
-        if record.levelno <= logging.DEBUG:
+        if record.levelno <= DEBUG:
             return [*due, record]
         key = (record.name, str(record.msg))
         repeats = self._repeats.get(key)
@@ -269,16 +274,15 @@ def prepare(settings: LogSettings, clock: Clock | None = None) -> Change:
     """The same in two steps (``change``). Raises OSError."""
     output = _Output(settings.file, Throttle(clock or Clock()))
     output.setFormatter(_FORMATTERS[settings.format]())
-    root = logging.getLogger()
     replaced: list[_Output] = []
 
     def commit() -> None:
-        replaced.extend(handler for handler in root.handlers if isinstance(handler, _Output))
+        replaced.extend(handler for handler in _root.handlers if isinstance(handler, _Output))
         for handler in replaced:
-            root.removeHandler(handler)
-        root.addHandler(output)
-        root.setLevel(logging.WARNING)
-        logging.getLogger(_ROOT).setLevel(_LEVELS[settings.level])
+            _root.removeHandler(handler)
+        _root.addHandler(output)
+        _root.setLevel(WARNING)
+        _ours.setLevel(_LEVELS[settings.level])
 
     def retire() -> None:
         for handler in replaced:
@@ -289,18 +293,18 @@ def prepare(settings: LogSettings, clock: Clock | None = None) -> Change:
 
 def level() -> str:
     """The least level that is written."""
-    number = logging.getLogger(_ROOT).level
+    number = _ours.level
     return next((name for name, of_name in _LEVELS.items() if of_name == number), "info")
 
 
 def set_level(name: str) -> None:
     """Write from the level ``name`` on, until ``configure`` says otherwise. Raises KeyError."""
-    logging.getLogger(_ROOT).setLevel(_LEVELS[name])
+    _ours.setLevel(_LEVELS[name])
 
 
 def reopen() -> None:
     """Open the log file anew, after it was renamed. Never raises: on failure the old file goes on."""
-    for handler in logging.getLogger().handlers:
+    for handler in _root.handlers:
         if isinstance(handler, _Output):
             try:
                 handler.reopen()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from ..clock import Clock
@@ -41,6 +42,8 @@ from .transport import Transport
 from .writer import Writer
 
 _SMALLEST_WINDOW = 4096  # a smaller one would have us answer every few bytes
+_MAX_KNOWN: Final = 128  # messages whose chunks are remembered ...
+_MAX_KNOWN_BYTES: Final = 512  # ... of at most so many bytes each
 _SEND_LIMIT_BYTES = 2 * 1024 * 1024  # of replies that wait; the rest of a message that was begun does not count
 
 
@@ -193,20 +196,30 @@ class Peer:
         for the messages after it. Never raises."""
         out: list[bytes] = []
         for csid, message in messages:
-            append_chunks(
-                out, csid, message.type_id, message.msid, message.timestamp, message.payload, self.out_chunk_size
-            )
-            if message.type_id == SET_CHUNK_SIZE:
+            type_id = message.type_id
+            payload = message.payload
+            chunks = _known_chunks if len(payload) <= _MAX_KNOWN_BYTES else _chunks
+            out.append(chunks(csid, type_id, message.msid, message.timestamp, payload, self.out_chunk_size))
+            if type_id == SET_CHUNK_SIZE:
                 self.out_chunk_size = read_value(message)
-            elif message.type_id == WINDOW_ACK_SIZE:
+            elif type_id == WINDOW_ACK_SIZE:
                 self._window_ack_sent = read_value(message)
         if out:
-            self.writer.write(b"".join(out))
+            self.writer.write(out[0] if len(out) == 1 else b"".join(out))
 
     def announce_chunk_size(self, size: int) -> None:
         """Send longer chunks from here on. Never raises."""
         self.send(CSID_CONTROL, set_chunk_size(size))
 
+
+def _chunks(csid: int, type_id: int, msid: int, timestamp: int, payload: bytes, chunk_size: int) -> bytes:
+    out: list[bytes] = []
+    append_chunks(out, csid, type_id, msid, timestamp, payload, chunk_size)
+    return b"".join(out)
+
+
+#: What every client is sent is made once: most answers of a session's set-up recur from session to session.
+_known_chunks: Final = lru_cache(maxsize=_MAX_KNOWN)(_chunks)
 
 _OPTIONAL: Final[dict[int, Callable[[Peer, Message], None]]] = {
     ABORT: Peer._abort,

@@ -32,7 +32,6 @@ Source: Action Message Format, AMF 0 (Adobe, 2007), section 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from struct import Struct
 from struct import error as StructError
 from typing import Final, NamedTuple, TypeVar
@@ -95,8 +94,7 @@ _DATE: Final = Struct(">dh")
 _new: Final = tuple.__new__  # for named tuples it saves the call of a function in Python
 
 
-@dataclass(frozen=True, slots=True)
-class AmfLimits:
+class AmfLimits(NamedTuple):
     """What one call of ``decode_all`` may cost. ``depth`` counts nested objects and arrays (never
     more than ``MAX_DEPTH``), ``items`` values of any type, ``bytes`` encoded bytes; a reference
     counts in all three as the object it stands for."""
@@ -135,7 +133,7 @@ def decode_most(data: bytes, limits: AmfLimits = DEFAULT_LIMITS) -> tuple[list[V
     properties than they allow are not read; neither is an error. ``limits.bytes`` bounds only what references add,
     so the caller bounds the data.
     """
-    reader = Reader(data, limits if len(data) <= limits.bytes else replace(limits, bytes=len(data)))
+    reader = Reader(data, limits if len(data) <= limits.bytes else limits._replace(bytes=len(data)))
     values: list[Value] = []
     try:
         reader.read(values, ALL)

@@ -22,16 +22,21 @@ CAPS_MODEX = 0x04
 CAPS_NANOSECONDS = 0x08
 
 _EXACT = 2.0**53  # whole numbers below are whole in AMF
+_MAX_KNOWN = 64  # commands that are remembered ...
+_MAX_KNOWN_BYTES = 1024  # ... of at most so many bytes each
+_ONCE = frozenset(("publish", "releaseStream", "FCPublish", "FCUnpublish"))
+
+_known: dict[tuple[int, int, bytes, amf0.AmfLimits], Command] = {}
 
 
 class Command:
     """One command: its name, transaction id and message stream id; command object and arguments are read when they are
-    asked for, so that an argument that is not used may be anything.
+    asked for, so that an argument that is not used may be anything. Nobody changes what they hold: sessions share it.
 
     ``rest`` reads them; without it they are what is given here.
     """
 
-    __slots__ = ("_failure", "_rest", "_values", "msid", "name", "transaction")
+    __slots__ = ("_connect", "_failure", "_rest", "_values", "msid", "name", "transaction")
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Command:
         self._values: list[Any] = [object, *arguments] if rest is None else []
         self._rest = rest
         self._failure: AmfError | None = None
+        self._connect: ConnectRequest | None = None
 
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Command):
@@ -141,7 +147,26 @@ def amf0_body(message: Message) -> bytes:
 
 
 def read_command(message: Message, limits: amf0.AmfLimits) -> Command:
-    """Decode the name and the transaction id of a command message. Raises AmfError, CommandError."""
+    """Return the command in a message. Raises AmfError, CommandError if its name or transaction id cannot be read.
+
+    Sessions are much alike: each client of one kind sends the same connect and createStream, and all players of a
+    stream the same play. So a small command that can be read whole is decoded once and remembered, the oldest one
+    forgotten for it. What has a query is not, as that is where secrets travel, nor what names a stream to publish.
+    """
+    payload = message.payload
+    key = message.type_id, message.msid, payload, limits
+    command = _known.get(key)
+    if command is None:
+        command = _decode(message, limits)
+        recurs = len(payload) <= _MAX_KNOWN_BYTES and command.name not in _ONCE
+        if recurs and command.fault is None and "?" not in repr(command):
+            if len(_known) >= _MAX_KNOWN:
+                del _known[next(iter(_known))]
+            _known[key] = command
+    return command
+
+
+def _decode(message: Message, limits: amf0.AmfLimits) -> Command:
     rest = amf0.Reader(message.payload if message.type_id == COMMAND_AMF0 else amf0_body(message), limits)
     opening: list[Any] = []
     try:
@@ -188,7 +213,8 @@ _CONNECT_TEXTS = ("app", "tcUrl", "flashVer", "pageUrl")
 
 @dataclass(slots=True)
 class ConnectRequest:
-    """What a client says in connect. ``query`` is what followed a ``?`` in the application or in tcUrl."""
+    """What a client says in connect; never changed, as sessions share it. ``query`` is what followed a ``?`` in the
+    application or in tcUrl."""
 
     app: str
     query: str = ""
@@ -200,13 +226,18 @@ class ConnectRequest:
 
 
 def read_connect(command: Command) -> ConnectRequest:
-    """Read connect as real clients send it.
+    """Read connect as real clients send it, once for each command.
 
     The application comes from ``app``, else from the path of ``tcUrl``; slashes around it are
     dropped, several levels stay. The queries of both go to ``query``, that of ``app`` first: for
     ``rtmp://host/live?token=x`` some clients send the query in both, some in only one of them.
     """
-    properties = command.object
+    if command._connect is None:
+        command._connect = _read_connect(command.object)
+    return command._connect
+
+
+def _read_connect(properties: Any) -> ConnectRequest:
     if not isinstance(properties, dict):
         properties = {}
     values = map(properties.get, _CONNECT_TEXTS)

@@ -70,8 +70,12 @@ class Gate:
         """Return the verdict for a play of ``stream``. Raises and switches like ``publish``; no key is held."""
         client, context = self._client, self._context
         limit = context.apps.of(stream.app).max_players_per_address
+        rule = context.access.rule(stream.app, PLAY)
+        if not rule.asks:
+            context.quota.check(PLAY, stream.app, client.address, limit)
+            return self._verdict(rule, PLAY, asked, stream)
         with context.quota.held(PLAY, stream.app, client.address, limit):
-            return self._verdict(context.access.rule(stream.app, PLAY), PLAY, asked, stream)
+            return self._verdict(rule, PLAY, asked, stream)
 
     def hold_back(self, error: AccessDenied) -> None:
         """Delay the refusal of a client that is refused over and over. May switch greenlets. Raises ConnectionLost if

@@ -182,6 +182,17 @@ def test_a_chunk_size_among_messages_holds_for_those_after_it(pair: PeerPair) ->
     assert pair.peer.out_chunk_size == 2000
 
 
+def test_a_message_that_recurs_is_cut_by_the_chunk_size_of_the_moment(pair: PeerPair) -> None:
+    status = Message(COMMAND_AMF0, b"recurs" * 40, 0, 1)
+    pair.peer.send_all([(CSID_COMMAND, status), (2, set_chunk_size(100)), (CSID_COMMAND, status)])
+    pair.peer.send_all([(CSID_COMMAND, status), (CSID_COMMAND, Message(COMMAND_AMF0, status.payload, 0, 2))])
+    pair.peer.flush()
+    control = encode(2, set_chunk_size(100), 128)
+    other = encode(CSID_COMMAND, Message(COMMAND_AMF0, status.payload, 0, 2), 100)
+    cut = encode(CSID_COMMAND, status, 100)
+    assert pair.theirs.recv(65536) == encode(CSID_COMMAND, status, 128) + control + cut + cut + other
+
+
 def test_nothing_is_written_for_nothing(pair: PeerPair) -> None:
     pair.peer.send_all([])
     assert pair.heard() == [] and pair.peer.writer.bytes_sent == 0

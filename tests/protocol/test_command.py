@@ -35,6 +35,58 @@ def connect(properties: Any) -> ConnectRequest:
     return read_connect(command("connect", 1.0, properties))
 
 
+# --- what recurs is decoded once --------------------------------------------------------------------
+
+
+def test_a_command_that_recurs_is_decoded_once_and_is_what_it_would_be_otherwise() -> None:
+    play = ("play", 4.0, None, "a stream of many players", -2.0)
+    assert command(*play, msid=1) is command(*play, msid=1)
+    assert command(*play, msid=1) == Command("play", 4.0, None, play[3:], 1)
+    assert command(*play, msid=2).msid == 2
+    properties = {"app": "live", "tcUrl": "rtmp://host/live"}
+    assert connect(properties) is connect(properties)
+    assert connect(properties).app == "live"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("play", 4.0, None, "camera?token=secret"),
+        ("play2", 4.0, None, {"streamName": "camera?token=secret"}),
+        ("connect", 1.0, {"app": "live?token=secret"}),
+        ("connect", 1.0, {"app": "live"}, {"deep": [{"url": "rtmp://host/live?token=secret"}]}),
+        ("publish", 4.0, None, "key"),
+        ("FCPublish", 4.0, None, "key"),
+        ("createStream", 2.0, {"note": "x" * 1024}),
+    ],
+)
+def test_secrets_names_to_publish_and_large_commands_are_not_remembered(values: tuple[Any, ...]) -> None:
+    assert command(*values) is not command(*values)
+    assert command(*values) == command(*values)
+
+
+def test_a_command_that_cannot_be_read_whole_is_not_remembered() -> None:
+    message = Message(COMMAND_AMF0, encode("play", 4.0, None, "camera") + b"\x0e")
+    first, second = (read_command(message, DEFAULT_LIMITS) for _ in range(2))
+    assert first is not second
+    assert [each.stream_name(0) for each in (first, second)] == ["camera", "camera"]
+
+
+def test_what_is_remembered_under_other_limits_does_not_count() -> None:
+    values = ("call", 1.0, None, *map(float, range(10)))
+    assert command(*values).fault is None
+    message = Message(COMMAND_AMF0, encode(*values))
+    fault = read_command(message, AmfLimits(items=8)).fault
+    assert fault is not None and fault.code == "amf_too_many_items"
+
+
+def test_few_commands_are_remembered_the_oldest_one_is_forgotten() -> None:
+    first = command("play", 4.0, None, "the first")
+    others = [command("play", 4.0, None, f"stream {number}") for number in range(64)]
+    assert command("play", 4.0, None, "the first") is not first
+    assert command("play", 4.0, None, "stream 63") is others[63]
+
+
 # --- reading ----------------------------------------------------------------------------------------
 
 
