@@ -1,6 +1,7 @@
-"""``rtmpctl``: asks and tells a running rtmpd, over its control socket or over HTTP.
+"""``rtmpctl``: queries and controls a running rtmpd over its control socket or over HTTP.
 
-It may import every room but cli, and imports neither gevent nor an HTTP library: an operator's shell loop, a health
-check and a completion run it often. Begin with ``parser``, the table of commands; ``commands``, ``hooks``, ``top`` and
-``doctor`` are what they do, ``client`` is how they ask, ``text`` how facts read. Exit statuses are in ``exits``.
+May import every room except ``cli``. It imports neither gevent nor an HTTP library, because shell loops, health checks
+and completion run it often. Begin with ``parser``, the table of commands. ``commands``, ``hooks``, ``top`` and
+``doctor`` implement them, ``client`` sends requests, ``text`` formats answers for people. Exit statuses are in
+``rtmpd.exits``.
 """

@@ -1,4 +1,4 @@
-"""Requests to a running rtmpd, with errors that say what to do."""
+"""Requests to a running rtmpd, with errors that name the remedy."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class _UnixConnection(HTTPConnection):
 
 
 class Client:
-    """One rtmpd: by the path of its control socket, or with ``url`` by that and a token. ``timeout_s`` bounds each
-    wait for the network. Every method raises CommandFailed."""
+    """A client of one rtmpd, over its control socket or, if ``url`` is given, over that URL with a token. ``timeout_s``
+    limits each wait for the network. Every method raises CommandFailed."""
 
     def __init__(self, socket_path: str, url: str = "", token_file: str = "", timeout_s: float = 30.0) -> None:
         self.socket_path = socket_path
@@ -45,28 +45,28 @@ class Client:
 
     @property
     def place(self) -> str:
-        """Where rtmpd is asked."""
+        """The URL or the path of the socket that is used."""
         return self.url or self.socket_path
 
     def get(self, path: str, query: Mapping[str, object] | None = None, good: tuple[int, ...] = (200,)) -> Any:
-        """The JSON document at a path. ``good`` are the statuses whose answers are what was asked for."""
+        """Return the JSON document at a path. ``good`` are the statuses that count as success."""
         return self._document(self._ask("GET", path + _query(query)), good)
 
     def post(
         self, path: str, body: Mapping[str, object] | None = None, good: tuple[int, ...] = (200,), method: str = "POST"
     ) -> Any:
-        """What is answered to a JSON document."""
+        """Send a JSON document and return the JSON answer."""
         return self._document(self._ask(method, path, body or {}), good)
 
     def text(self, path: str) -> str:
-        """The text at a path."""
+        """Return the text at a path."""
         response = self._ask("GET", path)
         if response.status != 200:
             raise _refusal(response)
         return _read(response).decode("utf-8", "replace")
 
     def lines(self, path: str, body: Mapping[str, object]) -> Iterator[dict[str, Any]]:
-        """The records of long work, as they come."""
+        """Yield the progress records of a long operation as they arrive."""
         response = self._ask("POST", path, body)
         if response.status != 200:
             raise _refusal(response)
@@ -74,7 +74,7 @@ class Client:
             yield json.loads(line)
 
     def events(self, query: Mapping[str, object]) -> Iterator[dict[str, Any]]:
-        """Events as they happen; a Ctrl-C ends it."""
+        """Yield events as they happen, until Ctrl-C."""
         response = self._ask("GET", f"{V1}/events{_query(query)}")
         if response.status != 200:
             raise _refusal(response)
@@ -84,7 +84,7 @@ class Client:
             if field == "event":
                 name = value
             elif field == "data" and name == "too_slow":
-                raise CommandFailed("rtmpd has let us go: more events came than were read", os.EX_TEMPFAIL)
+                raise CommandFailed("rtmpd closed the stream: it was read too slowly", os.EX_TEMPFAIL)
             elif field == "data":
                 yield json.loads(value)
 
@@ -94,7 +94,7 @@ class Client:
         try:
             return json.loads(_read(response))
         except ValueError:
-            raise CommandFailed(f"{self.place} does not answer like rtmpd", os.EX_UNAVAILABLE) from None
+            raise CommandFailed(f"{self.place} is not rtmpd: the answer is not JSON", os.EX_UNAVAILABLE) from None
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> HTTPResponse:
         headers = {"Content-Type": "application/json"} if body is not None else {}
@@ -116,7 +116,7 @@ class Client:
             return _UnixConnection(self.socket_path, self._timeout_s), ""
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise CommandFailed(f"{self.url} is no http or https URL", os.EX_USAGE)
+            raise CommandFailed(f"{self.url} is not an http or https URL", os.EX_USAGE)
         if parts.scheme == "https":
             from http.client import HTTPSConnection
 
@@ -126,33 +126,33 @@ class Client:
     def _unreachable(self, error: OSError | HTTPException) -> CommandFailed:
         place = self.place
         if isinstance(error, HTTPException | ConnectionResetError):
-            return CommandFailed(f"{place} does not answer like rtmpd", os.EX_UNAVAILABLE)
+            return CommandFailed(f"{place} is not rtmpd: the answer is not HTTP", os.EX_UNAVAILABLE)
         if isinstance(error, TimeoutError):
             return CommandFailed(f"no answer from {place} within {self._timeout_s:g} s", os.EX_TEMPFAIL)
         if isinstance(error, PermissionError):
-            return CommandFailed(f"{place} belongs to another user; run rtmpctl as that user or as root", os.EX_NOPERM)
+            return CommandFailed(f"{place} belongs to another user: run rtmpctl as that user or as root", os.EX_NOPERM)
         if self.url:
             return CommandFailed(f"{place} cannot be reached: {error.strerror or error}", os.EX_UNAVAILABLE)
         if isinstance(error, FileNotFoundError):
             looked = ", ".join(candidates()) if place == CONTROL_SOCKET else place
-            text = f"{_who_runs()}: no socket at {looked} (--socket or --config names another one)"
+            text = f"{_who_runs()}: no socket at {looked} (use --socket or --config for another one)"
         elif isinstance(error, ConnectionRefusedError):
-            text = f"{_who_runs()}: {place} was left behind by a daemon that did not stop in order"
+            text = f"{_who_runs()}: {place} was left by a daemon that did not shut down cleanly"
         else:
             text = f"{place} cannot be used: {error.strerror or error}"
         return CommandFailed(text, os.EX_UNAVAILABLE)
 
 
 def _who_runs() -> str:
-    """What is known of a daemon that does not listen where it was looked for."""
+    """Return whether rtmpd runs although its control socket was not found."""
     found = running()
     if not found:
         return "rtmpd is not running"
-    return f"rtmpd runs (process {', '.join(map(str, found))}), but not with this control socket"
+    return f"rtmpd is running (process {', '.join(map(str, found))}), but not with this control socket"
 
 
 def segment(text: str) -> str:
-    """Text as one part of a path."""
+    """Quote text as one segment of a path."""
     return quote(text, safe="")
 
 
@@ -162,7 +162,7 @@ def _query(query: Mapping[str, object] | None) -> str:
 
 
 def _token(path: str) -> str:
-    """The first token of a file."""
+    """Return the first token of a file."""
     try:
         lines = [line.strip() for line in textfile.read(path).lines()]
     except TextFileError as error:
@@ -190,7 +190,7 @@ def _lines(response: HTTPResponse) -> Iterator[str]:
 
 
 def _refusal(response: HTTPResponse) -> CommandFailed:
-    """What rtmpd says of a request that it refuses."""
+    """Return the error for a refused request, with rtmpd's own words."""
     try:
         detail = str(json.loads(_read(response))["detail"])
     except (ValueError, KeyError, TypeError):

@@ -1,6 +1,6 @@
 """The commands about the server, its streams and connections, its configuration and its log.
 
-A command asks, and returns what it got and how that reads: ``Answer``. ``main`` prints the one or the other.
+Each command returns an ``Answer``: the document for programs and lines for people. ``main`` prints one of the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .text import age, facts, rate, safe, size, table
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command found out: ``document`` for programs, ``lines`` for people, and its exit status."""
+    """The result of a command: ``document`` for programs, ``lines`` for people, and the exit status."""
 
     document: Any
     lines: list[str]
@@ -41,7 +41,7 @@ def status(client: Client, words: Namespace) -> Answer:
         f"streams      {server['streams']}, {server['publishers']} published, {server['players']} players",
         f"recordings   {server['recordings']}, {server['recordings_failed']} ended early",
         f"relays       {server['relays']}, {server['relays_connected']} connected",
-        f"event loop   {server['hub_lag_ms']:g} ms late at most, lately",
+        f"event loop   {server['hub_lag_ms']:g} ms late at most, recently",
         f"events       {health['hook_manager_status']}; {health['active_hooks']} hooks, held up: {held_up}; "
         f"{health['failed_deliveries']} failed deliveries; last event {_ago(health['last_event_time'])}",
         f"             {health['queued_events']} queued, {health['dropped_events']} dropped, "
@@ -62,7 +62,7 @@ def _ago(moment: float | None) -> str:
 
 
 def health(client: Client, words: Namespace) -> Answer:
-    """How rtmpd does its work, and every fault; status 1 if there is one."""
+    """The health of rtmpd and every fault; status 1 if there is one."""
     document = client.get("/health", good=(200, 503))
     return Answer(document, facts(document), 0 if document["status"] == "healthy" else NO)
 
@@ -134,7 +134,7 @@ def kick(client: Client, words: Namespace) -> Answer:
     asked = {"stream_key": words.target, "role": words.role} if is_stream else {"conn_id": words.target}
     document = client.post(f"{V1}/kick", asked)
     kicked = document["kicked"]
-    line = f"ended {', '.join(kicked)}" if kicked else "there was nobody to end"
+    line = f"ended {', '.join(kicked)}" if kicked else "no connection to end"
     return Answer(document, [line], 0 if kicked else NO)
 
 
@@ -142,7 +142,7 @@ def kick(client: Client, words: Namespace) -> Answer:
 
 
 def config_show(client: Client, words: Namespace) -> Answer:
-    """What is in effect, and where it was set."""
+    """The settings in effect, and where each was set."""
     document = client.get(f"{V1}/config")
     return Answer(document, document["text"].splitlines())
 
@@ -155,7 +155,7 @@ def config_diff(client: Client, words: Namespace) -> Answer:
 
 
 def config_test(client: Client, words: Namespace) -> Answer:
-    """Whether the files of the running daemon can be used as they are now."""
+    """Check whether the current files of the running daemon are valid."""
     document = client.post(f"{V1}/config/test")
     return _checked(document, [*_warnings(document), "the configuration is ok"])
 
@@ -163,7 +163,7 @@ def config_test(client: Client, words: Namespace) -> Answer:
 def reload(client: Client, words: Namespace) -> Answer:
     """Read the configuration again and wait for the result."""
     document = client.post(f"{V1}/reload", good=(200, 422))
-    lines = [*_warnings(document), f"reloaded: {', '.join(document['changed']) or 'nothing has changed'}"]
+    lines = [*_warnings(document), f"reloaded: {', '.join(document['changed']) or 'nothing changed'}"]
     if document["restart"]:
         lines.append(f"waiting for a restart: {', '.join(document['restart'])}")
     return _checked(document, lines, "nothing was reloaded")
@@ -173,19 +173,19 @@ def _warnings(document: dict[str, Any]) -> list[str]:
     return [f"warning: {safe(warning)}" for warning in document["warnings"]]
 
 
-def _checked(document: dict[str, Any], lines: list[str], verdict: str = "the configuration is not usable") -> Answer:
+def _checked(document: dict[str, Any], lines: list[str], verdict: str = "the configuration is not valid") -> Answer:
     if document["ok"]:
         return Answer(document, lines)
     return Answer(document, [*(safe(problem) for problem in document["problems"]), verdict], NO)
 
 
 def log_level(client: Client, words: Namespace) -> Answer:
-    """The least level that is logged, or another one until the next start."""
+    """Show the log level, or set it until the next start."""
     path = f"{V1}/log/level"
     document = client.post(path, {"level": words.level}, method="PUT") if words.level else client.get(path)
     return Answer(document, [document["level"]])
 
 
 def log_reopen(client: Client, words: Namespace) -> Answer:
-    """Open the log file anew, after it was renamed."""
-    return Answer(client.post(f"{V1}/log/reopen"), ["the log file was opened anew"])
+    """Reopen the log file after it was renamed."""
+    return Answer(client.post(f"{V1}/log/reopen"), ["the log file was reopened"])

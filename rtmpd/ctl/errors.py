@@ -1,4 +1,4 @@
-"""How a command ends if not well."""
+"""Failures of a command, and their exit statuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..exits import NO
 
 
 class CommandFailed(Exception):
-    """Ends the command with ``status``; the message is for the operator."""
+    """The command ends with ``status``; the message is for the operator."""
 
     def __init__(self, message: str, status: int = NO) -> None:
         super().__init__(message)
@@ -16,7 +16,7 @@ class CommandFailed(Exception):
 
 
 def status_of(http_status: int) -> int:
-    """The exit status for the status of an answer."""
+    """Return the exit status for an HTTP status."""
     if http_status in (401, 403):
         return os.EX_NOPERM
     if http_status in (408, 429, 503):

@@ -22,7 +22,7 @@ _SHOWN_ERROR = 60
 
 
 def listing(client: Client, words: Namespace) -> Answer:
-    """Every hook and how it does."""
+    """Every hook and its state."""
     document = client.get(f"{V1}/hooks")
     hooks = [_for_people(hook) | {"state": _state(hook)} for hook in document["hooks"]]
     columns = [name for name in _COLUMNS if any(name in hook for hook in hooks)] or ["id"]
@@ -31,7 +31,7 @@ def listing(client: Client, words: Namespace) -> Answer:
 
 
 def _cell(value: object) -> object:
-    """Counts by reason are one number here."""
+    """Add up counts by reason."""
     return sum(value.values()) if isinstance(value, dict) else value
 
 
@@ -42,7 +42,7 @@ def show(client: Client, words: Namespace) -> Answer:
 
 
 def test(client: Client, words: Namespace) -> Answer:
-    """Send an example event to a hook and wait for what becomes of it."""
+    """Send an example event to a hook and wait for the result."""
     document = client.post(f"{_hook(words)}/test", {"event_type": words.event})
     return Answer(document, facts(document), 0 if document["delivered"] else NO)
 
@@ -54,11 +54,11 @@ def pause(client: Client, words: Namespace) -> Answer:
 
 def resume(client: Client, words: Namespace) -> Answer:
     """Deliver a hook's events again."""
-    return Answer(client.post(f"{_hook(words)}/resume"), [f"{safe(words.hook)} is resumed"])
+    return Answer(client.post(f"{_hook(words)}/resume"), [f"{safe(words.hook)} delivers again"])
 
 
 def why(client: Client, words: Namespace) -> Answer:
-    """What each hook made of an event: a line for each, and everything that is known with --verbose."""
+    """Which hooks got an event, which did not, and why: one line per hook, or all details with --verbose."""
     document = client.get(f"{V1}/events/{segment(words.event_id)}/why")
     event = document["event"] or {}
     about = " ".join(safe(event[name]) for name in ("type", "stream_key", "conn_id") if event.get(name))
@@ -71,7 +71,7 @@ def why(client: Client, words: Namespace) -> Answer:
 
 
 def _last_try(attempts: list[dict[str, Any]]) -> str:
-    """When the last try was, and what came of it."""
+    """Return the time and the result of the last attempt."""
     if not attempts:
         return "-"
     last = attempts[-1]
@@ -86,7 +86,7 @@ def attempts(client: Client, words: Namespace) -> Answer:
 
 
 def _state(hook: dict[str, Any]) -> str:
-    """The state, with by whom or for how long."""
+    """Return the state, with who paused the hook or when it is tried again."""
     state = str(hook.get("state", "-"))
     if state == "paused" and hook.get("paused_by"):
         return f"{state} by {safe(hook['paused_by'])}"
@@ -96,7 +96,7 @@ def _state(hook: dict[str, Any]) -> str:
 
 
 def _for_people(document: Any) -> Any:
-    """The same with moments in RFC 3339 and lengths of time as ages."""
+    """Return a copy with times in RFC 3339 and durations as ages."""
     if isinstance(document, list):
         return [_for_people(one) for one in document]
     if not isinstance(document, dict):
@@ -125,7 +125,7 @@ def _facts(document: Any) -> Answer:
 
 
 def _rows(found: list[dict[str, Any]], none: str) -> list[str]:
-    """Facts of one kind in columns; what is nested is for ``show``."""
+    """Format documents in columns; nested values are left to ``show``."""
     if not found:
         return [none]
     columns = [name for name, value in found[0].items() if not isinstance(value, dict | list)]
@@ -136,7 +136,7 @@ def _rows(found: list[dict[str, Any]], none: str) -> list[str]:
 
 
 def letters(client: Client, words: Namespace) -> Answer:
-    """Events that hooks did not get."""
+    """Events that could not be delivered to a hook."""
     query = {"hook": words.hook, "after": words.after, "limit": words.limit}
     document = client.get(f"{V1}/dead-letters", query)
     return Answer(document, _rows([_for_people(one) for one in document["dead_letters"]], "there are no dead letters"))
@@ -159,7 +159,7 @@ def letters_purge(client: Client, words: Namespace) -> Answer:
 
 
 def replay(client: Client, words: Namespace) -> Answer:
-    """Deliver events again that a hook has had."""
+    """Deliver events from the store to a hook again."""
     asked = {"hook_id": words.hook, "event_ids": words.event_ids, "since": words.since, "until": words.until}
     return _work(client, f"{V1}/replay", _given(asked), words)
 
@@ -173,8 +173,8 @@ def _given(asked: Mapping[str, object]) -> dict[str, object]:
 
 
 def _work(client: Client, path: str, asked: Mapping[str, object], words: Namespace) -> Answer:
-    """Do long work. Its progress is one line on a terminal that rewrites itself; it goes to standard error, since it is
-    not a result."""
+    """Run a long operation. On a terminal its progress is one line that is rewritten; it goes to standard error,
+    because it is not a result."""
     last: dict[str, Any] = {}
     latest: dict[str, Any] = {}
     live = sys.stderr.isatty() and not words.json
@@ -200,7 +200,7 @@ def _progress(record: Mapping[str, Any]) -> str:
 
 
 def events_tail(client: Client, words: Namespace) -> Answer:
-    """Events as they happen, a line each."""
+    """Events as they happen, one per line."""
     query = {"type": words.type, "stream": words.stream, "count": words.count or None, "wait_s": words.wait or None}
     for line in _tailed(client.events(query), words.json):
         print(line, flush=True)

@@ -1,4 +1,4 @@
-"""The front door of ``rtmpctl``."""
+"""The entry point of ``rtmpctl``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the result is the exit status (see the package)."""
+    """Run one command and return the exit status (``rtmpd.exits``)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words[:1] == ["token"]:
@@ -60,7 +60,7 @@ def _settings_of(path: str) -> Settings:
 
 
 def _socket_of(config: str) -> str:
-    """The control socket of the daemon that has this configuration file. Raises CommandFailed."""
+    """Return the control socket of the daemon with this configuration file. Raises CommandFailed."""
     from ..config.loader import one_value  # with a library that nothing else here needs
 
     try:

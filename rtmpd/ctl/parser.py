@@ -23,7 +23,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends with the status of sysexits for a wrong command line."""
+    """A parser that exits with the status of sysexits for a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage()
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _moment(text: str) -> float:
-    """Unix seconds of ``2h`` (ago), ``2026-11-22T10:00`` (local time, or with a zone) or Unix seconds."""
+    """Return the Unix seconds of ``2h`` (ago), ``2026-11-22T10:00`` (local time, or with a zone) or Unix seconds."""
     from datetime import datetime
 
     if ago := _AGO.fullmatch(text):
@@ -53,19 +53,20 @@ def _conn_id(parser: argparse.ArgumentParser) -> None:
 def _kick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="CONNECTION|STREAM", help="c000001, or APP/NAME")
     roles = ("publisher", "players", "all")
-    parser.add_argument("--role", choices=roles, default="publisher", help="of a stream: whom (publisher)")
+    parser.add_argument("--role", choices=roles, default="publisher", help="which clients of a stream (publisher)")
 
 
 def _top(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--once", action="store_true", help="print it once; without a terminal that is so anyway")
-    parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks (2)")
+    parser.add_argument("--once", action="store_true", help="print once; the default without a terminal")
+    parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="refresh interval (2)")
 
 
 def _tail(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--type", action="append", metavar="GLOB", help="only these types; may be given again")
-    parser.add_argument("--stream", action="append", metavar="GLOB", help="only these streams")
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="end after N events")
-    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="end after SECONDS of silence in all")
+    parser.add_argument("--type", action="append", metavar="GLOB", help="only these types; may be repeated")
+    parser.add_argument("--stream", action="append", metavar="GLOB", help="only these streams; may be repeated")
+    parser.add_argument("--count", type=int, default=0, metavar="N", help="exit after N events")
+    text = "exit after SECONDS without events in total"
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help=text)
 
 
 def _hook(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +79,12 @@ def _test(parser: argparse.ArgumentParser) -> None:
 
 
 def _event(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("event_id", metavar="EVENT", help="its id, evt_...")
+    parser.add_argument("event_id", metavar="EVENT", help="id of the event, evt_...")
 
 
 def _why(parser: argparse.ArgumentParser) -> None:
     _event(parser)
-    parser.add_argument("--verbose", action="store_true", help="everything that is known, also what would be sent")
+    parser.add_argument("--verbose", action="store_true", help="all details, including the payload")
 
 
 def _attempts(parser: argparse.ArgumentParser) -> None:
@@ -93,8 +94,8 @@ def _attempts(parser: argparse.ArgumentParser) -> None:
 
 
 def _letters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--hook", default="", metavar="HOOK", help="only those of this hook")
-    parser.add_argument("--after", type=int, default=0, metavar="N", help="only letters above this number")
+    parser.add_argument("--hook", default="", metavar="HOOK", help="only dead letters of this hook")
+    parser.add_argument("--after", type=int, default=0, metavar="N", help="only dead letters after this number")
     parser.add_argument("--limit", type=int, default=100, metavar="N")
 
 
@@ -105,16 +106,16 @@ def _letter(parser: argparse.ArgumentParser) -> None:
 def _chosen(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("numbers", nargs="*", type=int, default=[], metavar="NUMBER")
-    which.add_argument("--hook", default="", metavar="HOOK", help="all of this hook")
-    which.add_argument("--all", action="store_true", help="all there are")
+    which.add_argument("--hook", default="", metavar="HOOK", help="all dead letters of this hook")
+    which.add_argument("--all", action="store_true", help="all dead letters")
 
 
 def _replay(parser: argparse.ArgumentParser) -> None:
     _hook(parser)
     parser.add_argument("event_ids", nargs="*", metavar="EVENT", help="ids, evt_...")
-    text = "from this time on: 2h (ago), 2026-11-22T10:00 or Unix seconds"
+    text = "since this time: 2h (ago), 2026-11-22T10:00 or Unix seconds"
     parser.add_argument("--since", type=_moment, metavar="TIME", help=text)
-    parser.add_argument("--until", type=_moment, metavar="TIME", help="up to this time")
+    parser.add_argument("--until", type=_moment, metavar="TIME", help="until this time")
 
 
 def _level(parser: argparse.ArgumentParser) -> None:
@@ -122,10 +123,11 @@ def _level(parser: argparse.ArgumentParser) -> None:
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:
-    """A command without words of its own."""
+    """Add no argument."""
 
 
-#: Words of each command, what it does, and what else it takes; the help is the first line of its docstring.
+#: The words of each command, its function and its arguments. The help text is the first line of the function's
+#: docstring.
 COMMANDS: dict[tuple[str, ...], tuple[Run, Add]] = {
     ("status",): (commands.status, _nothing),
     ("top",): (top.top, _top),
@@ -158,15 +160,15 @@ COMMANDS: dict[tuple[str, ...], tuple[Run, Add]] = {
 
 _GROUPS = {
     "events": "Events as they happen.",
-    "hooks": "Hooks: state, tests, pauses, and why an event went where it went.",
-    "dead-letters": "Events that hooks did not get.",
+    "hooks": "Hooks: state, tests, pauses, and which of them got an event.",
+    "dead-letters": "Events that could not be delivered.",
     "config": "The configuration of the running daemon.",
 }
 _EPILOG = "exit status: " + "; ".join(f"{status}: {meaning}" for status, meaning in CONTROL.items())
 
 
 def parser() -> Parser:
-    """The whole command line."""
+    """Return the parser of the whole command line."""
     whole = Parser(prog="rtmpctl", description="Controls a running rtmpd.", epilog=_EPILOG)
     whole.add_argument("--version", action="version", version=f"rtmpctl {__version__}")
     _common(whole, defaults=True)
@@ -191,19 +193,19 @@ def parser() -> Parser:
 
 
 def _common(parser: argparse.ArgumentParser, defaults: bool) -> None:
-    """What stands before the command or behind it."""
+    """Add the options that may stand before or after the command."""
 
     def default(value: object) -> object:
         return value if defaults else argparse.SUPPRESS
 
     own = os.environ.get
-    where = parser.add_argument_group("where rtmpd is")
+    where = parser.add_argument_group("connection to rtmpd")
     where.add_argument("--socket", metavar="PATH", default=default(own("RTMPCTL_SOCKET", "")), help="control socket")
-    text = "use the control socket that this configuration file of rtmpd names"
+    text = "use the control socket from this configuration file"
     where.add_argument("-c", "--config", metavar="FILE", default=default(""), help=text)
     where.add_argument("--url", metavar="URL", default=default(own("RTMPCTL_URL", "")), help="http://HOST:PORT instead")
     text = "file with the token for --url"
     where.add_argument("--token-file", metavar="FILE", default=default(own("RTMPCTL_TOKEN_FILE", "")), help=text)
-    text = "longest wait for an answer (30)"
+    text = "timeout for an answer (30)"
     where.add_argument("--timeout", type=float, metavar="SECONDS", default=default(30.0), help=text)
-    parser.add_argument("--json", action="store_true", default=default(False), help="for programs: JSON")
+    parser.add_argument("--json", action="store_true", default=default(False), help="print JSON for programs")

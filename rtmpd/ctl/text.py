@@ -1,4 +1,4 @@
-"""Facts as text for people."""
+"""Formats answers as text for people."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def safe(value: object) -> str:
-    """Text that a terminal only shows: what clients call themselves could also move its cursor."""
+    """Return printable text: a name from a client could contain control sequences for the terminal."""
     if value is None:
         return "-"
     return escaped(str(value))
 
 
 def shortened(value: object, width: int) -> str:
-    """Return safe text of at most that many characters; the middle of a longer one is left out, since names often
-    differ at their ends."""
+    """Return printable text of at most ``width`` characters. A longer text loses its middle, because names often differ
+    at their ends."""
     text = safe(value)
     if len(text) <= width:
         return text
@@ -28,7 +28,7 @@ def shortened(value: object, width: int) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Lines in columns; numbers stand right."""
+    """Return lines in columns; numbers are aligned right."""
     raw = [list(row) for row in rows]
     cells = [[safe(value) for value in row] for row in raw]
     widths = [max([len(head), *(len(row[at]) for row in cells)]) for at, head in enumerate(heads)]
@@ -42,7 +42,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def facts(document: dict[str, Any], indent: str = "") -> list[str]:
-    """Keys and values, nested ones further in."""
+    """Return lines of keys and values; nested values are indented."""
     width = max([len(key) for key in document], default=0)
     lines: list[str] = []
     for key, value in document.items():
@@ -59,7 +59,7 @@ def facts(document: dict[str, Any], indent: str = "") -> list[str]:
 
 
 def plain(value: object) -> str:
-    """One value."""
+    """Return one value as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -70,7 +70,7 @@ def plain(value: object) -> str:
 
 
 def age(seconds: float) -> str:
-    """``3d 4h``, ``12m 5s``: the two largest units."""
+    """Return a duration in its two largest units: ``3d 4h``, ``12m 5s``."""
     left = int(seconds)
     parts: list[str] = []
     for size, unit in _UNITS:
@@ -81,7 +81,7 @@ def age(seconds: float) -> str:
 
 
 def rate(bytes_per_s: float) -> str:
-    """Bits per second."""
+    """Return bytes per second as text in bits per second."""
     bits = bytes_per_s * 8
     for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
         if bits >= size:
@@ -90,7 +90,7 @@ def rate(bytes_per_s: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes."""
+    """Return a number of bytes as text."""
     for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"

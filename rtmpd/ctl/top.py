@@ -1,4 +1,4 @@
-"""``rtmpctl top``: the streams with what they carry, again and again."""
+"""``rtmpctl top``: a live view of the streams and their rates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLEAR: Final = "\x1b[H\x1b[J"
 _OTHER_SCREEN: Final = "\x1b[?1049h\x1b[?25l"
 _BACK: Final = "\x1b[?25h\x1b[?1049l"
 _BOLD, _PLAIN = "\x1b[7m", "\x1b[0m"
-_MOST_STREAMS: Final = 1000
+_MAX_STREAMS: Final = 1000
 _NO_TERMINAL: Final = (200, 10_000)
 _HEADS: Final = ("STREAM", "PLAYERS", "IN", "VIDEO", "AUDIO", "PUBLISHER", "STALLED", "AGE")
 _GAUGES: Final = {
@@ -51,7 +51,7 @@ def top(client: Client, words: Namespace) -> Answer:
 
 @contextmanager
 def _screen() -> Iterator[None]:
-    """Another screen, and keys without Enter, until the end."""
+    """Use the alternate screen, and read keys without Enter."""
     keys = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
     try:
         print(_OTHER_SCREEN, end="")
@@ -65,7 +65,7 @@ def _screen() -> Iterator[None]:
 
 
 def _quits_within(seconds: float) -> bool:
-    """Wait for so long, or until q is pressed; whether it was."""
+    """Wait for ``seconds`` or until q is pressed; return whether it was pressed."""
     if not sys.stdin.isatty():
         time.sleep(seconds)
         return False
@@ -79,12 +79,12 @@ def _quits_within(seconds: float) -> bool:
 
 
 _MIN_NAME: Final = 20
-_OTHER_COLUMNS: Final = 88  # what the columns after the name take
-_ROW: Final = 4  # where the heads of the table stand
+_OTHER_COLUMNS: Final = 88  # width of the columns after the name
+_ROW: Final = 4  # row of the table's heading
 
 
 def _terminal(whole: bool) -> tuple[int, int]:
-    """Columns and rows that there are."""
+    """Return the columns and rows of the terminal."""
     try:
         columns, rows = os.get_terminal_size(sys.stdout.fileno())
     except OSError:
@@ -93,7 +93,7 @@ def _terminal(whole: bool) -> tuple[int, int]:
 
 
 class _View:
-    """What was seen last time is kept: rates are of the time between."""
+    """Keeps the figures of the last look, to compute rates."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -101,9 +101,9 @@ class _View:
         self._at = 0.0
 
     def look(self) -> dict[str, Any]:
-        """The facts of now, streams by what comes in."""
+        """Fetch the current figures; streams are sorted by incoming rate."""
         server = self._client.get(f"{V1}/server")
-        streams = self._client.get(f"{V1}/streams", {"limit": _MOST_STREAMS})["streams"]
+        streams = self._client.get(f"{V1}/streams", {"limit": _MAX_STREAMS})["streams"]
         now = time.monotonic()
         for stream in streams:
             stream["in_bytes_per_s"] = self._rate(stream["publisher"], now)
@@ -114,7 +114,7 @@ class _View:
         return {"server": server, **_gauges(self._client.text("/metrics?format=prometheus")), "streams": streams}
 
     def _rate(self, publisher: dict[str, Any] | None, now: float) -> float:
-        """Bytes per second since the last look, or since the publish began."""
+        """Return bytes per second since the last look, or since the start of the publish."""
         if publisher is None:
             return 0.0
         before = self._before.get(publisher["session_id"])
@@ -123,7 +123,7 @@ class _View:
         return float((publisher["total_bytes"] - before) / max(now - self._at, 0.001))
 
     def lines(self, document: dict[str, Any], columns: int, rows: int) -> list[str]:
-        """The screen, cut to its size."""
+        """Return the lines of the screen, cut to its size."""
         server = document["server"]
         lines = [
             f"rtmpd {server['version']}  {time.strftime('%H:%M:%S')}  up {age(server['uptime_s'])}  "
@@ -159,7 +159,7 @@ def _row(stream: dict[str, Any], width: int) -> tuple[object, ...]:
 
 
 def _gauges(page: str) -> dict[str, float]:
-    """The figures of the page of metrics that are shown; 0 for one that is not there."""
+    """Return the figures to show from the page of metrics; 0 for a missing one."""
     found = dict.fromkeys(_GAUGES.values(), 0.0)
     for line in page.splitlines():
         name, _, value = line.partition(" ")
