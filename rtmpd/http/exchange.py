@@ -8,22 +8,24 @@ a body can become a request.
 
 from __future__ import annotations
 
-import socket as stdlib_socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Final
 
 import gevent
+from gevent.hub import get_hub
 from werkzeug.exceptions import HTTPException
 
+from ..errors import ConnectionLost
 from ..log import logger
+from ..net.transport import Transport
 from ..settings.http import ApiSettings
 from .guard import Peer
 from .problem import Gone, HttpError, phrase, problem_of
 from .request import Reading, Request
-from .response import Response, Upgrade
+from .response import Response, Takeover, Upgrade
 
 _log = logger("http")
 
@@ -46,17 +48,65 @@ class Service:
     is_closing: bool = False
 
 
+class Channel:
+    """A transport as a socket that waits, with a time-out for each call. May switch greenlets. Raises OSError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self._timeout_s: float | None = None
+        self._rest = b""
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Let each call take this long from now on; None: as long as it takes."""
+        self._timeout_s = seconds
+
+    def recv(self, size: int) -> bytes:
+        """Up to ``size`` bytes, ``b""`` at the end."""
+        if not self._rest:
+            try:
+                with gevent.Timeout(self._timeout_s, TimeoutError("nothing was received in time")):
+                    self._rest = self.transport.recv()
+            except ConnectionLost as lost:
+                raise ConnectionResetError(str(lost)) from None
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of ``data``."""
+        with gevent.Timeout(self._timeout_s, TimeoutError("the client took nothing in time")):
+            left = memoryview(data)
+            while left:
+                try:
+                    left = left[self.transport.send_now(left) :]  # type: ignore[arg-type]
+                except BlockingIOError:
+                    self._wait()
+            while not self.transport.flush():
+                self._wait()
+
+    def _wait(self) -> None:
+        """Wait until the socket takes bytes."""
+        watcher = self.transport.writable_watcher()
+        try:
+            get_hub().wait(watcher)
+        finally:
+            watcher.close()
+
+    def shutdown_writing(self) -> None:
+        """End our direction. Never raises."""
+        self.transport.shutdown_writing()
+
+
 class Exchange:
     """The requests of one connection. ``idle_since`` is the monotonic time since which it waits for another one, 0.0
     while it has something to do: an idle connection may be ended at any time."""
 
     def __init__(self, service: Service, peer: Peer) -> None:
-        self._sock: Any = None
+        self._sock: Channel
         self._service = service
         self._peer = peer
         self.idle_since = 0.0
 
-    def run(self, sock: Any) -> None:
+    def run(self, sock: Channel) -> None:
         """Answer until the client leaves or the connection is not kept. May switch greenlets. Raises OSError."""
         self._sock = sock
         is_first = True
@@ -77,8 +127,8 @@ class Exchange:
                 keeps = True
             is_first = False
             keeps = keeps and reading.keeps_alive and not (reading.is_followed or reading.wants_upgrade)
-            if isinstance(response, Upgrade):
-                self._upgrade(response, reading)
+            if isinstance(response, Takeover):
+                self._hand_over(response, reading)
                 return
             if not self._send(response, request, keeps and not self._service.is_closing):
                 self._linger()
@@ -176,15 +226,15 @@ class Exchange:
                 self._sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         return sent
 
-    def _upgrade(self, response: Upgrade, reading: Reading) -> None:
+    def _hand_over(self, response: Takeover, reading: Reading) -> None:
         self._sock.settimeout(self._service.settings.send_timeout_s)
-        self._sock.sendall(_head(response, [], keeps=True))
+        self._sock.sendall(_head(response, [], keeps=isinstance(response, Upgrade)))
         self._sock.settimeout(None)
         response.take(self._sock, reading.rest)
 
     def _linger(self) -> None:
         """Let the answer arrive: closing over unread bytes would reset the connection and lose it."""
-        self._sock.shutdown(stdlib_socket.SHUT_WR)
+        self._sock.shutdown_writing()
         gevent.with_timeout(_LINGER_S, self._drain, timeout_value=None)
 
     def _drain(self) -> None:

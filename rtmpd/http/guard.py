@@ -32,11 +32,12 @@ _log = logger("http")
 @dataclass(frozen=True, slots=True)
 class Peer:
     """The client of a request. ``trusted``: it came through the control socket as a user that may; ``local``: it came
-    through an address that only this machine can reach."""
+    through an address that only this machine can reach; ``port`` is 0 on the control socket."""
 
     name: str
     trusted: bool = False
     local: bool = False
+    port: int = 0
 
 
 class Guard:

@@ -14,13 +14,24 @@ EVENTS: Final = "text/event-stream"
 TEXT: Final = "text/plain; charset=utf-8"
 
 
-class Upgrade(Response):
-    """101: the connection is another protocol's from here on. ``take(sock, begun)`` is called after the answer, with
-    what the client has sent since; it may switch greenlets, and when it returns the connection is closed."""
+Take = Callable[[Any, bytes], None]
 
-    def __init__(self, protocol: str, take: Callable[[Any, bytes], None], headers: Mapping[str, str] | None = None):
-        super().__init__(status=101, headers={**(headers or {}), "Upgrade": protocol, "Connection": "Upgrade"})
+
+class Takeover(Response):
+    """The head of an answer after which the connection is not ours any more: its body is of any length, or it is another
+    protocol. ``take(channel, begun)`` is called after the head, with the ``exchange.Channel`` and what the client has
+    sent since; it may switch greenlets, and when it returns the connection is closed."""
+
+    def __init__(self, take: Take, headers: Mapping[str, str], status: int = 200) -> None:
+        super().__init__(status=status, headers=dict(headers))
         self.take = take
+
+
+class Upgrade(Takeover):
+    """101: the connection speaks ``protocol`` from here on."""
+
+    def __init__(self, protocol: str, take: Take, headers: Mapping[str, str] | None = None):
+        super().__init__(take, {**(headers or {}), "Upgrade": protocol, "Connection": "Upgrade"}, 101)
 
 
 def of_json(facts: object, status: int = 200) -> Response:

@@ -20,18 +20,21 @@ import ssl
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import gevent
 from gevent import Greenlet, socket
 
 from ..change import Change
+from ..errors import PeerError
 from ..log import logger
 from ..net.listen import listen_tcp, listen_unix
-from ..net.tls import server_context
+from ..net.tls import TlsTransport, server_context
+from ..net.transport import RawSocket, Transport
 from ..settings import Address
 from ..settings.http import ApiSettings
-from .exchange import Exchange, Handle, Service, refused
+from .exchange import Channel, Exchange, Handle, Service, refused
 from .guard import Peer, is_address, is_loopback
 
 _log = logger("http")
@@ -201,11 +204,18 @@ class _Listener:
             except OSError:
                 sock.close()  # gone already
                 continue
-            connection = Greenlet(self._serve, sock, exchange)
+            raw = RawSocket(fileno=sock.detach())
+            transport = Transport(raw) if self._tls is None else TlsTransport(raw, self._tls)
+            connection = Greenlet(self._serve, transport, exchange)
             connection.name = f"http connection {self.name}"
-            connection.link(lambda ended: self._connections.pop(ended, None))
+            connection.link(partial(self._ended, transport))
             self._connections[connection] = exchange
             connection.start()
+
+    def _ended(self, transport: Transport, connection: Greenlet[..., None]) -> None:
+        """Free what a connection held, also if its greenlet was killed before it began."""
+        self._connections.pop(connection, None)
+        transport.close()
 
     def _make_room(self) -> bool:
         """End the connection that has been idle longest, if one is."""
@@ -217,27 +227,24 @@ class _Listener:
         longest.kill(block=False)
         return True
 
-    def _serve(self, sock: Any, exchange: Exchange) -> None:
+    def _serve(self, transport: Transport, exchange: Exchange) -> None:
         try:
-            with sock:
-                if not self._path:
-                    sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-                if self._tls is None:
-                    exchange.run(sock)
-                    return
+            transport.set_nodelay()
+            if isinstance(transport, TlsTransport):
                 timeout_s = self._service.settings.request_timeout_s
                 with gevent.Timeout(timeout_s, TimeoutError("no TLS handshake in time")):
-                    secured = self._tls.wrap_socket(sock, server_side=True)
-                with secured:
-                    exchange.run(secured)
-        except OSError as error:
+                    transport.handshake()
+            exchange.run(Channel(transport))
+        except (OSError, PeerError) as error:
             _log.debug("http connection ended", addr=self.name, error=error)
         except Exception:  # noqa: BLE001  one request's trouble must not reach the hub
             _log.exception("http connection ended by an error of ours", addr=self.name)
 
     def _peer(self, sock: Any) -> Peer:
         if not self._path:
-            return Peer(str(sock.getpeername()[0]), local=self._local)
+            host, port = sock.getpeername()[:2]
+            plain = host.removeprefix("::ffff:") if "." in host else host  # IPv4 through a socket for both
+            return Peer(plain, local=self._local, port=port)
         _, uid, gid = struct.unpack("3i", sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_PEERCRED, 12))
         is_member = self._gid >= 0 and (gid == self._gid or self._gid in _groups_of(uid))
         return Peer(f"uid {uid}", trusted=is_member or uid in (_ROOT, os.geteuid()), local=True)

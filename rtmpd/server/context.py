@@ -21,6 +21,7 @@ from .traffic import Traffic
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .viewing import Viewing
 
 MAX_TEXTS = 1024
 
@@ -44,6 +45,7 @@ class Context:
     access: Access = field(kw_only=True)
     started_at: float = 0.0
     connections: dict[str, Connection] = field(default_factory=dict)
+    viewers: dict[str, Viewing] = field(default_factory=dict)  # by conn_id, as the connections are
     quota: Quota = field(default_factory=Quota)
     pool: GreenletPool = field(default_factory=GreenletPool)
     draining: bool = False
@@ -70,6 +72,8 @@ class Context:
         self.registry.configure(apps, self.applications.identify_again)
         for client in self.connections.values():
             client.activity.reconfigure()
+        for viewer in self.viewers.values():
+            viewer.reconfigure()
 
     def limit(self, limits: LimitSettings) -> None:
         """Apply these limits; the bounds on what one peer may send hold for new connections only."""
@@ -128,5 +132,7 @@ class Context:
                 del self._per_address[connection.address]
 
     def connections_of(self, app: str) -> int:
-        """Return how many connections use an application: with their streams, or as connect named it until then."""
-        return sum(1 for one in self.connections.values() if one.app == app or app in one.activity.apps)
+        """Return how many connections use an application: with their streams, or as connect named it until then. A viewer
+        over HTTP counts as one."""
+        connections = sum(1 for one in self.connections.values() if one.app == app or app in one.activity.apps)
+        return connections + sum(1 for one in self.viewers.values() if one.app == app)

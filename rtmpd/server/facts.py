@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
@@ -18,6 +18,7 @@ from ..stream.stream import Stream
 from .context import Context
 from .player import Playing
 from .publisher import Publishing
+from .viewing import Viewing
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -39,7 +40,7 @@ def server(context: Context, listen: Sequence[Address]) -> Facts:
         "connections": len(context.connections),
         "streams": len(streams),
         "publishers": sum(1 for stream in streams if stream.publisher is not None),
-        "players": sum(len(stream.subscribers) for stream in streams),
+        "players": sum(stream.players for stream in streams),
     }
 
 
@@ -96,7 +97,7 @@ def stream_facts(stream: Stream, now: float) -> Facts:
         "name": stream.name,
         "live": stream.live,
         "age_s": round(now - stream.created_at, 3),
-        "players": len(stream.subscribers),
+        "players": stream.players,
         "publisher": publisher.facts(now) if isinstance(publisher, Publishing) else None,
     }
 
@@ -105,13 +106,15 @@ def stream_whole(context: Context, key: str) -> Facts:
     """One stream with its publisher and its first players. Raises KeyError."""
     stream = _stream(context, key)
     now = context.clock.monotonic()
-    players = (one.watcher for one in stream.subscribers if isinstance(one.watcher, Playing))
+    watchers = chain((one.watcher for one in stream.subscribers), stream.viewers)
+    players = (one for one in watchers if isinstance(one, (Playing, Viewing)))
     return {**stream_facts(stream, now), "playing": [one.facts(now) for one in islice(players, _MAX_PLAYERS)]}
 
 
 def kick(context: Context, conn_id: str) -> list[str]:
     """End a connection; its id. Raises KeyError."""
-    context.connections[conn_id].end("kicked")
+    client = context.viewers.get(conn_id) or context.connections[conn_id]
+    client.end("kicked")
     return [conn_id]
 
 
@@ -124,9 +127,10 @@ def kick_stream(context: Context, key: str, role: str) -> list[str]:
         ids.append(stream.publisher.conn_id)
     if role != "publisher":
         ids += [one.watcher.conn_id for one in stream.subscribers if isinstance(one.watcher, Playing)]
-    kicked = [conn_id for conn_id in dict.fromkeys(ids) if conn_id in context.connections]
+        ids += [one.conn_id for one in stream.viewers if isinstance(one, Viewing)]
+    kicked = [conn_id for conn_id in dict.fromkeys(ids) if conn_id in context.connections or conn_id in context.viewers]
     for conn_id in kicked:
-        context.connections[conn_id].end("kicked")
+        kick(context, conn_id)
     return kicked
 
 

@@ -31,7 +31,7 @@ class ServerMetrics:
         context, traffic, load = self._context, self._context.traffic, self._context.registry.load
         yield Reading("rtmp_connections", len(context.connections))
         yield Reading("rtmp_publishers", sum(1 for stream in streams if stream.publisher is not None))
-        yield Reading("rtmp_players", sum(len(stream.subscribers) for stream in streams))
+        yield Reading("rtmp_players", sum(stream.players for stream in streams))
         yield Reading("rtmp_streams", len(streams))
         yield Reading("rtmp_connections_accepted_total", context.connections_made)
         yield Reading("rtmp_received_bytes_total", traffic.total.received)
@@ -49,7 +49,7 @@ class ServerMetrics:
         for stream in streams:
             app = traffic.slot(stream.app)
             publishers[app] += stream.publisher is not None
-            players[app] += len(stream.subscribers)
+            players[app] += stream.players
         for app, flow in traffic.apps.items():
             label = (app,)
             yield Reading("rtmp_app_connections", traffic.connections[app], label)
@@ -64,6 +64,6 @@ class ServerMetrics:
             label = (stream.key,)
             publisher = stream.publisher
             yield Reading("rtmp_stream_live", int(publisher is not None), label)
-            yield Reading("rtmp_stream_players", len(stream.subscribers), label)
+            yield Reading("rtmp_stream_players", stream.players, label)
             if publisher is not None:
                 yield Reading("rtmp_stream_received_bytes_total", publisher.total_bytes, label)

@@ -6,9 +6,26 @@ application at that moment.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ..stream.stream import Stream
-from ..stream.subscriber import Subscriber
 from .context import Context
+
+
+class Counts(Protocol):
+    """What was sent to a player: a subscriber, or a viewer over HTTP."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of media."""
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames that it was too slow for."""
+
+    @property
+    def queue_ms(self) -> int:
+        """How long what waits for it plays."""
 
 
 class _Session:
@@ -73,7 +90,7 @@ class PublisherCheck(_Session):
             self.emit("publish_resumed", idle_ms=idle_ms, session_id=self.session_id)
 
     def _look_for_players(self, now: float) -> None:
-        if self._stream.subscribers:
+        if self._stream.players:
             self._played_at = now
             self._is_idle = False
             return
@@ -92,7 +109,7 @@ class PlayerCheck(_Session):
     def __init__(self, context: Context, conn_id: str, session_id: str, stream: Stream, now: float) -> None:
         super().__init__(context, "subscriber", conn_id, session_id, stream, now)
 
-    def check(self, now: float, subscriber: Subscriber) -> None:
+    def check(self, now: float, subscriber: Counts) -> None:
         """Emit the periodic report of a player if it is due."""
         if self.is_due(now):
             dropped, queue_ms = subscriber.frames_dropped, subscriber.queue_ms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..codec.classify import AUDIO, VIDEO
 from ..identity import StreamId
@@ -11,7 +11,7 @@ from ..protocol.notice import PlayAsked, Reply
 from ..stream.stream import Stream
 from ..stream.subscriber import Subscriber
 from .context import Context
-from .periodic import PlayerCheck
+from .periodic import Counts, PlayerCheck
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -33,6 +33,7 @@ class Playing:
         "_started_at",
         "app",
         "counted_for",
+        "protocol",
         "session_id",
         "stream",
         "subscriber",
@@ -47,6 +48,7 @@ class Playing:
         self._started_at = context.clock.monotonic()
         self.session_id = context.next_session_id()
         self.app = self.counted_for = stream.app
+        self.protocol = "rtmp"
         settings = context.apps.of(stream.app)
         self.subscriber = Subscriber(
             connection.peer.writer,
@@ -58,18 +60,7 @@ class Playing:
         )
         self.stream: Stream = context.registry.join(*stream, self.subscriber)
         self._check = PlayerCheck(context, connection.conn_id, self.session_id, self.stream, self._started_at)
-        key = self.stream.key
-        context.emit(
-            "play_start",
-            conn_id=connection.conn_id,
-            stream_key=key,
-            app=self.app,
-            session_id=self.session_id,
-            client_ip=connection.address,
-            protocol="rtmp",
-        )
-        self._count(len(self.stream.subscribers))
-        _log.info("play started", conn_id=connection.conn_id, stream_key=key, session_id=self.session_id)
+        report_play_start(context, self)
 
     def published(self) -> None:
         """Notify the player that the stream it waits for has a publisher."""
@@ -105,12 +96,18 @@ class Playing:
         """The id of the connection that plays."""
         return self._connection.conn_id
 
+    @property
+    def address(self) -> str:
+        """The player's address."""
+        return self._connection.address
+
     def facts(self, now: float) -> dict[str, object]:
         """Return the state of this play at the monotonic time ``now``, for status pages."""
         return {
             "conn_id": self.conn_id,
             "session_id": self.session_id,
-            "address": self._connection.address,
+            "address": self.address,
+            "protocol": self.protocol,
             "age_s": round(now - self._started_at, 3),
             "bytes_sent": self.subscriber.bytes_sent,
             "frames_dropped": self.subscriber.frames_dropped,
@@ -124,27 +121,61 @@ class Playing:
 
     def stop(self, reason: str) -> None:
         """Leave the stream and emit the end of the play with ``reason``."""
-        connection = self._connection
-        key = self.stream.key
-        duration = round(self._context.clock.monotonic() - self._started_at, 3)
-        self._context.emit(
-            "play_stop",
-            conn_id=connection.conn_id,
-            stream_key=key,
-            app=self.app,
-            session_id=self.session_id,
-            client_ip=connection.address,
-            protocol="rtmp",
-            duration_sec=duration,
-            bytes_sent=self.subscriber.bytes_sent,
-            frames_dropped=self.subscriber.frames_dropped,
-            reason=reason,
-        )
-        self._count(len(self.stream.subscribers) - 1)
-        _log.info("play stopped", conn_id=connection.conn_id, stream_key=key, reason=reason, duration_sec=duration)
+        duration_s = self._context.clock.monotonic() - self._started_at
+        report_play_stop(self._context, self, self.subscriber, duration_s, reason)
         # last, as it may be the end of the stream, which is reported after the end of the play
         self.stream.detach(self.subscriber)
 
-    def _count(self, count: int) -> None:
-        conn_id = self._connection.conn_id
-        self._context.emit("subscriber_count", conn_id=conn_id, stream_key=self.stream.key, count=count)
+
+class Play(Protocol):
+    """A session of a player, over RTMP or HTTP."""
+
+    app: str
+    protocol: str
+    session_id: str
+    stream: Stream
+
+    @property
+    def conn_id(self) -> str:
+        """The id of the connection that plays."""
+
+    @property
+    def address(self) -> str:
+        """The player's address."""
+
+
+def report_play_start(context: Context, play: Play) -> None:
+    """Report that a player is attached to its stream."""
+    key = play.stream.key
+    context.emit(
+        "play_start",
+        conn_id=play.conn_id,
+        stream_key=key,
+        app=play.app,
+        session_id=play.session_id,
+        client_ip=play.address,
+        protocol=play.protocol,
+    )
+    context.emit("subscriber_count", conn_id=play.conn_id, stream_key=key, count=play.stream.players)
+    _log.info("play started", conn_id=play.conn_id, stream_key=key, session_id=play.session_id, protocol=play.protocol)
+
+
+def report_play_stop(context: Context, play: Play, counts: Counts, duration_s: float, reason: str) -> None:
+    """Report that a player is about to leave its stream."""
+    key = play.stream.key
+    duration = round(duration_s, 3)
+    context.emit(
+        "play_stop",
+        conn_id=play.conn_id,
+        stream_key=key,
+        app=play.app,
+        session_id=play.session_id,
+        client_ip=play.address,
+        protocol=play.protocol,
+        duration_sec=duration,
+        bytes_sent=counts.bytes_sent,
+        frames_dropped=counts.frames_dropped,
+        reason=reason,
+    )
+    context.emit("subscriber_count", conn_id=play.conn_id, stream_key=key, count=play.stream.players - 1)
+    _log.info("play stopped", conn_id=play.conn_id, stream_key=key, reason=reason, duration_sec=duration)

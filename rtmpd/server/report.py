@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import AccessDenied, AppRejected, PeerError, Rejected, StreamNotFound
 from ..identity import StreamId
@@ -39,8 +39,7 @@ class Reporter:
 
     @property
     def _peer_addr(self) -> str:
-        address, port = self._connection.address, self._connection.port
-        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return _peer_addr(self._connection)
 
     def accepted(self, scheme: str) -> None:
         """Report that the handshake is done."""
@@ -144,63 +143,81 @@ class Reporter:
         )
 
     def refused(self, asked: Asked, stream: StreamId, error: Rejected) -> None:
-        """Report a request that was refused; ``stream`` is the one it means, as far as that is known.
-
-        The beginning of the log line, up to ``error_type``, is documented for programs that ban addresses, and holds
-        nothing that a client can choose (docs/security.md).
-        """
-        connection = self._connection
-        if isinstance(error, StreamNotFound) and isinstance(asked, PlayAsked):
-            self.nobody_publishes(stream, waits=False)
-            return
-        app, name = map(_cut, stream)
-        error_type = "invalid_stream_key" if isinstance(error, AppRejected) else error.error_type
-        message = str(error)
-        if isinstance(error, AccessDenied):
-            message = f"authentication failed: {error.reason}"
-            self._denied(asked, app, name, message)
-        self._context.emit(
-            "stream_error",
-            conn_id=connection.conn_id,
-            stream_key=f"{app}/{name}" if name else "",
-            error_type=error_type,
-            error_message=message,
-            app=app,
-            stream_name=name,
-        )
-        _log.warning(
-            "request refused",
-            conn_id=connection.conn_id,
-            peer_addr=self._peer_addr,
-            action=_ACTIONS[type(asked)],
-            error_type=error_type,
-            app=app,
-            stream_name=name,
-            error=message,
-        )
-
-    def _denied(self, asked: Asked, app: str, name: str, error: str) -> None:
-        self._context.emit(
-            "auth_failed",
-            conn_id=self._connection.conn_id,
-            stream_key=f"{app}/{name}",
-            action=_ACTIONS[type(asked)],
-            app=app,
-            stream_name=name,
-            error=error,
-            remote_addr=self._peer_addr,
-        )
+        """Report a request that was refused; ``stream`` is the one it means, as far as that is known."""
+        report_refusal(self._context, self._connection, _ACTIONS[type(asked)], stream, error)
 
     def nobody_publishes(self, stream: StreamId, waits: bool) -> None:
         """Report a play of a stream that is not published; the player ``waits`` or is refused."""
-        connection = self._connection
-        self._context.emit(
-            "stream_not_found",
-            conn_id=connection.conn_id,
-            stream_key=stream.key,
-            app=stream.app,
-            stream_name=stream.name,
-            waiting=waits,
+        report_not_found(self._context, self._connection, stream, waits)
+
+
+class Client(Protocol):
+    """Whoever asks: an RTMP connection, or a viewer over HTTP."""
+
+    conn_id: str
+    address: str
+    port: int
+
+
+def _peer_addr(client: Client) -> str:
+    return f"[{client.address}]:{client.port}" if ":" in client.address else f"{client.address}:{client.port}"
+
+
+def report_refusal(context: Context, client: Client, action: str, stream: StreamId, error: Rejected) -> None:
+    """Report that the ``action`` of a client was refused; ``stream`` is the one it means, as far as that is known.
+
+    The beginning of the log line, up to ``error_type``, is documented for programs that ban addresses, and holds
+    nothing that a client can choose (docs/security.md).
+    """
+    if isinstance(error, StreamNotFound) and action == PLAY:
+        report_not_found(context, client, stream, waits=False)
+        return
+    app, name = map(_cut, stream)
+    key = f"{app}/{name}" if name else ""
+    error_type = "invalid_stream_key" if isinstance(error, AppRejected) else error.error_type
+    message = str(error)
+    if isinstance(error, AccessDenied):
+        message = f"authentication failed: {error.reason}"
+        context.emit(
+            "auth_failed",
+            conn_id=client.conn_id,
+            stream_key=f"{app}/{name}",
+            action=action,
+            app=app,
+            stream_name=name,
+            error=message,
+            remote_addr=_peer_addr(client),
         )
-        text = "player waits for a publisher" if waits else "the stream that a player asks for has no publisher"
-        _log.info(text, conn_id=connection.conn_id, stream_key=stream.key)
+    context.emit(
+        "stream_error",
+        conn_id=client.conn_id,
+        stream_key=key,
+        error_type=error_type,
+        error_message=message,
+        app=app,
+        stream_name=name,
+    )
+    _log.warning(
+        "request refused",
+        conn_id=client.conn_id,
+        peer_addr=_peer_addr(client),
+        action=action,
+        error_type=error_type,
+        app=app,
+        stream_name=name,
+        error=message,
+    )
+
+
+def report_not_found(context: Context, client: Client, stream: StreamId, waits: bool) -> None:
+    """Report a play of a stream that is not published; the player ``waits`` or is refused."""
+    context.emit(
+        "stream_not_found",
+        conn_id=client.conn_id,
+        stream_key=stream.key,
+        app=stream.app,
+        stream_name=stream.name,
+        waiting=waits,
+    )
+    text = "player waits for a publisher" if waits else "the stream that a player asks for has no publisher"
+    _log.info(text, conn_id=client.conn_id, stream_key=stream.key)

@@ -131,7 +131,7 @@ class Requests:
         stream."""
         applications = self._context.applications
         verdict = self.gate.publish(asked, stream)
-        stream = self._granted(asked, stream, verdict, applications)
+        stream = granted(self._context, stream, verdict, applications, DENIED[type(asked)])
         publishing = self._activity.publish(asked, stream, verdict)
         if self._client.app != stream.app:
             self._client.app = self._context.shared(stream.app)
@@ -142,32 +142,34 @@ class Requests:
     def _play(self, asked: PlayAsked, stream: StreamId) -> None:
         applications = self._context.applications
         verdict = self.gate.play(asked, stream)
-        granted = self._granted(asked, stream, verdict, applications)
-        live = self._context.registry.admit_player(*granted)
+        stream = granted(self._context, stream, verdict, applications, DENIED[type(asked)])
+        live = self._context.registry.admit_player(*stream)
         if not live:
-            self._report.nobody_publishes(granted, waits=True)
+            self._report.nobody_publishes(stream, waits=True)
         if self._client.app != stream.app:
             self._client.app = self._context.shared(stream.app)
         self._client.peer.send_all(self._client.session.accept(asked))
-        self._activity.play(asked, granted, verdict)
+        self._activity.play(asked, stream, verdict)
 
-    def _granted(
-        self, asked: PublishAsked | PlayAsked, stream: StreamId, verdict: Verdict, applications: Applications
-    ) -> StreamId:
-        """Return the stream that the verdict is for: ``stream``, which ``applications`` identified, or the name in its
-        place that a callback gave.
 
-        It was judged by the rules of its application and by no other's. Raises AccessDenied if it belongs to another
-        one: because of the name that the callback gave, or since a reload that came while the client waited.
-        """
-        if not verdict.name and applications is self._context.applications and stream.name != QUERY_ONLY:
-            return stream
-        path = segments(stream.app, verdict.name) if verdict.name else segments(stream.key)
-        try:
-            granted = self._context.applications.identify(path)
-        except InvalidStreamKey:
-            granted = StreamId("", "")
-        if granted.app != stream.app:
-            what = f"renamed to {'/'.join(path)}, which" if verdict.name else f"{stream.key}, which by now"
-            raise AccessDenied(f"{what} is not a stream of {stream.app}", DENIED[type(asked)])
-        return granted
+def granted(
+    context: Context, stream: StreamId, verdict: Verdict, applications: Applications, denied: str
+) -> StreamId:
+    """Return the stream that the verdict is for: ``stream``, which ``applications`` identified, or the name in its
+    place that a callback gave.
+
+    It was judged by the rules of its application and by no other's. Raises AccessDenied with the status ``denied`` if it
+    belongs to another one: because of the name that the callback gave, or since a reload that came while the client
+    waited.
+    """
+    if not verdict.name and applications is context.applications and stream.name != QUERY_ONLY:
+        return stream
+    path = segments(stream.app, verdict.name) if verdict.name else segments(stream.key)
+    try:
+        found = context.applications.identify(path)
+    except InvalidStreamKey:
+        found = StreamId("", "")
+    if found.app != stream.app:
+        what = f"renamed to {'/'.join(path)}, which" if verdict.name else f"{stream.key}, which by now"
+        raise AccessDenied(f"{what} is not a stream of {stream.app}", denied)
+    return found

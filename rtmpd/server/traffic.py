@@ -17,6 +17,7 @@ from ..settings import AppsSettings
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .viewing import Viewing
 
 _RATE_S: Final = 5.0
 
@@ -80,6 +81,19 @@ class Traffic:
         self.total.add(*moved)
         if app := self.slot(client.app):
             self.apps[app].add(*moved)
+
+    def look_at_viewer(self, viewer: Viewing) -> None:
+        """Note a viewer over HTTP in the course of a round."""
+        self.note_viewer(viewer)
+        if app := self.slot(viewer.app):
+            self._seen[app] += 1
+
+    def note_viewer(self, viewer: Viewing) -> None:
+        """Add what a viewer has been sent since the last call."""
+        sent, dropped = viewer.moved()
+        self.total.add(0, sent, dropped)
+        if app := self.slot(viewer.app):
+            self.apps[app].add(0, sent, dropped)
 
     def turn(self, now: float) -> None:
         """End a round over all connections; ``now`` is monotonic."""

@@ -53,6 +53,12 @@ class Watch:
                     self._look_at(connection, now)
                 except Exception:  # noqa: BLE001  one connection's trouble must not blind the watch
                     _log.exception("watching a connection failed", conn_id=connection.conn_id)
+            for viewer in tuple(self._context.viewers.values()):
+                try:
+                    self._context.traffic.look_at_viewer(viewer)
+                    viewer.watch(now)
+                except Exception:  # noqa: BLE001  as above
+                    _log.exception("watching a viewer failed", conn_id=viewer.conn_id)
             self._context.traffic.turn(now)
 
     def _look_at(self, connection: Connection, now: float) -> None:

@@ -64,6 +64,7 @@ from .hooks import (
 )
 from .http import ApiSettings
 from .metrics import MetricsSettings
+from .playback import PlaybackSettings
 from .quality import QualitySettings
 from .server import (
     CONFLICT_REJECT,
@@ -156,6 +157,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",
+    "PlaybackSettings",
     "QualitySettings",
     "RateLimit",
     "RetrySettings",
@@ -192,5 +194,6 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     http: ApiSettings = field(default_factory=ApiSettings)
+    playback: PlaybackSettings = field(default_factory=PlaybackSettings)
     debug: DebugSettings = field(default_factory=DebugSettings)
     daemon: DaemonSettings = field(default_factory=DaemonSettings)

@@ -126,7 +126,7 @@ class Registry:
         live = stream is not None and stream.live
         if not live and not settings.play_waits:
             raise StreamNotFound(f"{app}/{name} is not published")
-        if settings.max_players and stream is not None and len(stream.subscribers) >= settings.max_players:
+        if settings.max_players and stream is not None and stream.players >= settings.max_players:
             raise LimitReached(f"{app}/{name} has its {settings.max_players} players", "NetStream.Play.Failed")
         return live
 

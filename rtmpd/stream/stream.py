@@ -52,7 +52,9 @@ class Publisher(Protocol):
 
 
 class Stream:
-    """``key`` is ``<app>/<name>``. Nothing here switches greenlets or raises."""
+    """``key`` is ``<app>/<name>``. ``viewers`` are players that are not sent to as RTMP players: they watch over HTTP
+    what an output makes of the stream, but the stream is kept for them too. Nothing here switches greenlets or
+    raises."""
 
     def __init__(
         self, app: str, name: str, settings: AppSettings, clock: Clock, load: Load, on_empty: Callable[[Stream], None]
@@ -64,6 +66,7 @@ class Stream:
         self.created_at = clock.monotonic()
         self.publisher: Publisher | None = None
         self.subscribers: set[Subscriber] = set()
+        self.viewers: set[object] = set()
         self.outputs: set[Tap] = set()
         self._clock = clock
         self._load = load
@@ -94,11 +97,16 @@ class Stream:
     def is_empty(self) -> bool:
         """Neither publisher nor player nor output, nor a publisher that may yet come back."""
         nobody_publishes = self.publisher is None and self._grace_timer is None
-        return nobody_publishes and not self.subscribers and not self.outputs
+        return nobody_publishes and not self._attached
 
     @property
     def _attached(self) -> bool:
-        return bool(self.subscribers or self.outputs)
+        return bool(self.subscribers or self.outputs or self.viewers)
+
+    @property
+    def players(self) -> int:
+        """How many watch the stream, over RTMP and over HTTP."""
+        return len(self.subscribers) + len(self.viewers)
 
     @property
     def live(self) -> bool:
@@ -143,13 +151,13 @@ class Stream:
     def _end(self) -> None:
         if self._grace_timer is not None:
             self._stop_grace()
-        if self.subscribers or self.outputs:
+        if self._attached:
             self.gop.clear()
             self._timeline = Timeline(self._clock)  # for the next publisher
             watchers = [one.watcher for one in self.subscribers] + [one.watcher for one in self.outputs]
             for watcher in watchers:
                 watcher.unpublished()
-        if not self.subscribers and not self.outputs and self.publisher is None:
+        if not self._attached and self.publisher is None:
             self._on_empty(self)
 
     def _stop_grace(self) -> None:
@@ -295,6 +303,14 @@ class Stream:
         self.outputs.discard(member)
         member.leave()
         self._drop_empty_groups()
+        self._end_if_deserted()
+
+    def dismiss(self, viewer: object) -> None:
+        """A viewer leaves."""
+        self.viewers.discard(viewer)
+        self._end_if_deserted()
+
+    def _end_if_deserted(self) -> None:
         if not self._attached:
             self.give_up()  # no player is left to be kept for a publisher that may return
         if self.is_empty:
