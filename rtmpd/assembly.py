@@ -21,6 +21,8 @@ from .http.api import Api, ConfigControl, LogControl, Page, Refused
 from .http.front import Front
 from .http.guard import is_loopback
 from .http.health import health, unready
+from .http.response import Takeover, Upgrade
+from .http.server import HttpServer
 from .http.tail import Offer, Tail, TailHook
 from .identity import joined
 from .metrics.fault import RELOAD_REJECTED, Fault
@@ -29,6 +31,7 @@ from .monitor.instruments import Instruments
 from .monitor.monitor import Sources
 from .net.tls import server_context
 from .output.outputs import Outputs
+from .playback.playback import Playback
 from .server import facts
 from .server.access.access import Access
 from .server.context import Context
@@ -36,6 +39,7 @@ from .server.measure import ServerMetrics
 from .server.server import Server
 from .server.tokens import Tokens
 from .server.traffic import Traffic, known_apps
+from .server.viewing import Door
 from .settings import (
     GUARANTEE_NONE,
     AccessSettings,
@@ -43,6 +47,7 @@ from .settings import (
     ApiSettings,
     AppsSettings,
     AuditSettings,
+    PlaybackSettings,
     Settings,
 )
 from .settings.access import MODE_OPEN
@@ -82,6 +87,10 @@ class House:
         self.outputs = Outputs(settings.apps, self.registry, self.hooks.emit, clock, self.context.next_session_id)
         self._measure()
         self._server = Server(self.context)
+        self._playback = Playback(
+            settings.playback, settings.apps, self.registry, Door(self.context), clock, Takeover, Upgrade
+        )
+        self._viewers = HttpServer(_api_of(settings.playback), "", self._playback.handle, "playback")
         for source in (self.hooks.faults, self.outputs.faults, self._server.faults, self._faults):
             self.instruments.faults_from(source)
         self._http: Front | None = None
@@ -97,6 +106,7 @@ class House:
         try:
             self.hooks.recover()
             self._server.start()
+            self._start_playback()
         except BaseException:
             self.give_up()
             raise
@@ -106,6 +116,13 @@ class House:
         self.hooks.emit("server_start", **self._identity())
         self._is_running = True
         return self.addresses
+
+    def _start_playback(self) -> None:
+        try:
+            self.playback_addresses = self._viewers.start()
+        except OSError as error:
+            self._server.stop(0.0)
+            raise StartError(error.strerror or str(error), key="playback.listen") from None
 
     @property
     def addresses(self) -> list[Address]:
@@ -128,8 +145,11 @@ class House:
         self.instruments.stop_watching()
         self._tell_stop()
         self.outputs.announce_stop()
+        self._playback.announce_stop()
         self._server.stop(self._settings.server.drain_s if drain_s is None else drain_s)
         self._questioner.close()
+        self._playback.stop()
+        self._viewers.stop()
         self.outputs.stop(self._settings.server.drain_s if drain_s is None else drain_s)
         self.registry.close()
         self.hooks.close(self._settings.hooks.drain_s if drain_s is None else drain_s)
@@ -236,7 +256,7 @@ class House:
         try:
             for slices, prepare in self._parts(settings):
                 differ = any(getattr(settings, slice) != getattr(self._settings, slice) for slice in slices)
-                if differ or ("server" in slices and settings.server.has_tls):  # a certificate keeps its path
+                if differ or self._has_certificate(slices, settings):  # its path can be the same
                     changes.append(_blamed(slices[0], prepare))
         except BaseException:
             Change.join(*changes).abort()
@@ -255,11 +275,16 @@ class House:
             (("metrics", "alerts", "limits"), lambda: self._prepare_instruments(new)),
             (("server",), lambda: self._server.prepare(new.server)),
             (("http",), lambda: self._prepare_http(new.http)),
+            (("playback",), lambda: self._prepare_playback(new.playback)),
             (("hooks",), lambda: self.hooks.prepare(new.hooks)),
         ]
 
     def _prepare_apps(self, apps: AppsSettings) -> Change:
-        return Change.join(Change(lambda: self.context.configure(apps)), self.outputs.prepare(apps))
+        def commit() -> None:
+            self.context.configure(apps)
+            self._playback.apps = apps
+
+        return Change.join(Change(commit), self.outputs.prepare(apps))
 
     def _prepare_access(self, access: AccessSettings, apps: AppsSettings) -> Change:
         """A question that waits for its verdict is judged by the old rules; sessions go on."""
@@ -280,6 +305,14 @@ class House:
 
         return Change.join(self.instruments.prepare(new.metrics, new.alerts, new.limits.connections), Change(commit))
 
+    def _has_certificate(self, slices: tuple[str, ...], settings: Settings) -> bool:
+        has_tls = {"server": settings.server.has_tls, "playback": settings.playback.has_tls}
+        return any(has_tls.get(slice, False) for slice in slices)
+
+    def _prepare_playback(self, new: PlaybackSettings) -> Change:
+        change = self._viewers.prepare(_api_of(new), "", self._playback.handle)
+        return Change.join(Change(lambda: setattr(self._playback, "settings", new)), change)
+
     def _prepare_http(self, new: ApiSettings) -> Change:
         if self._http is None or self._api is None:
             return Change()
@@ -299,6 +332,19 @@ class House:
         self._reload_problem = "; ".join([*problems[:3], *(["..."] if problems[3:] else [])])
         self._reloads.add(self.last_reload)
         self.hooks.emit("config_reload", **facts)
+
+
+def _api_of(playback: PlaybackSettings) -> ApiSettings:
+    """The settings of the HTTP server for viewers."""
+    return ApiSettings(
+        listen=playback.listen,
+        socket="",
+        connections=playback.connections,
+        body_bytes=0,
+        request_timeout_s=playback.request_timeout_s,
+        send_timeout_s=playback.send_timeout_s,
+        tls=playback.tls,
+    )
 
 
 def _record_dirs(apps: AppsSettings) -> list[str]:
@@ -338,14 +384,16 @@ def trial(settings: Settings) -> None:
             house.prepare(part).abort()
         except ConfigError as error:
             problems += error.problems
-    for section, listeners in (("server", settings.server), ("http", settings.http)):
+    sections = (("server", settings.server), ("http", settings.http), ("playback", settings.playback))
+    for section, listeners in sections:
         try:
             if listeners.has_tls:
                 server_context(listeners.tls.cert, listeners.tls.key, section)
         except StartError as error:
             problems.append(Problem("", error.key, str(error)))
-    for key, addresses in (("server.listen", settings.server.listen), ("http.listen", settings.http.listen)):
-        problems += [Problem("", key, why) for address in addresses if (why := _unresolvable(address))]
+        problems += [
+            Problem("", f"{section}.listen", why) for address in listeners.listen if (why := _unresolvable(address))
+        ]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 
@@ -360,7 +408,7 @@ def _unresolvable(address: Address) -> str:
 
 
 #: What to look at when a part cannot be prepared and does not say why.
-_KEYS = {"log": "log.file", "http": "http.listen"}
+_KEYS = {"log": "log.file", "http": "http.listen", "playback": "playback.listen"}
 
 
 def _api(house: House, config: ConfigControl, log: LogControl) -> Api:

@@ -1,4 +1,4 @@
-"""[http]: what only several of its values together can tell."""
+"""[http] and [playback]: what only several of their values together can tell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from .. import textfile
-from ..settings import Address, TlsSettings
+from ..settings import Address, PlaybackSettings, TlsSettings
 from ..settings.http import ApiSettings
 from ..textfile import TextFileError
 from .check import Checked
@@ -29,6 +29,16 @@ def of_section(checked: Checked) -> ApiSettings:
     if settings.token_file:
         _check_token_file(checked, settings.token_file)
     return settings
+
+
+def playback_of(checked: Checked) -> PlaybackSettings:
+    """The settings of [playback]; problems go to ``checked``."""
+    secure = tuple(replace(address, tls=True) for address in checked.value("playback", "tls_listen"))
+    tls = TlsSettings(cert=checked.value("playback", "tls_cert"), key=checked.value("playback", "tls_key"))
+    check_tls(checked, "playback", secure, tls)
+    plain: tuple[Address, ...] = checked.value("playback", "listen")
+    others = checked.fields("playback", "listen", "tls_listen", "tls_cert", "tls_key")
+    return PlaybackSettings(listen=(*plain, *secure), tls=tls, **others)
 
 
 def _check_token_file(checked: Checked, path: str) -> None:

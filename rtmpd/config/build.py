@@ -76,6 +76,7 @@ def build(
         metrics=MetricsSettings(**checked.fields("metrics")),
         alerts=_alerts(checked),
         http=api.of_section(checked),
+        playback=api.playback_of(checked),
         daemon=process.of_section(checked),
     )
     limits = settings.limits

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .values import BadValue, Text, text
+from .values import BadValue, Text, names, text
 
 _WORD = r"[\w!#$&^.+-]+"
 _CONTENT_TYPE = re.compile(rf'{_WORD}/{_WORD}(\s*;\s*[\w-]+=("[^"\\\x00-\x1f]*"|{_WORD}))*', re.ASCII)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", re.ASCII)
 _NODE = re.compile(r"[\w.-]{0,255}", re.ASCII)
 
 
@@ -28,4 +29,13 @@ def node(value: Text) -> str:
     return given
 
 
-CHECKS: dict[str, Callable[..., object]] = {"content_type": content_type, "node": node}
+def origins(value: Text) -> tuple[str, ...]:
+    """Origins of web pages as browsers send them (RFC 6454, 6.2), in small letters; ``*`` is every origin."""
+    found = tuple(name.lower().removesuffix("/") for name in names(value))
+    for origin in found:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise BadValue(f"has {origin}, which is not an origin", "write one like https://www.example.net, or *")
+    return found
+
+
+CHECKS: dict[str, Callable[..., object]] = {"content_type": content_type, "node": node, "origins": origins}

@@ -22,6 +22,7 @@ _APP = "app string application of the connect command"
 _NAME = "stream_name string stream name, query removed"
 _SESSION = "session_id string the same in the start and the stop of one session"
 _REASON = "reason string why it ended"
+_PLAY_PROTOCOL = "protocol string! `rtmp`, `http-flv`, `ws-flv`, `hls` or `http-fmp4`"
 _DURATION = "duration_sec number seconds"
 #: Fields that replace the duration and the counters of an end that is emitted after a crash (``pairing``).
 _AFTER_CRASH = (
@@ -161,13 +162,13 @@ _STREAMS = Group(
             "policy string the policy that decided",
         )),
         EventType("play_start", INFO, "A player was attached to a stream.", fields(
-            _APP, _SESSION, "client_ip string the player's address", "protocol string! `rtmp` or `http-flv`",
+            _APP, _SESSION, "client_ip string the player's address", _PLAY_PROTOCOL,
         )),
         EventType("play_stop", INFO, "A player was detached from a stream.", fields(
             _APP,
             _SESSION,
             "client_ip string the player's address",
-            "protocol string! `rtmp` or `http-flv`",
+            _PLAY_PROTOCOL,
             "duration_sec number seconds since the start of the session",
             "bytes_sent integer media bytes sent",
             "frames_dropped integer frames dropped because the player was too slow",

@@ -18,9 +18,9 @@ Take = Callable[[Any, bytes], None]
 
 
 class Takeover(Response):
-    """The head of an answer after which the connection is not ours any more: its body is of any length, or it is another
-    protocol. ``take(channel, begun)`` is called after the head, with the ``exchange.Channel`` and what the client has
-    sent since; it may switch greenlets, and when it returns the connection is closed."""
+    """The head of an answer after which the connection is not ours any more: its body is of any length, or it is
+    another protocol. ``take(channel, begun)`` is called after the head, with the ``exchange.Channel`` and what the
+    client has sent since; it may switch greenlets, and when it returns the connection is closed."""
 
     def __init__(self, take: Take, headers: Mapping[str, str], status: int = 200) -> None:
         super().__init__(status=status, headers=dict(headers))

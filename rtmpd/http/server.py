@@ -53,10 +53,12 @@ class NoSocket(OSError):
 
 class HttpServer:
     """``handle`` answers a request; it may raise HttpError and may switch greenlets. ``start`` and ``stop`` once
-    each; ``socket_path`` is where the control socket is to be made, "" for none."""
+    each; ``socket_path`` is where the control socket is to be made, "" for none. ``section`` is that of the
+    configuration."""
 
-    def __init__(self, settings: ApiSettings, socket_path: str, handle: Handle) -> None:
+    def __init__(self, settings: ApiSettings, socket_path: str, handle: Handle, section: str = "http") -> None:
         self._settings = settings
+        self._section = section
         self._socket_path = socket_path
         self._handle = handle
         self._listeners: dict[Address | str, _Listener] = {}  # by the address as it is written, or the path
@@ -71,7 +73,7 @@ class HttpServer:
     def prepare(self, settings: ApiSettings, socket_path: str, handle: Handle) -> Change:
         """Replace all of it (``change``); what is listened on before and after keeps its socket and its requests. The
         certificate is read again. Raises OSError, StartError."""
-        tls = server_context(settings.tls.cert, settings.tls.key, "http") if settings.has_tls else None
+        tls = server_context(settings.tls.cert, settings.tls.key, self._section) if settings.has_tls else None
         secure = {_place(address) for address in settings.listen if address.tls}
         wanted: list[Address | str] = [_place(address) for address in settings.listen]
         wanted += [socket_path] if socket_path else []

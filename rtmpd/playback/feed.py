@@ -146,8 +146,8 @@ class Feed:
 
 
 class LiveViewer:
-    """A viewer on a connection of its own, which is sent a feed until the stream ends or it leaves. ``reason`` is why it
-    ended, "" while it has not."""
+    """A viewer on a connection of its own, which is sent a feed until the stream ends or it leaves. ``reason`` is why
+    it ended, "" while it has not."""
 
     def __init__(self, transport: Transport, clock: Clock, settings: AppSettings) -> None:
         self.reason = ""
@@ -159,8 +159,8 @@ class LiveViewer:
         self.subscriber = Subscriber(self.writer, self, 0, 0, settings.backlog_bytes, settings.backlog_ms)
 
     def watch_feed(self, feed: Feed, read: Callable[[bytes], Any]) -> None:
-        """Be sent ``feed`` until the end; ``read`` is given what the client says meanwhile. The body of the connection's
-        greenlet. May switch greenlets."""
+        """Be sent ``feed`` until the end; ``read`` is given what the client says meanwhile. The body of the
+        connection's greenlet. May switch greenlets."""
         try:
             feed.add(self)
             self.writer.listen(self)

@@ -3,9 +3,9 @@
 The file header says which tracks there are, and players believe it: one that waits for a sound which never comes shows
 nothing. So it is taken from the tracks that the stream has.
 
-mpegts.js and flv.js reject what Enhanced RTMP adds to FLV: the FourCCs ``avc1`` and ``mp4a``, ModEx, several tracks, the
-packet types of metadata. For them ``Browser`` writes the same frames in the old form, track 0 alone. ffmpeg and its
-relatives can ask for everything as it came.
+mpegts.js and flv.js reject what Enhanced RTMP adds to FLV: the FourCCs ``avc1`` and ``mp4a``, ModEx, several tracks,
+the packet types of metadata. For them ``for_browsers`` writes the same frames in the old form, track 0 alone. ffmpeg
+and its relatives can ask for everything as it came.
 """
 
 from __future__ import annotations

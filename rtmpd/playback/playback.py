@@ -41,8 +41,13 @@ _log = logger("playback")
 class Caller(Protocol):
     """Who asks: the peer of the HTTP server."""
 
-    name: str
-    port: int
+    @property
+    def name(self) -> str:
+        """Its address."""
+
+    @property
+    def port(self) -> int:
+        """Its port."""
 
 
 class Door(Protocol):
@@ -208,11 +213,14 @@ class Playback:
         except Rejected:
             viewer.writer.close()  # it has been reported; the head of the answer is sent already
 
+    def _forget(self, key: tuple[Stream, Form]) -> None:
+        del self._feeds[key]
+
     def _feed(self, stream: Stream, form: Form) -> FlvFeed:
         key = stream, form
         feed = self._feeds.get(key)
         if feed is None:
-            feed = self._feeds[key] = FlvFeed(stream, form, partial(self._feeds.pop, key))
+            feed = self._feeds[key] = FlvFeed(stream, form, partial(self._forget, key))
         return feed
 
 

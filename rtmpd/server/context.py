@@ -132,7 +132,7 @@ class Context:
                 del self._per_address[connection.address]
 
     def connections_of(self, app: str) -> int:
-        """Return how many connections use an application: with their streams, or as connect named it until then. A viewer
-        over HTTP counts as one."""
+        """Return how many connections use an application: with their streams, or as connect named it until then. A
+        viewer over HTTP counts as one."""
         connections = sum(1 for one in self.connections.values() if one.app == app or app in one.activity.apps)
         return connections + sum(1 for one in self.viewers.values() if one.app == app)

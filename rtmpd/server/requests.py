@@ -158,8 +158,8 @@ def granted(
     """Return the stream that the verdict is for: ``stream``, which ``applications`` identified, or the name in its
     place that a callback gave.
 
-    It was judged by the rules of its application and by no other's. Raises AccessDenied with the status ``denied`` if it
-    belongs to another one: because of the name that the callback gave, or since a reload that came while the client
+    It was judged by the rules of its application and by no other's. Raises AccessDenied with the status ``denied`` if
+    it belongs to another one: because of the name that the callback gave, or since a reload that came while the client
     waited.
     """
     if not verdict.name and applications is context.applications and stream.name != QUERY_ONLY:

@@ -151,6 +151,7 @@ class Rig:
         (home / "tokens").write_text(TOKENS)
         (home / "t1").write_text("f" * 32)
         self.facts |= {"home": str(home), "port": str(free_port()), "http_port": str(free_port())}
+        self.facts["playback_port"] = str(free_port())
         self.facts["url"] = urls[1]
         self.base = self._base(urls)
         self.write(self.base)
@@ -168,6 +169,10 @@ class Rig:
             ("apps", "second"): {},
             ("http",): {
                 "listen": "127.0.0.1:0", "socket": f"{self.home}/first.sock", "token_file": f"{self.home}/t1",
+                "tls_listen": "127.0.0.1:0", "tls_cert": self.facts["cert"], "tls_key": self.facts["key"],
+            },
+            ("playback",): {
+                "listen": "127.0.0.1:0",
                 "tls_listen": "127.0.0.1:0", "tls_cert": self.facts["cert"], "tls_key": self.facts["key"],
             },
             ("store",): {"path": f"{self.home}/events.db"},
@@ -225,6 +230,8 @@ class Rig:
         assert instruments._monitor._settings.interval_s == new.alerts.interval_s
         assert house._http is not None and house._http._settings == new.http
         assert house._http._server.socket_path == new.http.socket
+        assert (house._playback.settings, house._playback.apps) == (new.playback, new.apps)
+        assert house._viewers._settings.listen == new.playback.listen
         assert logging.getLogger("rtmpd").level == getattr(logging, new.log.level.upper())
 
     def _real(self, new: Settings) -> list[str]:
@@ -403,7 +410,7 @@ def test_a_hundred_reloads_leak_nothing(
     names = (
         "server.listen", "limits.connections", "apps.flush", "access.token_file",
         "hooks.guinea.template", "hooks.node", "log.file", "metrics.statsd_prefix", "alerts.interval",
-        "http.listen", "http.socket",
+        "http.listen", "http.socket", "playback.listen",
     )  # fmt: skip
     for step in steps(rig.facts):
         if step.name in names:

@@ -27,6 +27,7 @@ from rtmpd.settings import (
     AppsSettings,
     LimitSettings,
     MetricsSettings,
+    PlaybackSettings,
     ServerSettings,
     Settings,
 )
@@ -108,6 +109,7 @@ class Running:
         alerts: dict[str, Any] | None = None,
         listen: tuple[Address, ...] = (Address("127.0.0.1", 0),),
         http: dict[str, Any] | None = None,
+        playback: dict[str, Any] | None = None,
         settings: Settings | None = None,
     ) -> None:
         self._baseline = descriptors(), greenlets()
@@ -126,6 +128,7 @@ class Running:
             alerts=AlertSettings(**({"enabled": False} if alerts is None else alerts)),
             access=AccessSettings(**(access or {})),
             http=ApiSettings(**({"socket": ""} | (http or {}))),
+            playback=PlaybackSettings(**(playback or {})),
         )
         self.house = House(settings)
         self.house.context.watch_period_s = WATCH_PERIOD_S

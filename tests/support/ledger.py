@@ -3,7 +3,7 @@
 ``faults(events)`` reads the events of a daemon that has stopped. Every start has exactly one stop of
 the same session on the same stream and connection, after it; nothing of a connection is told before
 its accept or after its close; a stream is created and deleted by turns and carries sessions only
-while it exists; the number of players told is the number of players.
+while it exists; the number of players told is the number of players. A viewer over HTTP has no connection of its own.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class _Book:
         session = event["data"].get("session_id")
         if not session or session in self.sessions or session in self.ended:
             yield f"a start without a session of its own: {event}"
-        if event["conn_id"] not in self.open_connections:
+        of_http = event["data"].get("protocol", "rtmp") not in ("rtmp", "rtmps")
+        if event["conn_id"] not in self.open_connections and not of_http:
             yield f"a start on no open connection: {event}"
         if event["stream_key"] not in self.streams:
             yield f"a start on a stream that was not created: {event}"

@@ -1,0 +1,60 @@
+"""Viewers over HTTP with the players that people have: what they show is what an RTMP player shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.functional import peers
+from tests.functional.clips import CLASSIC, ENHANCED, Maker
+from tests.functional.harness import Daemon
+from tests.support.child import Child, free_port, is_listening, wait_until
+
+KEY = "live/camera"
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def daemon_of(home: Path, port: int, more: str = "") -> Daemon:
+    ini = f"[playback]\nlisten = 127.0.0.1:{port}\n{more}[apps]\npublisher_grace = 0\ngop_cache_frames = 100000\n"
+    return Daemon(home, ini=ini)
+
+
+def framemd5(program: str, url: str, log: Path, more: tuple[str, ...] = ()) -> Child:
+    """What a player decodes, as a hash of each frame."""
+    out = log.with_suffix(".md5")
+    command = [program, "-hide_banner", "-loglevel", "warning", "-nostdin", "-y", *more, "-i", url]
+    return Child([*command, "-f", "framemd5", str(out)], log)
+
+
+def hashes(path: Path) -> list[str]:
+    """The streams and the hashes of the frames of a framemd5 file, in order, without the times."""
+    rows = [row.split(",") for row in path.read_text().splitlines() if not row.startswith("#")]
+    return sorted(f"{row[0].strip()} {row[-1].strip()}" for row in rows)
+
+
+@pytest.mark.parametrize("name", [*CLASSIC, *ENHANCED])
+def test_ffmpeg_shows_over_http_what_it_shows_over_rtmp(tmp_path: Path, clip: Maker, port: int, name: str) -> None:
+    peers.need(peers.FFMPEG_CURRENT)
+    program = peers.FFMPEG_CURRENT.program
+    file = clip(name, 1.6, gop_frames=1000)  # one GOP: whoever joins gets all of it
+    with daemon_of(tmp_path, port) as server:
+        wait_until(lambda: is_listening(port), "playback listens")
+        with peers.FFMPEG_CURRENT.publish(file, server.url(KEY), tmp_path / "publish.log") as publisher:
+            server.wait_event("codec_detected")
+            http = f"http://127.0.0.1:{port}/live/{KEY}.flv"
+            with (
+                framemd5(program, server.url(KEY), tmp_path / "rtmp.log") as rtmp,
+                framemd5(program, http + "?raw=1", tmp_path / "raw.log") as raw,
+            ):
+                assert publisher.wait() == 0, publisher.describe()
+                assert (rtmp.wait(), raw.wait()) == (0, 0), f"{rtmp.describe()} {raw.describe()}"
+        for protocol in ("http-flv", "rtmp"):
+            server.wait_event("play_stop", protocol=protocol)
+    shown = hashes(tmp_path / "rtmp.md5")
+    assert len(shown) > 30
+    assert hashes(tmp_path / "raw.md5") == shown
