@@ -8,6 +8,6 @@
     websocket   RFC 6455, as far as a server needs it that sends binary messages
 
 A viewer is a session like that of an RTMP player: the door (``server.viewing``) admits it by the same rules. The HTTP
-server of the house is handed in: ``Playback.handle`` answers its requests. May import ``net``, ``stream``, ``protocol``,
-``codec``, ``event``, ``metrics`` and the stones. Begin with ``playback``.
+server of the house is handed in: ``Playback.handle`` answers its requests. May import ``net``, ``stream``,
+``protocol``, ``codec``, ``event``, ``metrics`` and the stones. Begin with ``playback``.
 """
