@@ -300,3 +300,11 @@ def test_a_stop_waits_for_hooks_no_longer_than_their_drain(tmp_path: Path, file:
     stopped(running, pid_file)
     time.sleep(3.2)  # as long as the script takes, had it been left alone
     assert not (tmp_path / "ended").exists()
+
+
+def test_the_collector_does_not_look_at_what_the_start_has_made() -> None:
+    made = "import gc; from rtmpd import run; run._tune_collector()"
+    code = f"{made}; print(gc.get_freeze_count() > 1000, len(gc.get_objects()))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=END_S, check=True, capture_output=True)
+    is_frozen, left = result.stdout.split()
+    assert is_frozen == b"True" and int(left) < 100
