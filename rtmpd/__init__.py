@@ -1,4 +1,17 @@
-"""rtmpd: an RTMP live-streaming daemon whose product is events you can trust."""
+"""rtmpd: an RTMP live-streaming daemon whose product is events you can trust.
+
+Where to look (each package's docstring has more):
+
+- settings: ``config`` (INI file and flags to values), ``settings`` (the values, with defaults)
+- clients: ``server`` (connections, publish, play), ``server.access`` (who may), ``protocol`` (RTMP), ``net`` (sockets)
+- media: ``stream`` (live streams, GOP cache), ``codec`` (headers), ``quality`` (alerts), ``output`` (recordings,
+  relays)
+- events: ``event`` (the catalogue), ``hook`` (filters, delivery, retries, storage)
+- operation: ``http`` (API), ``ctl`` (rtmpctl), ``metrics``, ``monitor``, ``daemon`` (process, signals)
+- modules: ``errors`` (every error and the text of each refusal), ``backoff`` (delays of retries), ``identity`` (which
+  stream a client means), ``cli`` (front door), ``run`` (the running daemon), ``assembly`` (connects the rooms),
+  ``reload`` (the order of a reload; each room's ``prepare`` changes its own parts, RTMP listeners in ``server.server``)
+"""
 
 from importlib.util import find_spec
 

@@ -2,13 +2,13 @@
 
     2026-11-22T10:00:00.123Z INFO server: connection registered conn_id=c000001 peer_addr=192.0.2.7:50123
 
-A part takes its logger once, ``_log = logger("server")``, and gives facts as fields, never inside
-the message, so that equal things have equal messages. The standard library's logging is underneath;
-other people's records come out in the same form, from warning upwards only and without query strings.
+A module creates its logger once, ``_log = logger("server")``, and passes data as fields, never inside the message, so
+that equal cases have equal messages. It is built on the standard library's logging; records of other libraries are
+written in the same format, from warning upwards only and without query strings.
 
-What is repeated too often is held back and summed up later as ``repeated=<n>``. Values are escaped and
-cut, so a peer can neither forge a line nor flood the log. Logging never raises and never switches
-greenlets. Query strings carry secrets: pass names and URLs through ``redact`` first.
+Messages that repeat too often are suppressed and summed up later as ``repeated=<n>``. Values are escaped and cut, so a
+peer can neither forge a line nor flood the log. Logging never raises and never switches greenlets. Query strings
+contain secrets: pass names and URLs through ``redact`` first.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _QUERY = re.compile(r"\?[^\s\"')>]+")
 
 
 def redact(name: str) -> str:
-    """The URL or stream name without its query, which is where secrets travel."""
+    """Return the URL or stream name without its query, which may contain secrets."""
     return name.partition("?")[0]
 
 
 class Logger:
-    """Writes the records of one part. Fields are ``str()`` of what is given; None is left out."""
+    """Writes the records of one part. Fields are converted with ``str()``; None is left out."""
 
     __slots__ = ("_logger",)
 
@@ -54,12 +54,12 @@ class Logger:
 
     @property
     def writes_debug(self) -> bool:
-        """Whether ``debug`` would write, for those to whom its fields are dear."""
+        """Whether ``debug`` would write; check it before computing expensive fields."""
         return self._logger.isEnabledFor(DEBUG)
 
     @property
     def writes_info(self) -> bool:
-        """Whether ``info`` would write, likewise."""
+        """Whether ``info`` would write; check it before computing expensive fields."""
         return self._logger.isEnabledFor(logging.INFO)
 
     def debug(self, message: str, /, **fields: object) -> None:
@@ -79,7 +79,7 @@ class Logger:
             self._write(ERROR, message, fields)
 
     def exception(self, message: str, /, **fields: object) -> None:
-        """An error with the traceback of the exception that is being handled."""
+        """Log an error with the traceback of the current exception."""
         if (_ours.level or _root.level) <= ERROR:
             self._write(ERROR, message, fields, with_traceback=True)
 
@@ -94,7 +94,7 @@ class Logger:
 
 
 def logger(name: str) -> Logger:
-    """The logger of the part ``name``."""
+    """Return the logger of the part ``name``."""
     return Logger(name)
 
 
@@ -165,7 +165,7 @@ _FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
 
 
 class _Repeats:
-    """How often one message came in the window that began at ``since``."""
+    """Counts one message in the window that began at ``since``."""
 
     __slots__ = ("count", "held", "record", "since")
 
@@ -177,10 +177,10 @@ class _Repeats:
 
 
 class Throttle:
-    """Lets ``limit`` records of one (logger, message) pass per window, and counts the rest.
+    """Passes ``limit`` records of one (logger, message) per window, and counts the rest.
 
-    Debug is never held back: an operator who switches it on wants all of it. Memory is bounded; past
-    ``_TRACKED_MESSAGES`` different messages in a window the oldest window is closed early.
+    Debug records are never suppressed, because an operator who enables them wants them all. Memory is bounded: after
+    ``_TRACKED_MESSAGES`` different messages in a window, the oldest window is closed early.
     """
 
     __slots__ = ("_clock", "_limit", "_repeats", "_window_s")
@@ -192,7 +192,7 @@ class Throttle:
         self._repeats: dict[tuple[str, str], _Repeats] = {}
 
     def admit(self, record: logging.LogRecord) -> list[logging.LogRecord]:
-        """What is to be written now: ``record`` unless it is held back, after the sums of windows that are over."""
+        """Return the records to write now: the sums of ended windows, then ``record`` unless it is suppressed."""
         now = self._clock.monotonic()
         due = self.close_windows(now)
         if record.levelno <= DEBUG:
@@ -209,7 +209,7 @@ class Throttle:
         return due
 
     def close_windows(self, now: float = float("inf")) -> list[logging.LogRecord]:
-        """End the windows that are over (all of them by default); their sums, oldest first."""
+        """Close the windows that have ended (by default all) and return their sums, oldest first."""
         due: list[logging.LogRecord] = []
         for key, repeats in list(self._repeats.items()):  # in order of their beginning
             if now - repeats.since < self._window_s and len(self._repeats) <= _TRACKED_MESSAGES:
@@ -221,13 +221,13 @@ class Throttle:
 
 
 def _with_sum(record: logging.LogRecord, held: int) -> logging.LogRecord:
-    """The last record that was held back, with the number of all that were."""
+    """Return the last suppressed record, with the number of suppressed ones."""
     record.__dict__["fields"] = {**getattr(record, "fields", {}), "repeated": held}
     return record
 
 
 class _Output(logging.Handler):
-    """Writes to stderr or to a file that can be opened anew."""
+    """Writes to stderr or to a file that can be reopened."""
 
     def __init__(self, path: str, throttle: Throttle) -> None:
         super().__init__()
@@ -238,11 +238,11 @@ class _Output(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._put(self._throttle.admit(record))
-        except Exception:  # noqa: BLE001  a value whose str() raises, a full disk: the caller has no part in it
+        except Exception:  # noqa: BLE001  a value whose str() raises, or a full disk, is not the caller's fault
             self.handleError(record)
 
     def reopen(self) -> None:
-        """Open the file anew under its name. Raises OSError, and then goes on with the old one."""
+        """Reopen the file by its name. Raises OSError, and keeps the old file then."""
         if self.path:
             old, self._stream = self._stream, _open(self.path)
             old.close()
@@ -264,14 +264,14 @@ def _open(path: str) -> TextIO:
 
 
 def configure(settings: LogSettings, clock: Clock | None = None) -> None:
-    """Send everything where ``settings`` say, from now on. Raises OSError if the file cannot be opened."""
+    """Configure the output as in ``settings``. Raises OSError if the file cannot be opened."""
     change = prepare(settings, clock)
     change.commit()
     change.retire()
 
 
 def prepare(settings: LogSettings, clock: Clock | None = None) -> Change:
-    """The same in two steps (``change``). Raises OSError."""
+    """Like ``configure``, in two steps (``change``). Raises OSError."""
     output = _Output(settings.file, Throttle(clock or Clock()))
     output.setFormatter(_FORMATTERS[settings.format]())
     replaced: list[_Output] = []
@@ -292,18 +292,18 @@ def prepare(settings: LogSettings, clock: Clock | None = None) -> Change:
 
 
 def level() -> str:
-    """The least level that is written."""
+    """Return the current level."""
     number = _ours.level
     return next((name for name, of_name in _LEVELS.items() if of_name == number), "info")
 
 
 def set_level(name: str) -> None:
-    """Write from the level ``name`` on, until ``configure`` says otherwise. Raises KeyError."""
+    """Set the level until the next ``configure``. Raises KeyError."""
     _ours.setLevel(_LEVELS[name])
 
 
 def reopen() -> None:
-    """Open the log file anew, after it was renamed. Never raises: on failure the old file goes on."""
+    """Reopen the log file after it was renamed. Never raises: on failure the old file stays in use."""
     for handler in _root.handlers:
         if isinstance(handler, _Output):
             try:

@@ -1,6 +1,6 @@
-"""What the payload of a media message says: kind, codec, profile, size, rates, and the words of onMetaData.
+"""Parses the payload of media messages: kind, codec, profile, size, rates, and onMetaData.
 
-``classify`` is the look at two bytes that the fan-out takes at each message, ``tag`` decodes the whole header of one,
-``track`` follows what a stream's headers say; there is a module for each codec, and ``metadata`` for onMetaData.
+``classify`` inspects the first two bytes of every message for the fan-out, ``tag`` decodes the complete header of one
+message, ``track`` follows the headers of a stream. There is a module for each codec; ``metadata`` parses onMetaData.
 Pure: bytes in, values out. May import ``errors``. Begin with ``classify``.
 """

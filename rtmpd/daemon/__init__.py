@@ -1,6 +1,7 @@
-"""The process: what there is before and around the event loop.
+"""The process around the event loop: detaching, pid file, user and limits, signals, systemd, and debugging.
 
-Detaching, pid file, user and limits (``process``), signals as words for one worker (``signals``), what systemd and a
-waiting shell are sent (``service``), the watch on configuration files, and what helps to debug. It may import settings,
-errors, ``net`` and the log. Begin in ``process.run``, which runs ``rtmpd.run``.
+``process`` does the steps before the loop starts, ``signals`` queues signals for one worker greenlet, ``service``
+reports to systemd and to a waiting shell, ``filewatch`` notices changed configuration files. May import ``settings``,
+``errors``, ``net`` and ``log``. Begin with ``process.run``, which runs ``rtmpd.run``. What a signal does is in
+``rtmpd.run``.
 """

@@ -1,4 +1,4 @@
-"""Help to find out what a running daemon does: a backdoor, and reports of what holds the event loop up."""
+"""Debugging aids for a running daemon: a backdoor, and reports of code that blocks the event loop."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ..settings import DebugSettings
 
 _BANNER = "rtmpd backdoor: everything here runs inside the daemon"
 _REPORT_LINES = 40
-_thread_id = monkey.get_original("_thread", "get_ident")  # the patched one is that of the greenlet
+_thread_id = monkey.get_original("_thread", "get_ident")  # the patched one returns the greenlet's
 _pause = monkey.get_original("time", "sleep")
 
 _log = logger("debug")
 
 
 class Debug:
-    """``names`` are what the way in has at hand. ``start`` and ``stop`` once each."""
+    """``names`` are the variables of the backdoor's prompt. ``start`` and ``stop`` once each."""
 
     def __init__(self, settings: DebugSettings, names: Mapping[str, object]) -> None:
         self._settings = settings
@@ -38,7 +38,7 @@ class Debug:
         self._path = ""
 
     def start(self) -> None:
-        """Open the backdoor and start the reports. Raises StartError if the socket cannot be made."""
+        """Open the backdoor and start the reports. Raises StartError if the socket cannot be created."""
         if self._settings.report_blocking_s:
             self._watch = HubWatch(self._settings.report_blocking_s)
             self._watch.start()
@@ -46,10 +46,10 @@ class Debug:
             self._path = self._settings.backdoor
             self._server = BackdoorServer(_listener(self._path), banner=_BANNER, locals=self._names)
             self._server.start()
-            _log.warning("backdoor open: a client that can reach it has all powers of the daemon", path=self._path)
+            _log.warning("backdoor open: anyone who can reach it controls the daemon", path=self._path)
 
     def stop(self) -> None:
-        """Close the way in and report no more. May switch greenlets."""
+        """Close the backdoor and stop the reports. May switch."""
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
@@ -64,7 +64,7 @@ class Debug:
 
 
 def _listener(path: str) -> Any:
-    """A listening socket that only our own user can reach. Raises StartError."""
+    """Return a listening socket that only our own user can reach. Raises StartError."""
     try:
         return socket.socket(fileno=listen_unix(path, 1).detach())
     except OSError as error:
@@ -72,11 +72,11 @@ def _listener(path: str) -> Any:
 
 
 class HubWatch:
-    """Logs where the hub's thread was when it had not come round for ``seconds``.
+    """Logs the stack of the hub's thread when the loop has been blocked for ``seconds``.
 
-    A timer of the loop beats; a thread of its own looks whether it still does, and keeps the stack if not. It is
-    logged by the next beat: by then it is known how long it took. gevent's own monitor would also write what all
-    variables of all greenlets hold, secrets among them.
+    A timer of the loop beats. A separate thread checks the beat and keeps the stack when it is missing. The next beat
+    logs the stack, with the time that it took. gevent's own monitor would also log all variables of all greenlets,
+    including secrets.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -95,7 +95,7 @@ class HubWatch:
         self._pool.spawn(self._look)
 
     def stop(self) -> None:
-        """Stop both. May switch greenlets."""
+        """Stop both. May switch."""
         self._stopped = True
         self._timer.stop()
         self._timer.close()
@@ -111,7 +111,7 @@ class HubWatch:
         self._beat_at = time.monotonic()
 
     def _look(self) -> None:
-        """On the thread: one stack for each time that it is blocked."""
+        """Runs in the thread: take one stack each time the loop is blocked."""
         while not self._stopped:
             _pause(self._seconds / 4)
             if time.monotonic() - self._beat_at > self._seconds and not self._stack:

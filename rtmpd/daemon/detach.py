@@ -1,7 +1,7 @@
-"""Leaving the terminal, with a pipe back to the shell that waits.
+"""Detaches from the terminal, with a pipe back to the waiting shell.
 
-The starting process ends when the daemon serves, with status 0, or when it gave up, with the daemon's own status. So
-``rtmpd --daemon && echo up`` is right.
+The starting process exits with status 0 when the daemon serves, or with the daemon's status when the start failed. So
+``rtmpd --daemon && echo up`` works.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 from gevent import monkey
 
-# The real ones: gevent's make an event loop, but the daemon has to make its own after the fork.
+# The originals: gevent's create an event loop, but the daemon has to create its own after the fork.
 _fork = monkey.get_original("os", "fork")
 _waitpid = monkey.get_original("os", "waitpid")
 _PID_BYTES = 8
@@ -22,7 +22,7 @@ _ENDING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 class Shell:
-    """The starting process, as the daemon sees it. Its end of the pipe closes with the daemon whatever happens."""
+    """The starting process, as seen by the daemon. The daemon's end of the pipe closes when the daemon ends."""
 
     __slots__ = ("_pipe",)
 
@@ -30,8 +30,8 @@ class Shell:
         self._pipe = pipe
 
     def tell(self, status: int) -> None:
-        """End the starting process with ``status``; only the first call counts. From then on standard output and error
-        go nowhere, except where they were directed to files."""
+        """End the starting process with ``status``; only the first call counts. Afterwards standard output and standard
+        error are discarded unless they are files."""
         if self._pipe < 0:
             return
         for stream in (sys.stdout, sys.stderr):
@@ -47,13 +47,13 @@ class Shell:
 
 
 def detach() -> Shell | int:
-    """Fork twice. The daemon gets its Shell; the starting process, once the daemon has reported, the exit status. A
-    signal to end that reaches the starting process meanwhile, as Ctrl-C does, is passed on to the daemon.
+    """Fork twice. Returns the Shell in the daemon and, after the daemon has reported, the exit status in the starting
+    process. A terminating signal to the starting process, such as Ctrl-C, is passed on to the daemon.
 
     Call it before there is an event loop, a thread or a socket.
     """
     reader, writer = os.pipe()
-    # A signal that comes before there is somebody to pass it on to waits in the kernel.
+    # Until the daemon exists, the kernel holds signals that have to be passed on.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -76,7 +76,7 @@ def detach() -> Shell | int:
 
 
 def _wait_for(reader: int, mask: set[int | signal.Signals]) -> int:
-    """In the starting process, where the signals of ``_ENDING`` are blocked: return the status that the daemon reports.
+    """Return the status that the daemon reports. Runs in the starting process, with the signals of ``_ENDING`` blocked.
     ``mask`` are the signals to block from here on."""
     pid = int.from_bytes(os.read(reader, _PID_BYTES), "big")
 
@@ -89,12 +89,12 @@ def _wait_for(reader: int, mask: set[int | signal.Signals]) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     reported = os.read(reader, 1)  # goes on after a signal
     for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)  # too late: nothing is left to do but to end with the status
+        signal.signal(number, signal.SIG_IGN)  # too late: only the exit is left
     return reported[0] if reported else os.EX_SOFTWARE
 
 
 def _close_what_is_not_ours() -> None:
-    """The shell's other descriptors, which a pipe or a terminal would wait for. Python's own are not inheritable."""
+    """Close inherited descriptors, which would keep a pipe or a terminal open. Python's own are not inheritable."""
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         descriptor = int(name)
         try:

@@ -1,7 +1,7 @@
-"""Sees that a configuration file was changed, so that no signal has to be sent.
+"""Notices changed configuration files, so that no signal has to be sent.
 
-A look every few seconds compares what the files are like (time, size, inode) with the last look. A change counts
-when two looks in a row agree on it, so that a file that is being written is not read half.
+Every few seconds it compares time, size and inode of the files with the last look. A change counts when two looks in a
+row agree, so that a file is not read while it is being written.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 
 def signature(files: Iterable[str]) -> Signature:
-    """What these files are like now. Never raises."""
+    """Return the current time, size and inode of these files. Never raises."""
     return tuple(_state(path) for path in files)
 
 
 def _listed(files: Callable[[], Iterable[str]]) -> Signature:
-    """The same of the files that there are; none if they cannot be listed, which the next reload reports."""
+    """Return the signature of the listed files; empty if they cannot be listed, which the next reload reports."""
     try:
         return signature(files())
     except OSError:
@@ -39,8 +39,8 @@ def _state(path: str) -> tuple[str, int, int, int]:
 
 
 class FileWatch:
-    """Calls ``changed`` when the configuration is another one, in the files that ``files`` names. ``period_s`` gives
-    the seconds between two looks, 0 for none at present. ``start`` and ``stop`` once each."""
+    """Calls ``changed`` when the files that ``files`` lists have changed. ``period_s`` returns the seconds between two
+    looks, 0 to pause. ``start`` and ``stop`` once each."""
 
     def __init__(
         self, files: Callable[[], Iterable[str]], period_s: Callable[[], float], changed: Callable[[], None]
@@ -53,17 +53,17 @@ class FileWatch:
         self._greenlet: Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Start the greenlet that looks."""
+        """Start the greenlet."""
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = "config-watch"
 
     def stop(self) -> None:
-        """Stop looking. May switch greenlets."""
+        """Stop looking. May switch."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
     def seen(self) -> None:
-        """Note the files as they are now, without ``changed``: they are about to be read anyway."""
+        """Accept the current files without calling ``changed``, because they are about to be read anyway."""
         self._known = self._last = _listed(self._files)
 
     def _run(self) -> None:
@@ -74,7 +74,7 @@ class FileWatch:
                 self.look()
 
     def look(self) -> None:
-        """Compare the files with the last look; call ``changed`` once they differ and have settled."""
+        """Compare the files with the last look; call ``changed`` when they differ and no longer change."""
         now = _listed(self._files)
         if now != self._known and now == self._last:
             self._known = now

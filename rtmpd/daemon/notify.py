@@ -16,8 +16,8 @@ _log = logger("daemon")
 
 
 class Notifier:
-    """Without a socket in ``environ`` everything here does nothing. What it finds there is taken out, so that no child
-    speaks for us. Nothing here raises or switches greenlets."""
+    """Sends states to systemd; does nothing without a socket in ``environ``. The variables are removed, so that no
+    child process speaks for us. Never raises."""
 
     __slots__ = ("_address", "_failed", "watchdog_s")
 
@@ -28,7 +28,7 @@ class Notifier:
         self.watchdog_s = _watchdog_s(environ) if name else 0.0
 
     def ready(self, status: str = "") -> None:
-        """Report that the start, or a reload, is done."""
+        """Report that the start or a reload is complete."""
         self._send("READY=1", f"MAINPID={os.getpid()}", *_status(status))
 
     def reloading(self) -> None:
@@ -40,7 +40,7 @@ class Notifier:
         self._send("STOPPING=1", *_status(status))
 
     def alive(self, status: str = "") -> None:
-        """Feed the watchdog, where there is one; ``watchdog_s`` is how often it wants that."""
+        """Notify the watchdog if there is one; call it every ``watchdog_s``."""
         self._send(*(["WATCHDOG=1"] if self.watchdog_s else []), *_status(status))
 
     def _send(self, *lines: str) -> None:
@@ -62,7 +62,7 @@ def _status(text: str) -> list[str]:
 
 
 def _watchdog_s(environ: MutableMapping[str, str]) -> float:
-    """Return half of what the watchdog allows, in seconds; 0 without one, or if it is for another process."""
+    """Return half of the watchdog's timeout in seconds; 0 without a watchdog, or if it is for another process."""
     allowed = environ.pop("WATCHDOG_USEC", "")
     whose = environ.pop("WATCHDOG_PID", "")
     if not allowed.isdecimal() or whose not in ("", str(os.getpid())):

@@ -1,7 +1,7 @@
-"""The file that names the daemon's process, and keeps a second one from starting.
+"""The pid file: contains the daemon's process id and prevents a second daemon from starting.
 
-The lock is the judge, not the number in the file: the kernel drops the lock with the process, so the file of one that
-died, or whose number belongs to another process by now, is taken over.
+Only the lock counts, not the number in the file. The kernel releases the lock with the process, so the file of a dead
+process is taken over, even if another process has its number now.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class PidFile:
-    """``take`` after the last fork, ``release`` once at the end. Neither switches greenlets."""
+    """``take`` after the last fork, ``release`` once at the end."""
 
     __slots__ = ("_descriptor", "path")
 
@@ -37,7 +37,7 @@ class PidFile:
         os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
-        """Remove the file; where its directory is not ours any more, empty it, which means the same."""
+        """Remove the file. If we may no longer write to its directory, empty the file, which means the same."""
         if self._descriptor < 0:
             return
         try:
@@ -59,7 +59,7 @@ class PidFile:
             pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise StartError(
-                f"rtmpd runs already, as process {pid or 'not known yet'} (pid file {self.path})", os.EX_TEMPFAIL
+                f"rtmpd is already running, as process {pid or 'not known yet'} (pid file {self.path})", os.EX_TEMPFAIL
             ) from None
         except OSError as error:
             os.close(descriptor)

@@ -1,7 +1,7 @@
-"""From root to an ordinary user, and the limits of the process.
+"""Changes from root to an ordinary user, and sets the limits of the process.
 
-It happens before a port is bound and a log or a store is opened: what that user may not do fails at the
-start, not at the first reload. The one power that is kept is to bind ports below 1024, which a reload may add.
+This happens before a port is bound and before a log or a store is opened, so that missing permissions show at the start
+and not at the first reload. The only capability that is kept is to bind ports below 1024, which a reload may add.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Identity:
 
 
 def identity(user: str, group: str) -> Identity | None:
-    """Return the user and group to change to, None for no change. Raises StartError for a name that is not known
-    (status 67) and for one that we may not take (77)."""
+    """Return the user and group to change to, None for no change. Raises StartError for an unknown name (status 67),
+    and if we may not change to it (77)."""
     try:
         entry = pwd.getpwnam(user) if user else None
         gid = grp.getgrnam(group).gr_gid if group else entry.pw_gid if entry else os.getegid()
@@ -49,8 +49,7 @@ def identity(user: str, group: str) -> Identity | None:
 
 
 def become(wanted: Identity) -> None:
-    """Be that user from now on, with its supplementary groups, in every thread that comes later. Call it before there
-    are threads. Raises StartError."""
+    """Become that user, with its supplementary groups. Call it before there are threads. Raises StartError."""
     try:
         if wanted.name:
             os.initgroups(wanted.name, wanted.gid)
@@ -69,7 +68,7 @@ def become(wanted: Identity) -> None:
 
 
 def limit(settings: DaemonSettings) -> None:
-    """Raise the limit on descriptors as far as it goes; allow or forbid core dumps. Raises StartError."""
+    """Raise the limit on descriptors as far as allowed; allow or forbid core dumps. Raises StartError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if settings.open_files > soft != resource.RLIM_INFINITY:
         _raise_open_files(settings.open_files, hard)
@@ -79,12 +78,12 @@ def limit(settings: DaemonSettings) -> None:
 
 
 def keep_core_dumps(settings: DaemonSettings) -> None:
-    """Switch core dumps on again after the change of user, which switches them off. Raises StartError."""
+    """Enable core dumps again, because the change of user disables them. Raises StartError."""
     if settings.core_dumps == CORE_YES:
         try:
             _prctl(_PR_SET_DUMPABLE, 1)
         except OSError as error:
-            raise StartError(f"core dumps cannot be switched on: {error.strerror}", os.EX_OSERR) from None
+            raise StartError(f"core dumps cannot be enabled: {error.strerror}", os.EX_OSERR) from None
 
 
 def _raise_open_files(wanted: int, hard: int) -> None:
@@ -98,10 +97,10 @@ def _raise_open_files(wanted: int, hard: int) -> None:
 
 
 def _keep_low_ports() -> None:
-    """Of root's powers keep the one, where we had it; give up the others. Raises OSError."""
+    """Keep the capability to bind low ports, if we had it, and drop all others. Raises OSError."""
     try:
         _set_capabilities(_CAP_NET_BIND_SERVICE)
-    except PermissionError:  # as in a container that has it not
+    except PermissionError:  # for example in a container without it
         _set_capabilities(0)
 
 

@@ -1,8 +1,8 @@
-"""The process around the daemon: detach, pid file, limits, user; then the daemon itself.
+"""Prepares the process (detach, pid file, limits, user) and then runs the daemon.
 
-All of it comes before the event loop, a thread or a socket exists, in this order: fork, because greenlets and threads
-do not survive it well; pid file and limits, which may need root; the user, because everything after
-this must be as it stays for the rest of the daemon's life.
+All of this happens before there is an event loop, a thread or a socket, in this order: fork, because greenlets and
+threads do not survive a fork well; pid file and limits, which may need root; then the change of user, so that
+everything later runs with the daemon's final permissions.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _STOPPED_EARLY = 128 + signal.SIGTERM
 
 
 def run(settings: DaemonSettings, body: Callable[[Service], int], run_directory: str = "") -> int:
-    """Run ``body`` as ``settings`` have it; its result, or why it could not begin, is the exit status. Root makes the
-    ``run_directory``, if there is one, for the user that it becomes.
+    """Prepare the process as ``settings`` require, run ``body`` and return the exit status. Root creates the
+    ``run_directory``, if given, for the user that it becomes.
 
-    In the background the starting process returns from here too, with the status that the daemon reported to it. A
-    daemon that was stopped before it served ends with 0, but its starting process with 143. Exit statuses of its own:
-    67 no such user, 71 an error of the system, 73 the pid file cannot be written, 75 another rtmpd runs, 77 a user that
-    we may not become. May switch greenlets if ``body`` does.
+    In the background this also returns in the starting process, with the status that the daemon reported. If the daemon
+    is stopped before it serves, it exits with 0 and its starting process with 143. Further statuses: 67 unknown user,
+    71 system error, 73 the pid file cannot be written, 75 another rtmpd is running, 77 we may not become the user. May
+    switch if ``body`` does.
     """
     shell: Shell | None = None
     if settings.background:
@@ -46,7 +46,7 @@ def run(settings: DaemonSettings, body: Callable[[Service], int], run_directory:
         status = _run(settings, Service(shell), body, run_directory)
     finally:
         if shell is not None:
-            shell.tell(status or _STOPPED_EARLY)  # does nothing if it is ready, and so was reported already
+            shell.tell(status or _STOPPED_EARLY)  # does nothing after ``ready`` was reported
     return status
 
 
@@ -85,8 +85,8 @@ def _prepare(settings: DaemonSettings, pid_file: PidFile | None, run_directory: 
 
 
 def _make_run_directory(path: str, wanted: privileges.Identity | None) -> None:
-    """Do what the init script and systemd do for the service. A directory of another user is left alone: making the
-    control socket there reports it. Raises OSError."""
+    """Create the directory as the init script and systemd do. A directory of another user is left alone; creating the
+    control socket there will report it. Raises OSError."""
     with contextlib.suppress(FileExistsError, FileNotFoundError, PermissionError):  # no /run, or one that is read-only
         os.mkdir(path, 0o755)
     if wanted is not None and os.path.isdir(path) and os.stat(path).st_uid == 0:
@@ -94,15 +94,15 @@ def _make_run_directory(path: str, wanted: privileges.Identity | None) -> None:
 
 
 def _name_process() -> None:
-    """What ``ps``, ``pgrep`` and ``start-stop-daemon --name`` go by; without it that is the interpreter's."""
+    """Set the name for ``ps``, ``pgrep`` and ``start-stop-daemon --name``; it would be the interpreter's otherwise."""
     if os.path.exists("/proc/self/comm"):
         with open("/proc/self/comm", "w", encoding="ascii") as comm:
             comm.write(PROCESS_NAME)
 
 
 def hide(secrets: Collection[str]) -> None:
-    """Write stars over these words of the command line, or what follows their =, where the system shows it (``ps``,
-    /proc): every user can read that. Does nothing where the system does not say where it is."""
+    """Overwrite these words of the command line, or their part after =, with stars, because every user can read it
+    (``ps``, /proc). Does nothing if the system does not reveal where the command line is."""
     try:
         with open("/proc/self/cmdline", "rb") as file:
             words = file.read()

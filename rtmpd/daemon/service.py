@@ -26,8 +26,8 @@ class Service:
         self._watch: Any = None
 
     def ready(self, status: Callable[[], str]) -> None:
-        """Report that the listeners are open. ``status`` returns one line about the daemon; it is called every 10 s or
-        more often."""
+        """Report that the listeners are open. ``status`` returns one line about the daemon; it is called at least every
+        10 s."""
         self._status = status
         self._notifier.ready(status())
         if self._shell is not None:
@@ -41,15 +41,15 @@ class Service:
         self._notifier.reloading()
 
     def reloaded(self) -> None:
-        """Report that the reload is over, with success or without."""
+        """Report that the reload has ended, successfully or not."""
         self._notifier.ready(self._status())
 
     def stopping(self) -> None:
-        """Report that the daemon stops; the watchdog is fed until ``close``."""
+        """Report that the daemon stops; the watchdog is notified until ``close``."""
         self._notifier.stopping("stopping")
 
     def close(self) -> None:
-        """End the reports."""
+        """Stop the reports."""
         if self._watch is not None:
             self._watch.kill(block=False)
             self._watch = None

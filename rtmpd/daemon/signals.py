@@ -1,12 +1,12 @@
-"""Signals as words for one worker.
+"""Turns signals into words for one worker greenlet. The worker itself is in ``rtmpd.run``.
 
-A handler only notes its word and sets an event: an exception that escaped from a gevent signal handler
-would end the process, and one greenlet per signal would let two reloads overlap. A word that is noted
-already is not noted twice, so a burst of HUPs becomes one reload.
+A handler only queues its word and sets an event. An exception that escaped from a gevent signal handler would end the
+process, and one greenlet per signal would let two reloads overlap. A word that is already queued is not queued twice,
+so a burst of HUPs becomes one reload.
 
-Any process that finds us may signal us, and the pid file can be read from the moment it has a number until it is
-gone. The default action of HUP and USR1 is to end the process, so the kernel holds our signals back from before the pid
-file is written (``hold``) until ``SignalWords`` are there to take them, and those stay until the process ends.
+Other processes may send signals as soon as they can read the pid file. The default action of HUP and USR1 is to end the
+process. Therefore ``hold`` blocks our signals before the pid file is written, until ``SignalWords`` takes them over for
+the rest of the process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from greenlet import greenlet
 
 STOP = "stop"
 RELOAD = "reload"
-CHANGED = "files changed"  # no signal: a file watch says so
+CHANGED = "files changed"  # not a signal: queued by the file watch
 REOPEN_LOGS = "reopen logs"
 DUMP_GREENLETS = "dump greenlets"
 
@@ -36,19 +36,19 @@ WORDS: Mapping[int, str] = {
 
 
 def hold() -> None:
-    """Block the signals of ``WORDS``: the kernel keeps them until ``SignalWords`` takes them; one that comes in
-    between is delivered then. Threads that are started meanwhile never get one."""
+    """Block the signals of ``WORDS`` until ``SignalWords`` takes them over; pending ones are delivered then. Threads
+    that are started in between never get one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WORDS)
 
 
 class StopAsked(BaseException):
-    """A signal to stop came while the daemon starts; see ``SignalWords.raising``."""
+    """A signal to stop arrived during the start; see ``SignalWords.raising``."""
 
 
 class SignalWords:
-    """Words that wait for the worker, oldest first. Takes the signals over for the rest of the process.
+    """A queue of words for the worker, oldest first. Handles the signals for the rest of the process.
 
-    Construct it after any fork: it starts watchers of the event loop.
+    Construct it after any fork, because it starts watchers of the event loop.
     """
 
     __slots__ = ("_noted", "_starting", "_waiting", "_watchers")
@@ -59,13 +59,12 @@ class SignalWords:
         self._starting: greenlet | None = None
         self._watchers = [gevent.signal_handler(number, self.put, word) for number, word in words.items()]
         for number in sorted(signal.sigpending() & set(words)):
-            self.put(words[number])  # known now, not only when the event loop has turned
+            self.put(words[number])  # at once, not after the next turn of the event loop
         signal.pthread_sigmask(signal.SIG_UNBLOCK, words)
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Inside of it a word to stop, one that is noted already too, raises StopAsked in the greenlet that waits
-        there."""
+        """Context in which the word to stop, even one already queued, raises StopAsked in the current greenlet."""
         self._starting = gevent.getcurrent()
         try:
             if STOP in self._noted:
@@ -75,7 +74,7 @@ class SignalWords:
             self._starting = None
 
     def put(self, word: str) -> None:
-        """Note a word for the worker."""
+        """Queue a word for the worker."""
         if word not in self._noted:
             self._noted.append(word)
         self._waiting.set()
@@ -83,12 +82,12 @@ class SignalWords:
             get_hub().loop.run_callback(self._raise)
 
     def _raise(self) -> None:
-        """In the hub: the start may be over by now."""
+        """Runs in the hub; the start may be over by now."""
         if self._starting is not None:
             self._starting.throw(StopAsked)
 
     def wait(self) -> str:
-        """The oldest word, as soon as there is one. May switch greenlets."""
+        """Wait for a word and return the oldest. May switch."""
         self._waiting.wait()
         word = self._noted.pop(0)
         if not self._noted:
@@ -96,8 +95,8 @@ class SignalWords:
         return word
 
     def close(self) -> None:
-        """Leave the signals to their default actions. The daemon never does: a signal in its last moments must not
-        change its exit status."""
+        """Restore the default actions. The daemon never does this, because a signal in its last moments must not change
+        its exit status."""
         for watcher in self._watchers:
             watcher.cancel()
         self._watchers.clear()

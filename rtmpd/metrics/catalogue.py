@@ -1,8 +1,8 @@
-"""Every metric: its name for Prometheus, its path for StatsD, its labels and what it means.
+"""Every metric: its name in Prometheus, its path in StatsD, its labels and its help text.
 
-This is the one table. docs/metrics.md, the dashboards, the storage rules of Graphite and the alert rules of Prometheus
-are rendered from it, and the registry takes no other name. ``rtmp_hook_executions_total`` and the other names of
-the first group are fixed: dashboards of the existing server use them.
+This is the only table. docs/metrics.md, the dashboards, the storage rules of Graphite and the alert rules of Prometheus
+are rendered from it, and the registry refuses any other name. To rename a metric, change it here and in the room that
+sets it (see the package). The names of the first group are fixed, because dashboards of go-rtmp use them.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""When a value becomes an alert, and when the alert ends. Pure: values and times come as numbers.
+"""Decides when a value becomes an alert and when the alert ends. Pure: values and times are arguments.
 
 ::
 
     value  ..../^^^^^\\......          threshold
                       \\_____          threshold less hysteresis
-    over       |<-hold->|
+    above      |<-hold->|
     alert                RAISED ............ CLEARED
-    under                     |<-- hold -->|
+    below                     |<-- hold -->|
 
-An alert is reported at its edges only: ``raised`` with each level that it gets, and ``cleared`` with the highest that
-it had, so that whoever heard of its beginning hears of its end, whatever severity they ask for.
+An alert is reported only when it changes: ``raised`` with each new level, and ``cleared`` with the highest level that
+it had, so that a hook with ``min_severity`` that got the beginning also gets the end.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ CRITICAL = "critical"
 RAISED = "raised"
 CLEARED = "cleared"
 
-#: The levels as numbers, as the metric ``rtmp_alert_level`` has them.
+#: The values of the metric ``rtmp_alert_level``.
 RANK = {"": 0, WARNING: 1, CRITICAL: 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How lazy alerts are. ``hysteresis`` is a share of the threshold."""
+    """The delays of alerts. ``hysteresis`` is a share of the threshold."""
 
     hold_s: float
     cool_down_s: float
@@ -37,13 +37,13 @@ class Timing:
 
     @classmethod
     def of(cls, settings: AlertSettings) -> Timing:
-        """That of the settings."""
+        """Return the timing from the settings."""
         return cls(settings.hold_s, settings.cool_down_s, settings.hysteresis_percent / 100)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What there is to report of an alert: its ``state``, the ``severity``, the ``threshold`` that decided."""
+    """A change of an alert to report: ``threshold`` is the one that was passed."""
 
     state: str
     severity: str
@@ -52,8 +52,8 @@ class Change:
 
 
 class Latch:
-    """On when a value has been at ``threshold`` or over it for ``hold_s``, off when it has been under it, by the
-    hysteresis, for as long. A threshold of 0 is never passed."""
+    """Switches on when a value has been at or above ``threshold`` for ``hold_s``, and off when it has been below the
+    threshold by the hysteresis for ``hold_s``. A threshold of 0 is never reached."""
 
     __slots__ = ("_since", "_timing", "is_on", "threshold")
 
@@ -61,15 +61,15 @@ class Latch:
         self.threshold = threshold
         self.is_on = False
         self._timing = timing
-        self._since: float | None = None  # since when the value asks for the other state
+        self._since: float | None = None  # since when the value calls for the other state
 
     def tune(self, threshold: float, timing: Timing) -> None:
-        """Go on with these; what is on stays on until the value is under the new threshold."""
+        """Change threshold and timing; a latch that is on stays on until the value is below the new threshold."""
         self.threshold = threshold
         self._timing = timing
 
     def look(self, value: float, now: float) -> None:
-        """The value as of now, monotonic seconds."""
+        """Update with a value; ``now`` is in monotonic seconds."""
         if self.is_on:
             turns = self.threshold == 0 or value < self.threshold * (1 - self._timing.hysteresis)
         else:
@@ -85,33 +85,33 @@ class Latch:
 
 
 class Alert:
-    """One thing that is watched. ``severity`` is the level it has: "", ``warning`` or ``critical``."""
+    """One watched value. ``severity`` is its current level: "", ``warning`` or ``critical``."""
 
     __slots__ = ("_critical", "_highest", "_quiet_until", "_timing", "_warning", "severity")
 
     def __init__(self, levels: Levels, timing: Timing) -> None:
         self.severity = ""
-        self._highest = ""  # the severity that it had since it was raised
+        self._highest = ""  # the highest severity since it was raised
         self._timing = timing
         self._warning = Latch(levels.warning, timing)
         self._critical = Latch(levels.critical, timing)
         self._quiet_until = 0.0
 
     def tune(self, levels: Levels, timing: Timing) -> None:
-        """Go on with these levels."""
+        """Change the levels and the timing."""
         self._timing = timing
         self._warning.tune(levels.warning, timing)
         self._critical.tune(levels.critical, timing)
 
     def look(self, value: float, now: float) -> Change | None:
-        """What there is to report of it, None if nothing has changed."""
+        """Update with a value and return the change to report, None if there is none."""
         self._warning.look(value, now)
         self._critical.look(value, now)
         return self._become(self._level(now), value, now)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing would be lost with it: it is neither raised nor about to be, nor has it just ended."""
+        """Whether the alert can be forgotten: it is not raised, nor about to be."""
         return not (self.severity or self._warning.is_on or self._critical.is_on)
 
     def _level(self, now: float) -> str:

@@ -1,5 +1,5 @@
-"""How full file systems are, and whether directories can be written. A network file system may hang, so nobody but one
-greenlet ever waits for them.
+"""Watches how full file systems are, and whether directories can be written. A network file system may hang, so only
+one greenlet ever waits for it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _log = logger("monitor")
 
 
 class Disks:
-    """``percent`` is how full the file system of each path was lately, from ``start`` to ``stop``.
+    """``percent`` is the recent usage of the file system of each path, from ``start`` to ``stop``.
 
-    ``paths`` gives the directories whose file systems to watch, ``record_dirs`` those that have to be writable; both
-    are asked before each look.
+    ``paths`` returns the directories whose file systems to watch, ``record_dirs`` the directories that must be
+    writable; both are called before each look.
     """
 
     def __init__(self, paths: Callable[[], Iterable[str]], record_dirs: Callable[[], Iterable[str]]) -> None:
@@ -36,20 +36,20 @@ class Disks:
         self.percent: dict[str, float] = {}
 
     def start(self) -> None:
-        """Begin to look, if that is not done already."""
+        """Start to watch, unless already started."""
         if self._greenlet is None:
             self._greenlet = Greenlet(self._run)
             self._greenlet.name = "monitor-disks"
             self._greenlet.start()
 
     def stop(self) -> None:
-        """Stop looking. May switch."""
+        """Stop watching. May switch."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
 
     def faults(self) -> Iterator[Fault]:
-        """Yield the directories for recordings that cannot be written."""
+        """Yield a fault for each directory for recordings that cannot be written."""
         for path, why in self._unwritable.items():
             yield Fault(RECORD_DIR, path, why)
 
@@ -80,13 +80,13 @@ class Disks:
         while True:
             try:
                 self.look()
-            except Exception:  # noqa: BLE001  a bug here must not end all looks
+            except Exception:  # noqa: BLE001  a bug here must not end the watch
                 _log.exception("looking at the disks failed")
             gevent.sleep(_PERIOD_S)
 
 
 def _percent(path: str) -> float | str:
-    """How full the file system is, or why that is not known: what is raised in a thread of gevent's is also printed."""
+    """Return the usage in percent, or the error as text, because gevent prints exceptions of its threads."""
     try:
         return disk_percent(path)
     except OSError as error:
@@ -94,8 +94,8 @@ def _percent(path: str) -> float | str:
 
 
 def unwritable_dir(path: str) -> str:
-    """Return why no file can be made below ``path``, "" if one can. What is not there yet would be made in the nearest
-    directory above. May block for as long as the file system does."""
+    """Return why no file can be created below ``path``, "" if one can. If ``path`` does not exist, the nearest existing
+    directory above it is checked. May block for as long as the file system does."""
     folder = nearest(path)
     if not os.path.isdir(folder):
         return f"{folder} is not a directory"
@@ -107,7 +107,7 @@ def unwritable_dir(path: str) -> str:
 
 
 def nearest(path: str) -> str:
-    """Return ``path``, or the nearest thing above it that exists."""
+    """Return ``path``, or its nearest ancestor that exists."""
     path = os.path.abspath(path)
     while path != "/" and not os.path.lexists(path):
         path = os.path.dirname(path)

@@ -1,4 +1,4 @@
-"""How many greenlets there are. gevent keeps no count, so all objects are looked through."""
+"""Counts greenlets. gevent keeps no count, so all objects are inspected."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _OBJECTS_PER_TURN = 20_000
 
 
 def count_greenlets() -> int:
-    """The greenlets that are not finished. For rare occasions: others run in between, but it takes a while on a big
+    """Return the number of unfinished greenlets. Call it rarely: it yields to other greenlets, but is slow on a big
     heap. May switch."""
     objects = gc.get_objects()
     count = 0
     for start in range(0, len(objects), _OBJECTS_PER_TURN):
         for each in objects[start : start + _OBJECTS_PER_TURN]:
-            # isinstance would ask each for its class, and a weak proxy of something dead raises at that
+            # isinstance reads __class__, and a weak proxy of a dead object raises then
             if issubclass(type(each), Greenlet) and not each.dead:
                 count += 1
         gevent.sleep(0)

@@ -1,4 +1,4 @@
-"""The daemon's instruments: its metrics, the way out for them, and the monitor, wired."""
+"""Connects the parts of this room: the registry of metrics, their export, the file systems and the monitor."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _OF_THE_LIMIT = Levels(0.80, 0.95)
 
 
 class Instruments:
-    """``registry`` is where everything is counted, ``lag`` how late the event loop is. ``start`` and ``stop`` once
-    each; ``watch`` before ``start``.
+    """``registry`` has the metrics, ``lag`` measures how late the event loop is. ``start`` and ``stop`` once each;
+    ``watch`` before ``start``.
 
-    ``data_dirs`` gives the directories of the event store and of recordings, whose file systems are always watched;
+    ``data_dirs`` returns the directories of the event store and of recordings, whose file systems are always watched;
     ``record_dirs`` those of recordings.
     """
 
@@ -58,29 +58,29 @@ class Instruments:
         self.registry.collect_from(self._own)
 
     def peak(self) -> Peak:
-        """What is noted here is remembered for as long as the monitor needs it."""
+        """Return a new peak whose values are kept for as long as the monitor needs them."""
         self._peaks.append(Peak(self._clock, peak_window_s(self._alerts)))
         return self._peaks[-1]
 
     def faults_from(self, source: Callable[[], Iterable[Fault]]) -> None:
-        """Ask ``source`` too, from now on, for the faults that there are."""
+        """Add a source of current faults."""
         self._faults.append(source)
 
     def faults(self) -> list[Fault]:
-        """Return what keeps rtmpd from doing its work now, the worst first."""
+        """Return the current faults, worst first."""
         order = list(KINDS)
         found = [fault for source in self._faults for fault in source()]
         return sorted(found, key=lambda fault: order.index(fault.kind))
 
     def watch(self, sources: Sources, emit: Emit, most_connections: int) -> None:
-        """Have the monitor watch ``sources``; there may be ``most_connections`` (0: no limit)."""
+        """Let the monitor watch ``sources``; ``most_connections`` is the limit on connections (0: none)."""
         self._monitor = Monitor(
             _with_limits(self._alerts, most_connections), sources, self.system, self.disks, emit, self._clock
         )
         self.registry.collect_from(self._monitor.read)
 
     def prepare(self, metrics: MetricsSettings, alerts: AlertSettings, most_connections: int) -> Change:
-        """Have these settings instead (``change``)."""
+        """Prepare a change to these settings (``change``)."""
         metrics_differ = metrics != self._metrics
 
         def commit() -> None:
@@ -101,7 +101,7 @@ class Instruments:
         return Change(commit, retire)
 
     def start(self) -> None:
-        """Begin to measure, to send and to watch."""
+        """Start to measure, to send and to watch."""
         self.lag.start()
         self.disks.start()
         self._start_pushing()
@@ -114,7 +114,7 @@ class Instruments:
             self._pusher.start()
 
     def _push_elsewhere(self) -> None:
-        """Go on where the last pusher has ended, so that nothing is counted twice; without one from now on."""
+        """Start a new pusher where the last one ended, so that nothing is counted twice."""
         old = self._pusher
         self._stop_pushing()
         self._start_pushing(totals(self.registry) if old is None else old.sent)
@@ -125,19 +125,19 @@ class Instruments:
             self._pusher = None
 
     def stop_watching(self) -> None:
-        """No more alerts: what ends from now on ends because the server does. May switch."""
+        """Stop the alerts before the server stops, because the shutdown itself would trigger them. May switch."""
         if self._monitor is not None:
             self._monitor.stop()
 
     def stop(self) -> None:
-        """Send the metrics for the last time, and end. May switch."""
+        """Send the metrics for the last time and stop. May switch."""
         self.stop_watching()
         self.disks.stop()
         self._stop_pushing()
         self.lag.stop()
 
     def render(self, openmetrics: bool = False) -> bytes:
-        """The page for Prometheus. Never raises."""
+        """Return the page for Prometheus. Never raises."""
         return prometheus.render(self.registry, openmetrics)
 
     def _own(self) -> Iterator[Reading]:
@@ -149,7 +149,7 @@ class Instruments:
 
 
 def _with_limits(settings: AlertSettings, most_connections: int) -> AlertSettings:
-    """Where nothing is said of connections, shares of the limit on them are meant."""
+    """Fill in thresholds for connections as shares of the limit, unless they are set."""
     if settings.connections is not None:
         return settings
     limits = Levels(_OF_THE_LIMIT.warning * most_connections, _OF_THE_LIMIT.critical * most_connections)

@@ -1,7 +1,7 @@
-"""How late the event loop is: a timer that is due ten times a second, and how late it came.
+"""Measures how late the event loop is, with a timer that is due ten times a second.
 
-Its callback runs in the hub itself, without a greenlet switch, and costs a few microseconds. The loop is late when
-something has kept it: a long computation, a system call that blocked, a machine that has no time for us.
+Its callback runs in the hub, without a greenlet switch, and costs a few microseconds. The loop is late because of a
+long computation, a blocking system call or a busy machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PERIOD_S = 0.1
 
 
 class LagMeter:
-    """``start`` and ``stop`` once each. ``peak`` notes seconds. """
+    """``start`` and ``stop`` once each. ``peak`` is in seconds."""
 
     def __init__(self, clock: Clock, histogram: Histogram, peak: Peak) -> None:
         self._clock = clock
@@ -28,13 +28,13 @@ class LagMeter:
         self._timer: Any = None
 
     def start(self) -> None:
-        """Begin to measure."""
+        """Start to measure."""
         self._due = self._clock.monotonic() + _PERIOD_S
         self._timer = get_hub().loop.timer(_PERIOD_S, _PERIOD_S, ref=False)
         self._timer.start(self._tick, update=True)
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()

@@ -1,7 +1,7 @@
-"""Watches the process and the server, and tells when something passes a threshold and when it is over.
+"""Watches the process and the server, and emits an event when a value passes a threshold and when it is back.
 
-One greenlet looks at everything each interval, asks ``alerts`` what has changed, and emits that. It knows no other
-room: what it watches comes through the callables of ``Sources``.
+One greenlet reads all values each interval, lets ``alerts`` decide what changed, and emits that. It knows no other
+room: the values come through the callables of ``Sources``.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ _log = logger("monitor")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What there is to watch. None of these may switch greenlets. Times are milliseconds: of ``handshake_ms`` and
-    ``hooks_ms`` (by hook) those since the last call, of the others the longest of the last ``peak_window_s``."""
+    """The watched values. None of these callables may switch. Times are in milliseconds: ``handshake_ms`` and
+    ``hooks_ms`` (by hook) cover the time since the last call, the others return the maximum of the last
+    ``peak_window_s``."""
 
     connections: Callable[[], int]
     streams: Callable[[], int]
@@ -54,24 +55,23 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One value at the moment of a look. ``subject`` says which one of several it is: a hook, a path."""
+    """One value at one moment. ``subject`` is the hook or path that it belongs to."""
 
     type: str
     metric: str
     value: float
     levels: Levels
     subject: str = ""
-    is_state: bool = False  # on or off, so that there is nothing to wait for
+    is_state: bool = False  # on or off, so it needs no hold time
 
 
 def peak_window_s(settings: AlertSettings) -> float:
-    """For how long something that happened once must be remembered to be seen at the beginning and the end of
-    ``hold_s``."""
+    """Return how long a single occurrence must be remembered to be seen at the start and the end of ``hold_s``."""
     return settings.hold_s + settings.interval_s
 
 
 class Monitor:
-    """Watches from ``start`` to ``stop``, which may follow each other more than once."""
+    """Watches from ``start`` to ``stop``; it can be started again."""
 
     def __init__(
         self, settings: AlertSettings, sources: Sources, system: System, disks: Disks, emit: Emit, clock: Clock
@@ -90,13 +90,13 @@ class Monitor:
         self._ends = Event()
 
     def configure(self, settings: AlertSettings) -> None:
-        """Have these settings from the next ``start``; alerts that are raised stay so until their value is under the
-        new threshold."""
+        """Use these settings from the next ``start``; raised alerts stay raised until their value is below the new
+        threshold."""
         self._settings = settings
         self._timing = Timing.of(settings)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch."""
         if self._greenlet is not None:
             return
         self._ends.clear()
@@ -105,7 +105,7 @@ class Monitor:
         self._greenlet.start()
 
     def stop(self) -> None:
-        """Watch no more; alerts that are raised stay so, and what a look has found is emitted. May switch."""
+        """Stop watching. Raised alerts stay raised, and changes that were already found are emitted. May switch."""
         if self._greenlet is not None:
             greenlet, self._greenlet = self._greenlet, None
             self._ends.set()
@@ -119,7 +119,7 @@ class Monitor:
                 _log.exception("watching failed")
 
     def look(self) -> None:
-        """One look at everything, and an event for each alert that has changed. Switches greenlets if one has."""
+        """Read all values once, and emit an event for each alert that changed. May switch if one did."""
         now = self._clock.monotonic()
         watched = list(self._watched(now))
         changed = [(each, change) for each in watched if (change := self._alert(each).look(each.value, now))]
@@ -129,7 +129,7 @@ class Monitor:
                 self._tell(each, change, facts)
 
     def read(self) -> Iterator[Reading]:
-        """The level of each kind of alert: that of the worst of its subjects."""
+        """Yield the level of each kind of alert: the worst of its subjects."""
         worst: dict[str, int] = {}
         for (metric, _), alert in self._alerts.items():
             worst[metric] = max(worst.get(metric, 0), RANK[alert.severity])
@@ -153,8 +153,8 @@ class Monitor:
         yield Watched(RESOURCE, "event_store", int(not sources.store_is_up()), _DOWN, is_state=True)
 
     def _hooks_ms(self) -> dict[str, float]:
-        """The times of the hooks that ran lately. A slow hook is heard of only when an execution has ended, and that
-        may be long after the one before."""
+        """Return the recent times of hooks. A slow hook reports only when an execution ends, which may be long after
+        the previous one."""
         for hook_id, value_ms in self._sources.hooks_ms().items():
             if hook_id not in self._hooks:
                 self._hooks[hook_id] = Peak(self._clock, peak_window_s(self._settings))
@@ -164,7 +164,7 @@ class Monitor:
         return found
 
     def _each(self, type: str, metric: str, values: Mapping[str, float], levels: Levels) -> Iterator[Watched]:
-        """The values of several subjects. One that is not heard of any more counts as 0, until its alert is over."""
+        """Yield the values of several subjects. A subject without a value counts as 0 until its alert has ended."""
         silent = [subject for name, subject in self._alerts if name == metric and subject not in values]
         for subject in silent:
             if self._alerts[metric, subject].is_quiet:
@@ -184,7 +184,7 @@ class Monitor:
         return alert
 
     def _facts(self) -> dict[str, object]:
-        """What every alert says about the whole. May switch."""
+        """Return the figures of the server that every alert includes. May switch."""
         greenlets = count_greenlets()
         return {
             "active_connections": self._sources.connections(),
@@ -215,7 +215,7 @@ _SUBJECT = {"hook": "hook_id", "hook_backlog": "hook_id", "disk": "path"}
 
 
 class RecentGrowth:
-    """By how much a count has grown within the last ``window_s``."""
+    """The growth of a count within the last ``window_s``."""
 
     __slots__ = ("_past", "_window_s")
 
@@ -224,7 +224,7 @@ class RecentGrowth:
         self._past: deque[tuple[float, int]] = deque()
 
     def within(self, count: int, now: float) -> int:
-        """The growth up to now. A count that is smaller than before has begun anew."""
+        """Return the growth until now. A count that is smaller than before was reset."""
         if self._past and count < self._past[-1][1]:
             self._past.clear()
         self._past.append((now, count))

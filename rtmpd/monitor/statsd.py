@@ -1,15 +1,15 @@
-"""The metrics on their way to StatsD: counters as what was added since the last time, gauges as they are, timings.
+"""Sends the metrics to StatsD: the increase of counters since the last report, the values of gauges, and timings.
 
 ::
 
     registry --read--> Payload --pipeline--> one datagram after another, or one TCP connection
 
-A greenlet does it on a clock. Nothing else ever waits for it: an address that cannot be resolved or reached costs a
-log line, which is throttled, and what was not sent then is sent the next time.
+A greenlet sends at a fixed interval, and nothing else waits for it. If the address cannot be resolved or reached, that
+is logged (throttled), and the next report includes the missed increases.
 
-UDP is not acknowledged, but a machine on which nobody listens refuses it (ICMP). So IPv4 comes first, as that is what
-StatsD listens on by default; the socket is connected, which makes a refusal an error; and after one the next address of
-the name is used and the counters are sent again.
+UDP is not acknowledged, but a host without a listener refuses it (ICMP). IPv4 is tried first, because StatsD listens on
+it by default. The socket is connected, so that a refusal becomes an error; then the next address of the name is used,
+and the counters are sent again.
 """
 
 from __future__ import annotations
@@ -39,27 +39,26 @@ _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def element(text: str) -> str:
-    """``text`` as one element of a path: letters, digits, ``_`` and ``-``, never empty, not too long."""
+    """Return ``text`` as one element of a path: letters, digits, ``_`` and ``-``, never empty, bounded in length."""
     return _NOT_IN_A_PATH.sub("_", text)[:_ELEMENT_CHARS] or "_"
 
 
 def path_of(metric: Metric, labels: Labels) -> str:
-    """Where StatsD has this value, without the prefix."""
+    """Return the StatsD path of this value without the prefix."""
     if not labels:
         return metric.path
     return metric.path.format_map({name: element(value) for name, value in zip(metric.labels, labels, strict=True)})
 
 
 def prefix_of(settings: MetricsSettings, hostname: str) -> str:
-    """What comes before every path, and in which machine it is. ``hostname`` stands for ``auto``."""
+    """Return the prefix of every path, including the host. ``hostname`` replaces ``auto``."""
     host = hostname if settings.statsd_host == "auto" else settings.statsd_host
     parts = [*settings.statsd_prefix.split("."), host]
     return ".".join(element(part) for part in parts if part)
 
 
 class Payload:
-    """What is to be sent of one reading, by path; ``totals`` are the counters it was made from, ``sent`` those of the
-    last one."""
+    """The content of one report, by path. ``totals`` are its counters, ``sent`` those of the last report."""
 
     __slots__ = ("added", "gauges", "timings_ms", "totals")
 
@@ -76,7 +75,7 @@ class Payload:
                     values[path] = values.get(path, 0) + reading.value
         for path, total in self.totals.items():
             added = _added(total, sent.get(path, 0))
-            if added or path not in sent:  # one that begins with 0 makes the series that a graph looks for
+            if added or path not in sent:  # an initial 0 creates the series that graphs expect
                 self.added[path] = added
         for histogram in registry.histograms.values():
             for labels, samples in histogram.take_samples().items():
@@ -85,18 +84,18 @@ class Payload:
 
 
 def _added(total: float, before: float) -> float:
-    """A total that is smaller than before has begun anew, as that of a hook that was replaced."""
+    """Return the increase. A total that is smaller than before was reset, for example with a replaced hook."""
     added = total - before if total >= before else total
     return round(added, 6)
 
 
 def totals(registry: Registry) -> Mapping[str, float]:
-    """What the counters have counted, by path."""
+    """Return the values of the counters, by path."""
     return Payload(registry, {}).totals
 
 
 class _Udp(StatsClientBase):  # type: ignore[misc]  # the library has no annotations
-    """StatsD at one address. Raises ConnectionRefusedError if nobody listens there, as soon as that is known."""
+    """StatsD at one address. Raises ConnectionRefusedError if nothing listens there, as soon as that is known."""
 
     def __init__(self, endpoint: Endpoint, prefix: str, packet_bytes: int) -> None:
         self._prefix = prefix
@@ -124,7 +123,7 @@ class _Udp(StatsClientBase):  # type: ignore[misc]  # the library has no annotat
 
 
 class _Tcp(StreamClientBase):  # type: ignore[misc]
-    """StatsD over a connection, until that fails."""
+    """StatsD over one TCP connection, until it fails."""
 
     def __init__(self, sock: socket.socket, prefix: str) -> None:
         self._sock = sock
@@ -135,8 +134,8 @@ class _Tcp(StreamClientBase):  # type: ignore[misc]
 
 
 class StatsdPusher:
-    """Sends what ``registry`` has every ``statsd_interval_s``. ``start`` and ``stop`` once each. Of the totals ``sent``
-    only what comes on top is sent."""
+    """Sends the metrics of ``registry`` every ``statsd_interval_s``. ``start`` and ``stop`` once each. The first report
+    has the increases since the totals ``sent``."""
 
     def __init__(
         self,
@@ -164,7 +163,7 @@ class StatsdPusher:
         self._greenlet: Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start to send."""
         for histogram in self._registry.histograms.values():
             histogram.keeps_samples = True
         self._greenlet = Greenlet(self._run)
@@ -172,11 +171,11 @@ class StatsdPusher:
         self._greenlet.start()
 
     def stop(self) -> None:
-        """Send once more what there is, for at most a second, and end. May switch."""
+        """Send a last report, within a second, and stop. May switch."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-            self._forget_client()  # a TCP connection that was in the middle of a line is of no use
+            self._forget_client()  # a TCP connection in the middle of a line is useless
             gevent.with_timeout(_LAST_PUSH_S, self.push, timeout_value=False)
         self._forget_client()
         for histogram in self._registry.histograms.values():
@@ -192,8 +191,8 @@ class StatsdPusher:
                 self._log.exception("metrics could not be sent", statsd=self._address)
 
     def push(self) -> bool:
-        """Send one reading; false if it was not possible, and then what its counters have counted is in the next one;
-        its timings are gone. May switch."""
+        """Send one report. Returns False on failure: then the next report includes its increases, and its timings are
+        lost. May switch."""
         self._look_back()
         payload = Payload(self._registry, self.sent)
         try:
@@ -206,7 +205,7 @@ class StatsdPusher:
         return True
 
     def _look_back(self) -> None:
-        """Take back what was sent last if it was refused."""
+        """Mark the last report as not sent if it was refused."""
         if isinstance(self._client, _Udp):
             try:
                 self._client.check()
@@ -233,7 +232,7 @@ class StatsdPusher:
                     pipe.timing(path, each)
 
     def _connected(self) -> _Udp | _Tcp:
-        """The client, made anew when there is none and, for UDP, when the name may mean another address by now."""
+        """Return the client. Creates one if there is none or, for UDP, if the name may have another address now."""
         now = self._clock.monotonic()
         if isinstance(self._client, _Udp) and now - self._resolved_at > _RESOLVE_AGAIN_S:
             self._forget_client()

@@ -1,7 +1,7 @@
-"""What the process and its machine use: from psutil, and the limits of the control group, which psutil does not know.
+"""Resource usage of the process and the machine from psutil, and the limits of the control group, which psutil lacks.
 
-What cannot be read is 0 or left out: alerts and metrics are no reason to fail. One whole look takes about a tenth of a
-millisecond.
+Values that cannot be read are 0 or left out, because the daemon must not fail for its metrics. One look takes about a
+tenth of a millisecond.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NO_LIMIT = 1 << 60  # what control groups of version 1 write is near 2**63
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One look."""
+    """The usage at one moment."""
 
     cpu_percent: float
     machine_percent: float
@@ -34,12 +34,12 @@ class Usage:
 
     @property
     def descriptors_percent(self) -> float:
-        """Open descriptors in percent of those there may be."""
+        """Open descriptors in percent of the maximum."""
         return 100 * self.descriptors / self.descriptors_most if self.descriptors_most else 0.0
 
 
 class System:
-    """Looks at the process. CPU shares are those of at least the last ``window_s``. Control groups are looked for below
+    """Reads the usage of the process. CPU shares cover at least the last ``window_s``. Control groups are read below
     ``root``."""
 
     def __init__(self, clock: Clock, window_s: float = 1.0, root: str = "/") -> None:
@@ -55,7 +55,7 @@ class System:
         self.started_at = self._process.create_time()
 
     def look(self) -> Usage:
-        """Return what is used now."""
+        """Return the current usage."""
         with self._process.oneshot():
             memory, threads = self._process.memory_info().rss, self._process.num_threads()
         cpu_percent, machine_percent = self._cpu_shares()
@@ -86,7 +86,7 @@ class System:
             yield Reading("python_gc_objects_collected_total", counts["collected"], (str(generation),))
 
     def _cpu_shares(self) -> tuple[float, float]:
-        """Return those of the process in percent of one processor, and of the machine in percent of all."""
+        """Return the CPU share of the process in percent of one processor, and of the machine in percent of all."""
         now = self._clock.monotonic()
         elapsed_s = now - self._at
         if elapsed_s > 0 and elapsed_s >= self._window_s:
@@ -98,22 +98,23 @@ class System:
         return self._shares
 
     def _descriptors(self) -> int:
-        """Return how many are open. psutil lists them, which takes milliseconds for thousands; since Linux 6.2 the size
-        of the folder is their number."""
+        """Return the number of open descriptors. psutil lists them, which takes milliseconds for thousands; since Linux
+        6.2 the size of the directory is their number."""
         try:
             return os.stat("/proc/self/fd").st_size or self._process.num_fds()
-        except OSError:  # there is none left to list them with
+        except OSError:  # no descriptor is left to list them with
             return 0
 
     # --- control groups -------------------------------------------------------------------------
 
     def _find_memory_limit(self) -> int:
-        """Return the least of the limits of the control groups, of both versions, and the machine's memory."""
+        """Return the smallest of the limits of the control groups (both versions) and the machine's memory."""
         limits = [_number(self._text(path)) for path in self._limit_files()]
         return min([limit for limit in limits if 0 < limit < _NO_LIMIT] + [psutil.virtual_memory().total])
 
     def _limit_files(self) -> Iterator[str]:
-        """Yield where a limit may be: in our group and those above it. In a container our group looks like the root."""
+        """Yield the files that may have a limit: of our group and its ancestors. In a container our group is the
+        root."""
         for line in self._text("/proc/self/cgroup").splitlines():
             _, controllers, group = line.split(":", 2)
             if controllers and "memory" not in controllers.split(","):
@@ -152,5 +153,5 @@ def _cpu_seconds() -> float:
 
 
 def _number(text: str) -> int:
-    """A limit in a file; 0 if there is none, which groups of version 2 write as ``max``."""
+    """Return the limit in a file; 0 if there is none (``max`` in groups of version 2)."""
     return int(text) if text.strip().isdigit() else 0

@@ -1,0 +1,7 @@
+"""RTMP and FLV as pure functions and tables: bytes in, values out, no socket, no clock.
+
+``handshake`` and ``chunk`` turn bytes into messages, ``amf0`` and ``command`` read commands, ``session`` decides by
+state what a client may ask (``notice`` is what it reports), ``client`` is the same for an RTMP client, ``flv`` reads
+and writes tags. ``status`` encodes answers; the texts of refusals are in ``rtmpd.errors``. May import ``errors``. Begin
+with ``session``.
+"""

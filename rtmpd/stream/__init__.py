@@ -1,6 +1,7 @@
-"""The live streams in memory: a publisher in, players and outputs out, and what late joiners need.
+"""The live streams in memory: one publisher in, players and outputs out, and the cache for late joiners.
 
-``registry`` finds streams and claims their keys. ``stream`` is one of them; a message goes through ``timeline`` (its
-time), ``gop`` (late join), ``fanout`` (the send loop) and ``flush`` (when). Only ``subscriber`` drops.
-May import ``protocol``, ``codec``, ``event``, ``metrics`` and the stones. Begin with ``stream.Stream.publish``.
+``registry`` finds streams and reserves their keys. ``stream`` is one stream; a message passes through ``timeline`` (its
+time), ``gop`` (the GOP cache and its limits), ``flush`` (when to send) and ``fanout`` (the send loop). Only
+``subscriber`` drops media. ``tap`` serves recorders and relays. May import ``protocol``, ``codec``, ``event``,
+``metrics`` and the modules of the lowest floor. Begin with ``stream.Stream.publish``.
 """

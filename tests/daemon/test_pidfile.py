@@ -31,7 +31,7 @@ def test_a_second_daemon_is_refused_with_the_id_of_the_first(tmp_path: Path) -> 
     path = str(tmp_path / "rtmpd.pid")
     first = PidFile(path)
     first.take()
-    with pytest.raises(StartError, match=f"runs already, as process {os.getpid()}") as caught:
+    with pytest.raises(StartError, match=f"is already running, as process {os.getpid()}") as caught:
         PidFile(path).take()
     assert caught.value.status == os.EX_TEMPFAIL
     assert Path(path).read_text() == f"{os.getpid()}\n"

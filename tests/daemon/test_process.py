@@ -142,7 +142,7 @@ def test_a_second_daemon_is_status_75_and_names_the_first(place: Place) -> None:
     assert place.start("--log-file", str(place.log)).returncode == 0
     result = place.start("-listen", "127.0.0.1:0", "--log-file", str(place.log))
     assert result.returncode == os.EX_TEMPFAIL
-    assert f"runs already, as process {place.pid}" in result.stderr
+    assert f"is already running, as process {place.pid}" in result.stderr
     assert is_listening(place.port)
 
 

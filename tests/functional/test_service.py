@@ -108,7 +108,7 @@ def test_start_and_stop_twice_are_0_and_status_follows(service: Service) -> None
     assert (status, said) == (0, f"rtmpd: started, as process {service.pid}\n"), said
     assert is_listening(service.port)
     pid = service.pid
-    assert service.does("start") == (0, f"rtmpd: runs already, as process {pid}\n")
+    assert service.does("start") == (0, f"rtmpd: already running, as process {pid}\n")
     assert service.does("status") == (0, f"rtmpd: runs, as process {pid}\n")
     assert service.does("stop") == (0, "rtmpd: stopped\n")
     assert not is_listening(service.port) and not service.pid_file.exists()

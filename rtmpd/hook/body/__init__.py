@@ -1,6 +1,6 @@
-"""What a webhook sends of an event: JSON, CloudEvents, batches, templates, and what a receiver asks for.
+"""The bodies of webhooks: JSON, CloudEvents, batches, templates, and negotiation of the format.
 
 May import ``event``, ``settings`` and ``errors``; opens no connection itself.
-Begin with ``format`` (from settings to an encoder), then ``negotiation`` (which one, as of now).
-Text of the network is escaped for the content type that it is put into (``template``).
+Begin with ``format`` (from settings to an encoder), then ``negotiation`` (which encoder is in effect).
+``template`` escapes text from the network for the content type of the body.
 """

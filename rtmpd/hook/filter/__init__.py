@@ -1,6 +1,6 @@
-"""Which events a hook gets: type, severity, stream, conditions, rate, in this order.
+"""Decides which events a hook gets, by type, severity, stream, conditions and rate, in this order.
 
-May import ``event``, ``settings``, ``errors`` and ``clock``; pure but for the time that the rate limit looks at.
-Begin with ``engine``: filters are compiled when the settings are read, and asked for each event by ``manager.emit``.
-Every refusal has a reason of a small fixed set, and is counted.
+Begin with ``engine``: filters are compiled when the settings are read, and ``manager.emit`` calls them for each event.
+``condition`` has the operators. Every refusal has one of a few fixed reasons, and is counted.
+May import ``event``, ``settings``, ``errors`` and ``clock``; pure except for the clock of the rate limit.
 """

@@ -1,6 +1,8 @@
-"""One hook's way from an event to its end: what waits, who delivers it, what follows from each try.
+"""The queue and the workers of one hook: what waits, who delivers it, and what follows from each attempt.
 
-May import ``event``, ``record``, ``sink.base``, ``store.feed`` and ``fault``, the stones and gevent; nothing of HTTP.
-Begin with ``lane`` (the workers), then ``outcome`` (what becomes of an event) and ``health`` (what becomes of the
-lane): each has its table at the top. ``schedule`` is what may be delivered now, ``batching`` many at once, ``builder``
-makes it. """
+Begin with ``lane`` (the workers), then ``outcome`` (the result for an event) and ``health`` (the result for the lane:
+its pause, breaker and concurrency); each has its table at the top. ``schedule`` knows what may be delivered now,
+``batching`` collects batches, ``deadletter`` keeps undeliverable events, ``builder`` makes a lane from settings. May
+import ``event``, ``record``, ``sink.base``, ``store.feed``, ``fault``, the modules of the lowest floor and gevent;
+nothing of HTTP.
+"""

@@ -1,4 +1,4 @@
-"""What is asked when a client wants to publish or play, and what the answer says."""
+"""The input and the output of an access check: Question and Verdict. The rules are in ``access``."""
 
 from __future__ import annotations
 
