@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"errors", "clock", "backoff", "settings", "change", "text", "exits", "bucket"},
     {"identity", "textfile", "jwtkeys"},
     {"protocol", "codec", "event", "metrics", "log"},
-    {"net", "stream", "quality"},
+    {"net", "stream", "quality", "cmaf"},
     {"server", "output", "playback", "hook", "monitor", "http", "tool"},
     {"config", "daemon"},
     {"assembly"},
@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "textfile": {"errors"},
     "protocol": {"errors"},
     "codec": {"errors"},
+    "cmaf": {"codec", "errors"},
     "event": set(),
     "metrics": {"settings", "clock"},
     "log": {"settings", "clock", "change", "text"},
@@ -60,8 +61,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quality": {"codec", "settings", "event", "errors"},
     "server": {"net", "stream", "quality", "protocol", "codec", "event", "metrics", "log", "identity", "textfile"}
     | {"jwtkeys", *STONES},
-    "output": {"net", "stream", "protocol", "codec", "event", "metrics", "log"} | STONES,
-    "playback": {"net", "stream", "protocol", "codec", "event", "metrics", "log", "identity"} | STONES,
+    "output": {"net", "stream", "cmaf", "protocol", "codec", "event", "metrics", "log"} | STONES,
+    "playback": {"net", "stream", "cmaf", "protocol", "codec", "event", "metrics", "log", "identity"} | STONES,
     "hook": {"net", "event", "metrics", "log", "textfile", "jwtkeys"} | STONES,
     "monitor": {"net", "event", "metrics", "clock", "settings", "change", "log"},
     "http": {"net", "metrics", "settings", "event", "stream", "errors", "clock", "change", "log", "textfile"},
@@ -76,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-PURE_ROOMS = STONES - {"clock"} | {"identity", "protocol", "codec", "event", "quality"}
+PURE_ROOMS = STONES - {"clock"} | {"identity", "protocol", "codec", "cmaf", "event", "quality"}
 # Nothing here waits, tells the time, opens a file or writes to a log.
 PURE_STANDARD_LIBRARY = set(
     """__future__ abc array base64 binascii bisect collections copy dataclasses enum fnmatch functools hashlib heapq

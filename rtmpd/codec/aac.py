@@ -20,6 +20,7 @@ _ESCAPED_TYPE: Final = 31
 _CHANNELS: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 13: 24, 14: 8}
 
 _SBR, _PS, _BSAC, _SCALABLE, _ER_SCALABLE = 5, 29, 22, 6, 20
+_LOW_DELAY, _ENHANCED_LOW_DELAY = 23, 39
 _GENERAL_AUDIO: Final = frozenset({1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23})
 _ERROR_RESILIENT: Final = frozenset({17, 19, 20, 21, 22, 23})
 _RESILIENCE_FLAGS: Final = frozenset({17, 19, 20, 23})
@@ -80,6 +81,31 @@ def read_config(data: bytes) -> Facts:
         sample_rate_hz=extension.rate_hz or rate_hz,
         channels=2 if extension.parametric_stereo and channels == 1 else channels,
     )
+
+
+class Core(NamedTuple):
+    """What a container needs of a configuration: the audio object type that it begins with, the rate of the core coder
+    and its samples in a frame, both without SBR."""
+
+    object_type: int
+    rate_hz: int
+    frame_samples: int
+
+
+def read_core(data: bytes) -> Core:
+    """What an AudioSpecificConfig says of the core coder. Raises as ``read_config``."""
+    bits = BitReader(data[:MAX_HEADER_BYTES])
+    first = core = _object_type(bits)
+    rate_hz = _rate(bits)
+    bits.skip(4)  # channelConfiguration
+    if first in (_SBR, _PS):
+        _rate(bits)
+        core = _object_type(bits)
+    has_flag = core in _GENERAL_AUDIO or core == _ENHANCED_LOW_DELAY
+    is_short = has_flag and bits.flag()
+    if core in (_LOW_DELAY, _ENHANCED_LOW_DELAY):
+        return Core(first, rate_hz, 480 if is_short else 512)
+    return Core(first, rate_hz, 960 if is_short else 1024)
 
 
 def _object_type(bits: BitReader) -> int:

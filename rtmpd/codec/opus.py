@@ -35,3 +35,21 @@ def read_packet(data: bytes) -> Facts:
     if not data:
         raise MediaError("an Opus packet of no bytes", "truncated")
     return Facts(sample_rate_hz=_RATE_HZ, channels=2 if data[0] & _STEREO else 1)
+
+
+def packet_samples(data: bytes) -> int:
+    """The samples at 48 kHz that a packet stands for (RFC 6716, 3.1 and 3.2). Raises MediaError ``truncated``."""
+    if not data:
+        raise MediaError("an Opus packet of no bytes", "truncated")
+    config, code = data[0] >> 3, data[0] & 3
+    if config < 12:
+        samples = (480, 960, 1920, 2880)[config & 3]  # SILK: 10 to 60 ms
+    elif config < 16:
+        samples = (480, 960)[config & 1]  # hybrid: 10 or 20 ms
+    else:
+        samples = 120 << (config & 3)  # CELT: 2.5 to 20 ms
+    if code < 3:
+        return samples * (1 if code == 0 else 2)
+    if len(data) < 2:
+        raise MediaError("an Opus packet ends before its count of frames", "truncated")
+    return samples * (data[1] & 0x3F)
