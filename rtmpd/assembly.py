@@ -17,10 +17,9 @@ from .hook.control import HookControl
 from .hook.manager import HookManager
 from .hook.question import Questioner
 from .hook.record.metrics import HookMetrics
-from .http.api import Api, ConfigControl, LogControl, Page, Refused
+from .http.api import Api, ConfigControl, LogControl, Page, Refused, health, unready
 from .http.front import Front
 from .http.guard import is_loopback
-from .http.health import health, unready
 from .http.response import Takeover, Upgrade
 from .http.server import HttpServer
 from .http.tail import Offer, Tail, TailHook

@@ -23,9 +23,8 @@ from ..log import logger
 from ..net.transport import Transport
 from ..settings.http import ApiSettings
 from .guard import Peer
-from .problem import Gone, HttpError, phrase, problem_of
 from .request import Reading, Request
-from .response import Response, Takeover, Upgrade
+from .response import HttpError, Response, Takeover, Upgrade, phrase, problem_of
 
 _log = logger("http")
 
@@ -46,6 +45,10 @@ class Service:
     settings: ApiSettings
     handle: Handle
     is_closing: bool = False
+
+
+class Gone(Exception):
+    """The client left before its request was complete, so it gets no answer."""
 
 
 class Channel:

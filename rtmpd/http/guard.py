@@ -16,8 +16,8 @@ from ipaddress import ip_address
 from .. import textfile
 from ..log import logger
 from ..textfile import TextFileError
-from .problem import HttpError
 from .request import Request
+from .response import HttpError
 
 #: From anywhere, from this machine, or with a token.
 PUBLIC, LOCAL, CONTROL = "public", "local", "control"

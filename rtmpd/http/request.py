@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from .problem import HttpError
+from .response import HttpError
 
 HEAD_BYTES: Final = 16384
 TARGET_BYTES: Final = 8192

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .guard import CONTROL
-from .problem import HttpError
 from .request import Request
-from .response import JSON, Response
+from .response import JSON, HttpError, Response
 
 V1 = "/api/v1"
 PATH, QUERY, BODY = "path", "query", "body"

@@ -15,7 +15,7 @@ from typing import Final
 import gevent.event
 
 from ..event.event import Event
-from .problem import HttpError
+from .response import HttpError
 
 HEARTBEAT_S: Final = 10.0
 

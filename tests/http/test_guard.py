@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rtmpd.http.guard import CONTROL, LOCAL, PUBLIC, Guard, Peer, is_loopback, read_tokens
-from rtmpd.http.problem import HttpError
 from rtmpd.http.request import Request, request_of
+from rtmpd.http.response import HttpError
 from tests.support.desk import TOKEN, Desk
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtmpd.http.problem import HttpError
 from rtmpd.http.request import HEAD_BYTES, HEADERS, Reading
+from rtmpd.http.response import HttpError
 
 PLAIN = b"POST /api/v1/streams/live%2Fa?limit=5&after=x+y%20z HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\nX-a:2 \r\n"
 PLAIN += b"X_A: 3\r\nContent-Length: 4\r\nCookie: a=1\r\nCookie: b=2\r\n\r\nbody"

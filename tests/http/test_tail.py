@@ -13,7 +13,7 @@ import pytest
 
 from rtmpd.event.event import Event
 from rtmpd.http import tail as tail_module
-from rtmpd.http.problem import HttpError
+from rtmpd.http.response import HttpError
 from rtmpd.http.tail import Listener, Tail, sse
 from tests.support.desk import Desk, body_of, rest
 
