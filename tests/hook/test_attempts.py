@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from rtmpd.hook.record import attempts
+from rtmpd.hook.record import attempts, batches
 from rtmpd.hook.record.attempts import Attempt, AttemptLog
 from tests.support.hooks import until
 
@@ -148,17 +148,17 @@ def test_where_no_file_can_be_attempts_are_kept_in_memory(opened, caplog):
 
 
 def test_while_the_thread_hangs_adding_never_waits_and_memory_is_bounded(opened, monkeypatch):
-    log = opened()
     its_end, our_end = os.pipe()  # a lock of the standard library is one for greenlets here
     write = attempts._File.write
-    monkeypatch.setattr(attempts._File, "write", lambda file, rows: (os.read(its_end, 1), write(file, rows))[1])
+    monkeypatch.setattr(attempts._File, "write", lambda *batch: (os.read(its_end, 1), write(*batch))[1])
+    log = opened()
     add(log, "evt_0")
-    until(lambda: not log._pending)
-    for number in range(attempts._PENDING_ROWS + 10):
+    until(lambda: not log._writer.pending)
+    for number in range(batches.MAX_PENDING + 10):
         add(log, f"evt_{number}")
-    assert log.dropped == 10 and len(log._pending) == attempts._PENDING_ROWS
+    assert log.dropped == 10 and log._writer.pending == batches.MAX_PENDING
     os.close(our_end)  # however many writes there are, none of them waits any more
-    until(lambda: not log._pending)
+    until(lambda: not log._writer.pending)
     log.close()
     os.close(its_end)
 
@@ -172,12 +172,13 @@ def test_what_comes_after_the_end_is_counted(opened):
 
 
 def test_a_bug_in_the_writing_loses_a_batch_not_the_log(opened, monkeypatch, caplog):
-    log = opened()
+    bugs = [True]
     write = attempts._File.write
-    monkeypatch.setattr(attempts._File, "write", lambda file, rows: 1 / 0)
+    monkeypatch.setattr(attempts._File, "write", lambda *batch: 1 / 0 if bugs else write(*batch))
+    log = opened()
     add(log, "evt_1")
     until(lambda: log.dropped == 1)
-    monkeypatch.setattr(attempts._File, "write", write)
+    bugs.clear()
     add(log, "evt_2")
     assert [entry.event_id for entry in log.latest("", 10)] == ["evt_2"]
     assert any(row.message == "Attempt log failed" for row in caplog.records)

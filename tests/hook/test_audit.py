@@ -9,9 +9,9 @@ import sys
 import gevent
 import pytest
 
-from rtmpd.clock import FakeClock
+from rtmpd.clock import Clock, FakeClock
 from rtmpd.errors import StartError
-from rtmpd.hook.record import audit, chain
+from rtmpd.hook.record import audit, batches, chain
 from rtmpd.hook.record.audit import AuditTrail
 from rtmpd.hook.record.audit_check import verify
 from rtmpd.settings import AuditSettings
@@ -23,12 +23,12 @@ KEY = "correct horse battery staple"
 @pytest.fixture
 def trail(tmp_path, monkeypatch):
     """``trail(scope)``: a trail in audit.jsonl of the test's folder."""
-    monkeypatch.setattr(audit, "_BATCH_S", 0.0)
+    monkeypatch.setattr(batches, "BATCH_S", 0.0)
     monkeypatch.setenv("RTMPD_AUDIT_KEY", KEY)
     trails = []
 
-    def run(scope="all", name="audit.jsonl"):
-        trails.append(AuditTrail(AuditSettings(str(tmp_path / name), KEY, scope), FakeClock()))
+    def run(scope="all", name="audit.jsonl", clock=None):
+        trails.append(AuditTrail(AuditSettings(str(tmp_path / name), KEY, scope), clock or FakeClock()))
         return trails[-1]
 
     yield run
@@ -106,15 +106,25 @@ def test_a_head_is_signed_after_so_many_records(trail, file, monkeypatch):
 
 def test_a_head_is_signed_after_some_time_but_not_again_and_again(trail, file, monkeypatch):
     monkeypatch.setattr(audit, "HEAD_S", 0.01)
-    one = trail()
+    one = trail(clock=Clock())
     one.record("pause")
     until(lambda: records(file)[-1]["kind"] == "head")
     gevent.sleep(0.05)
     assert [record["kind"] for record in records(file)].count("head") == 1
 
 
+def test_a_trail_that_is_never_quiet_is_signed_after_that_time_too(trail, file):
+    clock = FakeClock()
+    one = trail(clock=clock)
+    for number in range(1, 4):
+        clock.advance(audit.HEAD_S / 2)
+        one.record("pause")
+        until(lambda number=number: [record["kind"] for record in records(file)].count("pause") == number)
+    assert [record["kind"] for record in records(file)] == ["open", "pause", "pause", "head", "pause"]
+
+
 def test_under_more_than_can_be_written_memory_is_bounded_and_the_loss_is_recorded(trail, file, monkeypatch):
-    monkeypatch.setattr(audit, "_PENDING_RECORDS", 10)
+    monkeypatch.setattr(batches, "MAX_PENDING", 10)
     one = trail()
     for number in range(25):
         one.record("dead", number=number)
@@ -189,6 +199,33 @@ def test_the_chain_goes_on_over_files(trail, file, tmp_path, capsys):
     assert verify([str(file), str(old)]) == 0  # in any order
     (tmp_path / "audit.jsonl.1.gz").write_bytes(gzip.compress(old.read_bytes()))
     assert verify([str(file), str(tmp_path / "audit.jsonl.1.gz")]) == 0
+
+
+def test_while_no_new_file_can_be_opened_the_old_one_goes_on_and_loses_nothing(
+    trail, file, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(batches, "RETRY_S", 0.01)
+    one = trail()
+    opened = audit._opened
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(audit, "_opened", refused)
+    old = tmp_path / "audit.jsonl.1"
+    file.rename(old)
+    one.record("dead", number=1)
+    one.reopen()
+    one.record("dead", number=2)
+    until(lambda: "Permission denied" in one.fault)
+    assert [record.get("number") for record in records(old)] == [None, 1, 2] and not file.exists()
+    monkeypatch.setattr(audit, "_opened", opened)
+    until(lambda: not one.fault)
+    one.record("dead", number=3)
+    one.close()
+    assert [record["kind"] for record in records(file)] == ["open", "dead", "close"]
+    assert verify([str(old), str(file)]) == 0
+    assert any(row.message == "Audit trail works again" for row in caplog.records)
 
 
 def test_a_record_that_was_torn_by_a_crash_is_cut_off_and_told(trail, file, capsys, caplog):

@@ -2,5 +2,5 @@
 
 May import ``event``, ``metrics``, ``sink.base``, the modules of the lowest floor and gevent; lanes know only its
 ``Observer``. Begin with ``records``, which sees each attempt and each final result, and passes them on. Nothing here
-delays a delivery: slow writes are queued, bounded and counted.
+delays a delivery: slow writes go through ``batches``, a queue that is bounded and counted.
 """

@@ -1,33 +1,24 @@
 """What became of each try of each hook, lately: for an operator who asks why.
 
-Adding is a list append. A greenlet hands what has gathered to a thread of the log's own, which writes it to an SQLite
-file, or to memory where there is no store; beyond ``rows`` the oldest are forgotten. It is a help, not a record: a
-power cut may take the last moments, a file that is broken is moved aside and a new one begun, and under more than can
-be written the newest are counted and left out. The audit trail (``audit``) is the record.
+The writer (``batches``) appends them to an SQLite file, or to memory where there is no store; beyond ``rows`` the
+oldest are deleted. It is a help, not a record: a power cut may take the last moments, a broken file is moved aside and
+a new one begun, and what is more than can be written is counted and left out. The record is the audit trail
+(``audit``).
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
-from typing import NamedTuple, TypeVar
-
-import gevent
-from gevent import Greenlet
-from gevent.event import Event as Signal
-from gevent.threadpool import ThreadPool
+from typing import NamedTuple
 
 from ...log import logger
-from ..threads import in_thread
+from .batches import BatchWriter
 
 MEMORY_ROWS = 10_000
 ERROR_CHARS = 500
 
-_BATCH_ROWS = 500
-_BATCH_S = 0.1
-_PENDING_ROWS = 20_000
 _VERSION = 1
 _INSERT_VALUES = f"(?, ?, ?, ?, ?, ?, substr(?, 1, {ERROR_CHARS}), ?, ?, ?)"
 _COLUMNS = "hook_id, event_id, event_type, attempt, outcome, code, error, duration_ms, redelivered, at"
@@ -37,8 +28,6 @@ CREATE INDEX attempt_of_event ON attempt (event_id);
 CREATE INDEX attempt_of_hook ON attempt (hook_id);
 PRAGMA user_version = {_VERSION};
 """
-
-T = TypeVar("T")
 
 _log = logger("hook.attempts")
 
@@ -66,97 +55,60 @@ class AttemptLog:
     "" when the last use of the file was a success.
     """
 
-    __slots__ = ("_closed", "_file", "_full", "_pending", "_runner", "_thread", "_wake", "dropped", "fault")
+    __slots__ = ("_file", "_writer", "add")
 
     def __init__(self, path: str, rows: int) -> None:
-        self.dropped = 0
-        self.fault = ""
         self._file = _File(path, rows)
-        self._thread = ThreadPool(1)
-        self._pending: list[Attempt] = []
-        self._wake = Signal()
-        self._full = Signal()
-        self._closed = False
-        self._runner: Greenlet[[], None] | None = None  # begins with the first try
-
-    def add(self, attempt: Attempt) -> None:
-        """Note a try. Never waits, never raises."""
-        pending = self._pending
-        waiting = len(pending)
-        if waiting >= _PENDING_ROWS or self._closed:
-            self.dropped += 1
-            return
-        pending.append(attempt)
-        if self._runner is None:
-            self._runner = gevent.spawn(self._run)
-            self._runner.name = "attempt-log"
-        if not waiting:
-            self._wake.set()
-        elif waiting == _BATCH_ROWS:
-            self._full.set()
+        self._writer: BatchWriter[Attempt] = BatchWriter("attempt-log", self._file.write, self._report)
+        #: Takes an ``Attempt``. Never waits, never raises.
+        self.add = self._writer.add
 
     @property
     def path(self) -> str:
         """Where it is, "" if it is in memory."""
         return self._file.path
 
+    @property
+    def dropped(self) -> int:
+        """How many tries are not in the log because they could not be written."""
+        return self._writer.dropped
+
+    @property
+    def fault(self) -> str:
+        """Why the last use of the file failed, "" if it was a success."""
+        return self._writer.fault
+
     def of_event(self, event_id: str) -> list[Attempt]:
-        """The tries of one event, oldest first. May switch greenlets."""
+        """Return the tries of one event, oldest first. May switch greenlets."""
         return self._find("WHERE event_id = ? ORDER BY seq", (event_id,))
 
     def latest(self, hook_id: str, limit: int) -> list[Attempt]:
-        """The last ``limit`` tries of one hook, of all if ``hook_id`` is "", newest first. May switch greenlets."""
+        """Return the last ``limit`` tries of one hook, of all if ``hook_id`` is "", newest first. May switch
+        greenlets."""
         if not hook_id:
             return self._find("ORDER BY seq DESC LIMIT ?", (limit,))
         return self._find("WHERE hook_id = ? ORDER BY seq DESC LIMIT ?", (hook_id, limit))
 
     def close(self) -> None:
         """Write what has gathered; what is added from now on is counted as dropped. May switch greenlets."""
-        if self._closed:
-            return
-        self._closed = True
-        self._flush()
-        if self._runner is not None:
-            self._runner.kill()
-        self._on_thread(self._file.close, None)
-        self._thread.kill()
-
-    def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._full.wait(_BATCH_S)
-            self._wake.clear()
-            self._full.clear()
-            self._flush()
-
-    def _flush(self) -> None:
-        rows, self._pending = self._pending, []
-        if rows:
-            self.dropped += self._on_thread(lambda: self._file.write(rows), len(rows))
+        self._writer.close(self._file.close)
 
     def _find(self, clause: str, values: tuple[str | int, ...]) -> list[Attempt]:
-        if self._closed:
+        if self._writer.is_closed:
             return []
-        self._flush()
-        return self._on_thread(lambda: self._file.find(clause, values), [])
+        self._writer.flush()
+        return self._writer.call(lambda: self._file.find(clause, values), [])
 
-    def _on_thread(self, call: Callable[[], T], otherwise: T) -> T:
-        """``call`` on the log's thread; what it raises and what is wrong with the file is logged here. May switch."""
-        try:
-            result = in_thread(self._thread, call)
-        except Exception as error:  # noqa: BLE001  whatever it is, the next batch may fare better
-            if not self.fault:
-                _log.error("Attempt log failed", file=self._file.path, error=error)
-            self.fault, result = str(error), otherwise
-        else:
-            self.fault = ""
+    def _report(self, fault: str) -> None:
+        """Log a fault once, and what was wrong with the file."""
+        if fault and not self.fault:
+            _log.error("Attempt log failed", file=self._file.path, error=fault)
         for trouble in self._file.take_troubles():
             _log.warning("Attempt log", file=self._file.path, problem=trouble)
-        return result
 
 
 class _File:
-    """The file. Everything but ``path`` is for the thread; opened at the first use."""
+    """The file, opened at the first use. Everything but ``path`` and ``take_troubles`` runs in the writer's thread."""
 
     def __init__(self, path: str, rows: int) -> None:
         self.path = path
@@ -165,12 +117,12 @@ class _File:
         self._connection: sqlite3.Connection | None = None
 
     def take_troubles(self) -> list[str]:
-        """What there is to log. For the greenlet that has just used the thread."""
+        """Return what there is to log. Runs in the greenlet that has just used the thread."""
         troubles, self._troubles = self._troubles, []
         return troubles
 
-    def write(self, rows: list[Attempt]) -> int:
-        """Append the rows and forget the oldest beyond the limit; how many were not written, which is none."""
+    def write(self, rows: list[Attempt], refused: int) -> str:
+        """Append the rows and delete the oldest beyond the limit (``BatchWriter``). Raises sqlite3.Error."""
         try:
             self._append(rows)
         except sqlite3.OperationalError:  # no room, or no right: the file itself may be fine
@@ -178,7 +130,7 @@ class _File:
         except sqlite3.DatabaseError as error:
             self._move_aside(error)
             self._append(rows)
-        return 0
+        return ""
 
     def find(self, clause: str, values: tuple[str | int, ...]) -> list[Attempt]:
         query = f"SELECT {_COLUMNS} FROM attempt {clause}"

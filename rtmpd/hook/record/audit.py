@@ -1,9 +1,9 @@
 """The audit trail: what became of deliveries and what operators did, in a file that shows whether it was changed.
 
-Recording is a list append. A greenlet hands what has gathered to a thread of the trail's own, which chains the
-records (``chain``), writes them and waits for the disk. What cannot be written, or is more than can be, is counted,
-and the next record that is written says how much it was: the trail has no silent gaps. A head is signed every
-``HEAD_RECORDS`` records or ``HEAD_S`` seconds, and at the end.
+The writer (``batches``) chains the records (``chain``), writes them and waits for the disk. What cannot be written, or
+is more than can be, is counted, and the next record that is written says how much it was: the trail has no silent
+gaps. A head is signed every ``HEAD_RECORDS`` records, at least every ``HEAD_S`` seconds if there are new records, and
+at the end.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping
-
-import gevent
-from gevent.event import Event as Signal
-from gevent.threadpool import ThreadPool
+from collections.abc import Mapping
 
 from ...clock import Clock
 from ...errors import StartError
 from ...log import logger
 from ...settings import AUDIT_ALL, AuditSettings
 from . import chain
+from .batches import BatchWriter
 from .chain import Chain
 
 DELIVERED = "delivered"
@@ -31,112 +28,69 @@ GAP = "gap"
 HEAD_RECORDS = 1000
 HEAD_S = 60.0
 
-_BATCH_S = 0.1
-_RETRY_S = 1.0
-_PENDING_RECORDS = 20_000
 _TAIL_BYTES = 1 << 20
 
-#: A kind, a Unix time, and facts; the kind "" is the wish to open the file anew.
+#: A kind, a Unix time, and facts.
 _Entry = tuple[str, float, Mapping[str, object]]
 
 _log = logger("hook.audit")
 
 
 class AuditTrail:
-    """The trail in ``settings.file``, which is continued if it is there. Raises StartError if it cannot be. ``fault``
-    is why it could not be written the last time, "" if it could."""
+    """The trail in ``settings.file``, which is continued if it is there. Raises StartError if it cannot be."""
 
-    __slots__ = (
-        "_clock",
-        "_closed",
-        "_everything",
-        "_file",
-        "_lost",
-        "_pending",
-        "_runner",
-        "_thread",
-        "_wake",
-        "fault",
-    )
+    __slots__ = ("_clock", "_everything", "_file", "_writer")
 
     def __init__(self, settings: AuditSettings, clock: Clock) -> None:
         self._clock = clock
         self._everything = settings.scope == AUDIT_ALL
         self._file = _File(settings.file, settings.key, clock)
-        self._pending: list[_Entry] = []
-        self._lost = 0
-        self.fault = ""
-        self._closed = False
-        self._wake = Signal()
-        self._thread = ThreadPool(1)
-        self._runner = gevent.spawn(self._run)
-        self._runner.name = "audit-trail"
+        self._writer: BatchWriter[_Entry] = BatchWriter("audit-trail", self._file.write, self._report, HEAD_S)
 
     def record(self, kind: str, /, **facts: object) -> None:
         """Note what happened; ``delivered`` only if the trail is for everything. Facts are of the kinds that JSON has.
-        Never waits, never switches, never raises."""
-        if kind == DELIVERED and not self._everything:
-            return
-        if len(self._pending) >= _PENDING_RECORDS or self._closed:
-            self._lost += 1
-            return
-        self._pending.append((kind, self._clock.wall(), facts))
-        self._wake.set()
+        Never waits, never raises."""
+        if kind != DELIVERED or self._everything:
+            self._writer.add((kind, self._clock.wall(), facts))
 
     def reopen(self) -> None:
         """Go on in a new file under the same name, after the old one was renamed. Never waits."""
-        if not self._closed:
-            self._pending.append(("", 0.0, {}))
-            self._wake.set()
+        self._file.is_renamed = True
+        self._writer.wake()
 
     def close(self) -> None:
         """Write what has gathered, sign it, and end. May switch greenlets."""
-        if self._closed:
-            return
-        self._closed = True
-        self._runner.kill()
-        self._flush()
-        self._tell(self._thread.apply(self._file.close))
-        self._thread.kill()
-
-    def _run(self) -> None:
-        while True:
-            if not self._wake.wait(_RETRY_S if self.fault else HEAD_S):
-                step: Callable[[], str] = (lambda: self._file.write([], 0)) if self.fault else self._file.sign
-                self._tell(self._thread.apply(step))
-                continue
-            gevent.sleep(_BATCH_S)
-            self._wake.clear()
-            self._flush()
-
-    def _flush(self) -> None:
-        entries, self._pending = self._pending, []
-        lost, self._lost = self._lost, 0
-        if entries or lost:
-            self._tell(self._thread.apply(self._file.write, (entries, lost)))
-
-    def _tell(self, problem: str) -> None:
-        """Note how the last write went; log a trouble once, and its end."""
-        if problem and not self.fault:
-            _log.error("Audit trail", file=self._file.path, problem=problem)
-        elif self.fault and not problem:
-            _log.warning("Audit trail works again", file=self._file.path)
-        self.fault = problem
+        self._writer.close(self._file.close)
 
     @property
     def path(self) -> str:
         """Where it is."""
         return self._file.path
 
+    @property
+    def fault(self) -> str:
+        """Why it could not be written the last time, "" if it could."""
+        return self._writer.fault
+
+    def _report(self, problem: str) -> None:
+        """Log a fault once, and its end."""
+        if problem and not self.fault:
+            _log.error("Audit trail", file=self._file.path, problem=problem)
+        elif self.fault and not problem:
+            _log.warning("Audit trail works again", file=self._file.path)
+
 
 class _File:
-    """The file; after construction everything is for the thread. Methods return what is wrong, "" if nothing is."""
+    """The file. After construction everything but ``is_renamed`` is for the writer's thread. ``is_renamed`` is true
+    from when the old file may have got another name until the new one is open."""
 
     def __init__(self, path: str, key: str, clock: Clock) -> None:
         self.path = path
+        self.is_renamed = False
         self._clock = clock
         self._lost = 0
         self._since_head = 0
+        self._signed_at = clock.monotonic()
         try:
             self._fd = _opened(path)
             last, torn = _tail(self._fd)
@@ -150,45 +104,42 @@ class _File:
             _log.warning("Audit trail ended in the middle of a record", file=path, bytes=torn)
         clean = None if not last else not torn and record.get("kind") == chain.CLOSE
         entries.append((chain.OPEN, clock.wall(), {"clean": clean}))
-        if problem := self.write(entries, 0):
+        try:
+            self._append(entries)
+        except OSError as error:
             os.close(self._fd)
-            raise StartError(f"audit trail {path}: {problem}")
+            raise StartError(f"audit trail {path}: {error}") from error
 
-    def write(self, entries: list[_Entry], lost: int) -> str:
-        """Chain the entries and bring them to the disk, all or none of them."""
-        at = 0
-        for number, (kind, _, _) in enumerate(entries):
-            if not kind:
-                problem = self._append(entries[at:number], lost) or self._reopen()
-                at, lost = number + 1, 0
-                if problem:
-                    return problem
-        return self._append(entries[at:], lost)
-
-    def sign(self) -> str:
-        """A head, if there is anything to sign."""
-        return self._append([(chain.HEAD, self._clock.wall(), {})], 0) if self._since_head else ""
-
-    def close(self) -> str:
-        problem = self._append([(chain.CLOSE, self._clock.wall(), {})], 0)
-        os.close(self._fd)
+    def write(self, entries: list[_Entry], refused: int) -> str:
+        """Chain the entries and bring them to the disk, all or none of them (``BatchWriter``). Raises OSError."""
+        self._lost += refused
+        problem = self._reopen() if self.is_renamed else ""
+        is_due = self._since_head and self._clock.monotonic() - self._signed_at >= HEAD_S
+        self._append([*entries, (chain.HEAD, self._clock.wall(), {})] if is_due else entries)
         return problem
 
-    def _append(self, entries: list[_Entry], lost: int) -> str:
-        self._lost += lost
+    def close(self) -> None:
+        """Sign the end. Raises OSError; the file is closed all the same."""
+        try:
+            self._append([(chain.CLOSE, self._clock.wall(), {})])
+        finally:
+            os.close(self._fd)
+
+    def _append(self, entries: list[_Entry]) -> None:
         if not (entries or self._lost):
-            return ""
+            return
         start, mark = (self._chain.number, self._chain.hash, self._since_head), os.fstat(self._fd).st_size
         try:
             _write_all(self._fd, b"".join(self._lines(entries)))
             os.fsync(self._fd)
-        except Exception as error:  # noqa: BLE001  a full disk, or a fact that cannot be written
+        except Exception as error:  # a full disk, or a fact that cannot be written
             self._chain.number, self._chain.hash, self._since_head = start
             os.ftruncate(self._fd, mark)
             self._lost += len(entries)
-            return f"{error}; {self._lost} records are lost so far"
+            raise OSError(f"{error}; {self._lost} records are lost so far") from error
         self._lost = 0
-        return ""
+        if not self._since_head:
+            self._signed_at = self._clock.monotonic()
 
     def _lines(self, entries: list[_Entry]) -> list[bytes]:
         if self._lost:
@@ -203,17 +154,27 @@ class _File:
         return lines
 
     def _reopen(self) -> str:
-        """Close the old file with a signed head and continue its chain in the new one."""
+        """Close the old file with a signed head and continue its chain in the new one. Return what went wrong, ""
+        if nothing did; while the new file cannot be opened each batch tries again."""
         try:
             new = _opened(self.path)
         except BlockingIOError:
-            return ""  # it has not been renamed: the lock on it is our own
+            self.is_renamed = False  # nothing was renamed: the lock on the file is our own
+            return ""
         except OSError as error:
             return f"cannot be opened anew: {error.strerror}; the old file goes on"
-        problem = self._append([(chain.HEAD, self._clock.wall(), {})], 0)
+        self.is_renamed = False
+        problem = self._tried([(chain.HEAD, self._clock.wall(), {})])
         os.close(self._fd)
         self._fd = new
-        return problem or self._append([(chain.OPEN, self._clock.wall(), {"continues": self._chain.number})], 0)
+        return problem or self._tried([(chain.OPEN, self._clock.wall(), {"continues": self._chain.number})])
+
+    def _tried(self, entries: list[_Entry]) -> str:
+        try:
+            self._append(entries)
+        except OSError as error:
+            return str(error)
+        return ""
 
 
 def _opened(path: str) -> int:
