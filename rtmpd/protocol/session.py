@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from ..errors import PHASE_COMMAND, PHASE_MEDIA, AmfError, CommandError, Rejected
@@ -75,6 +76,9 @@ class _MessageStream:
         self.state = State.IDLE
         self.name = ""
 
+
+_MAX_KNOWN: Final = 64  # answers to play that are remembered ...
+_MAX_KNOWN_CHARS: Final = 256  # ... for names of at most so many characters
 
 _MEDIA: Final = frozenset((AUDIO, VIDEO, DATA_AMF0, DATA_AMF3))
 _COMMANDS: Final = frozenset((COMMAND_AMF0, COMMAND_AMF3))
@@ -167,28 +171,16 @@ class ServerSession:
             self._reconnects = capabilities is not NO_CAPABILITIES and capabilities.can_reconnect
             answer = status.connect_result(asked.transaction, capabilities)
             return [Reply(CSID_COMMAND, answer)]
-        begin = Reply(CSID_CONTROL, user_control(STREAM_BEGIN, asked.msid))
         stream = self._streams[asked.msid]
-        stream.name = asked.name
+        stream.name = name = asked.name
         if isinstance(asked, PublishAsked):
             stream.state = State.PUBLISHING
-            code, text = "NetStream.Publish.Start", f"Publishing {asked.name}."
-            return [begin, Reply(CSID_STATUS, status.on_status(asked.msid, "status", code, text, details=asked.name))]
+            code, text = "NetStream.Publish.Start", f"Publishing {name}."
+            answer = status.on_status(asked.msid, "status", code, text, details=name)
+            return [Reply(CSID_CONTROL, user_control(STREAM_BEGIN, asked.msid)), Reply(CSID_STATUS, answer)]
         stream.state = State.PLAYING
-        return [begin, *self._play_started(asked)]
-
-    def _play_started(self, asked: PlayAsked) -> list[Reply]:
-        msid, name = asked.msid, asked.name
-        replies = []
-        if asked.reset:
-            text = f"Playing and resetting {name}."
-            replies.append(
-                Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.Reset", text, details=name))
-            )
-        text = f"Started playing {name}."
-        replies.append(Reply(CSID_STATUS, status.on_status(msid, "status", "NetStream.Play.Start", text, details=name)))
-        replies.append(Reply(CSID_DATA, status.sample_access(msid)))
-        return replies
+        started = _play_started if len(name) > _MAX_KNOWN_CHARS else _known_play_started
+        return list(started(asked.msid, name, asked.reset))
 
     def reject(self, asked: Asked, error: Rejected) -> list[Reply]:
         """The client does not get what it asked for; ``error.status`` is the code it sees."""
@@ -363,6 +355,19 @@ class ServerSession:
         detail = f"{command.name} on message stream {command.msid}, which was not created"
         answer = status.on_status(command.msid, "error", "NetStream.Failed", detail)
         return [Reply(CSID_STATUS, answer), Violation("no_such_stream", detail, PHASE_COMMAND)]
+
+
+def _play_started(msid: int, name: str, reset: bool) -> tuple[Reply, ...]:
+    answers = [Reply(CSID_CONTROL, user_control(STREAM_BEGIN, msid))]
+    if reset:
+        text = f"Playing and resetting {name}."
+        answer = status.on_status(msid, "status", "NetStream.Play.Reset", text, details=name)
+        answers.append(Reply(CSID_STATUS, answer))
+    answer = status.on_status(msid, "status", "NetStream.Play.Start", f"Started playing {name}.", details=name)
+    return (*answers, Reply(CSID_STATUS, answer), Reply(CSID_DATA, status.sample_access(msid)))
+
+
+_known_play_started: Final = lru_cache(maxsize=_MAX_KNOWN)(_play_started)  # all players of a stream are answered alike
 
 
 def _name_said(command: Command) -> str:

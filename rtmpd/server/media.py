@@ -6,12 +6,14 @@ and one more per second. What comes beyond is passed on like all media, and not 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from ..codec.metadata import declared_codec, is_metadata, metadata_properties, stream_fields, strip_set_data_frame
 from ..codec.track import Detection, MediaTrack
+from ..errors import AmfError
 from ..log import logger
-from ..protocol.amf0 import decode_most
+from ..protocol.amf0 import AmfLimits, decode_most
 from ..protocol.constants import AUDIO, DATA_AMF3, VIDEO
 from ..protocol.message import Message
 from ..stream.stream import Stream
@@ -21,8 +23,26 @@ _log = logger("server")
 
 _CHANGES_AT_ONCE: Final = 20
 _CHANGE_S: Final = 1.0  # each change takes up so much time, one after the other ...
+_MAX_KNOWN: Final = 32  # onMetaData that are remembered ...
+_MAX_KNOWN_BYTES: Final = 1024  # ... of at most so many bytes each
 _LARGE_BYTES: Final = 16 * 1024  # of metadata
 _MAX_AHEAD_S: Final = (_CHANGES_AT_ONCE - 1) * _CHANGE_S  # ... and the next may come if they are no further ahead
+
+
+def _metadata_in(
+    payload: bytes, limits: AmfLimits
+) -> tuple[dict[str, object], tuple[tuple[str, str], ...], AmfError | None]:
+    """Return what an onMetaData says as fields of ``stream_metadata``, empty without any, the codecs that it declares,
+    and why it could not be read to its end. Nobody changes what is returned."""
+    values, error = decode_most(strip_set_data_frame(payload), limits)
+    properties = metadata_properties(values)
+    if properties is None:
+        return {}, (), error
+    declared = tuple((kind, declared_codec(properties, kind)) for kind in ("audio", "video"))
+    return stream_fields(properties), declared, error
+
+
+_known_metadata: Final = lru_cache(maxsize=_MAX_KNOWN)(_metadata_in)  # an encoder that comes back says the same again
 
 
 class MediaReport:
@@ -78,19 +98,17 @@ class MediaReport:
         if self._taken_until - now > _MAX_AHEAD_S:
             return
         self._seen = payload
-        values, error = decode_most(strip_set_data_frame(payload), self._context.amf_limits)
+        read = _metadata_in if len(payload) > _MAX_KNOWN_BYTES else _known_metadata
+        fields, declared, error = read(payload, self._context.amf_limits)
         if error is not None or len(payload) > _LARGE_BYTES:  # much to read is as much work as a change
             self._taken_until = max(self._taken_until, now) + _CHANGE_S
         if error is not None:
             self._failed("media_error", f"onMetaData cannot be read to its end: {error}")
-        properties = metadata_properties(values)
-        fields = stream_fields(properties or {})
-        if properties is None or not fields or fields == self._metadata:
+        if not fields or fields == self._metadata:
             return
         self._taken_until = max(self._taken_until, now) + _CHANGE_S
         self._metadata = fields
-        for kind in ("audio", "video"):
-            self._declared[kind] = declared_codec(properties, kind)
+        self._declared.update(declared)
         self._context.emit("stream_metadata", conn_id=self._conn_id, stream_key=self._stream.key, **fields)
 
     def clock_jumped(self, kind: str, by_ms: int) -> None:

@@ -105,7 +105,7 @@ class Requests:
         self.gate.query = request.query
         greeting = _greeting(context.server.window_ack_bytes, context.server.chunk_size_bytes)
         client.peer.send_all([*greeting, *client.session.accept(asked)])
-        client.expect("", 0.0)
+        client.deadline = 0.0
 
     def _identify(self, asked: PublishAsked | PlayAsked) -> StreamId:
         """Return the stream that is meant. Raises InvalidStreamKey."""

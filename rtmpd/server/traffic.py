@@ -35,12 +35,6 @@ class Flow:
     def __init__(self) -> None:
         self.received = self.sent = self.dropped = 0
 
-    def add(self, received: int, sent: int, dropped: int) -> None:
-        """Add these counts to the totals."""
-        self.received += received
-        self.sent += sent
-        self.dropped += dropped
-
 
 class Traffic:
     """``total`` is everything, ``apps`` what ``max_apps`` applications moved, and ``OTHER`` the rest of them: ``known``
@@ -77,10 +71,15 @@ class Traffic:
 
     def note(self, client: Connection) -> None:
         """Add what a connection has moved since the last call."""
-        moved = client.activity.moved()
-        self.total.add(*moved)
-        if app := self.slot(client.app):
-            self.apps[app].add(*moved)
+        self._count(client.app, *client.activity.moved())
+
+    def _count(self, app: str, received: int, sent: int, dropped: int) -> None:
+        if app not in self.apps:
+            app = self.slot(app)
+        for flow in (self.total, self.apps[app]) if app else (self.total,):
+            flow.received += received
+            flow.sent += sent
+            flow.dropped += dropped
 
     def look_at_viewer(self, viewer: Viewing) -> None:
         """Note a viewer over HTTP in the course of a round."""
@@ -90,10 +89,7 @@ class Traffic:
 
     def note_viewer(self, viewer: Viewing) -> None:
         """Add what a viewer has been sent since the last call."""
-        sent, dropped = viewer.moved()
-        self.total.add(0, sent, dropped)
-        if app := self.slot(viewer.app):
-            self.apps[app].add(0, sent, dropped)
+        self._count(viewer.app, 0, *viewer.moved())
 
     def turn(self, now: float) -> None:
         """End a round over all connections; ``now`` is monotonic."""

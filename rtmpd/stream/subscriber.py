@@ -16,7 +16,7 @@ from typing import Protocol
 from ..codec.classify import AUDIO, DATA, HEADER, KEYFRAME, VIDEO
 from ..protocol.message import Message
 from .fanout import Group
-from .frame import Frame
+from .frame import FRAME_BYTES, Frame
 from .timeline import step_ms
 
 _REFILL_BYTES = 256 * 1024
@@ -55,7 +55,7 @@ class Watcher(Protocol):
 
 
 def _size(frames: list[Frame]) -> int:
-    return sum(frame.weight for frame in frames)
+    return sum([len(frame.payload) for frame in frames]) + FRAME_BYTES * len(frames)
 
 
 def _same_picture(before: Frame, after: Frame) -> bool:
@@ -151,8 +151,10 @@ class Subscriber:
         self._skipping = self._joining = wait_for_keyframe
         self._burst_bytes = _size(burst)
         group.behind.append(self)
-        self._outlet.listen(self)
         self._append(burst)
+        if self._backlog and not self._outlet.busy:
+            self._send_some(self._backlog)  # before listening, so that it leaves together with the answer to the play
+        self._outlet.listen(self)
         self._refill()
 
     def notify(self, message: Message) -> None:
@@ -225,7 +227,7 @@ class Subscriber:
                     self.frames_dropped += 1
                 continue
             self._backlog.append(frame)
-            self._backlog_bytes += frame.weight
+            self._backlog_bytes += len(frame.payload) + FRAME_BYTES
 
     def _plays(self, frame: Frame) -> bool:
         """Whether this frame can be played after a gap. Playback resumes at a keyframe, or at once if the stream has no
@@ -280,21 +282,25 @@ class Subscriber:
         if group is None:
             return
         while backlog and not self._outlet.busy:
-            wires: list[bytes] = []
-            size = 0
-            while backlog and size < _REFILL_BYTES:
-                frame = backlog.popleft()
-                self._backlog_bytes -= frame.weight
-                wire = frame.wire(self.chunk_size, self.msid)
-                wires.append(wire)
-                size += len(wire)
-            self._bytes += size
-            self._outlet.write(b"".join(wires))
+            self._send_some(backlog)
         if not backlog and not self._outlet.busy and not self._skipping and self._counted_from < 0:
             self._backlog = None
             self._burst_bytes = 0
             self._counted_from = group.sent_bytes
             group.promote(self)
+
+    def _send_some(self, backlog: deque[Frame]) -> None:
+        """Send from a backlog that is not empty, not more than the socket may well take."""
+        wires: list[bytes] = []
+        size = 0
+        while backlog and size < _REFILL_BYTES:
+            frame = backlog.popleft()
+            self._backlog_bytes -= len(frame.payload) + FRAME_BYTES
+            wire = frame.wire(self.chunk_size, self.msid)
+            wires.append(wire)
+            size += len(wire)
+        self._bytes += size
+        self._outlet.write(b"".join(wires))
 
     def _settle_count(self) -> None:
         """Turn what the group counted for us into our own count, and the outlet's."""

@@ -237,6 +237,20 @@ def test_answers_are_kept_but_not_those_with_a_name() -> None:
     )
 
 
+@pytest.mark.parametrize("reset", [True, False])
+def test_all_players_of_a_stream_are_answered_alike_and_each_on_its_message_stream(reset: bool) -> None:
+    def answers(name: str) -> list[Reply]:
+        client = playing(name) if reset else idle()
+        asked = notice.PlayAsked(1, 0.0, name, "", -2.0, reset)
+        return client.session.accept(asked)
+
+    first, second = answers("camera"), answers("camera")
+    assert [each.message for each in first] == [each.message for each in second]
+    assert all(one.message is other.message for one, other in zip(first, second, strict=True))
+    assert len(first) == (4 if reset else 3)
+    assert answers("x" * 257)[1].message is not answers("x" * 257)[1].message  # what is kept is bounded
+
+
 @pytest.mark.parametrize("text", ["", "camera", "Größe", "y" * 70_000])
 def test_a_status_put_together_is_the_status_encoded_whole(text: str) -> None:
     more = {"details": text, "clientid": 1.0}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from rtmpd.clock import FakeClock
+from rtmpd.net.transport import Transport
+from rtmpd.net.writer import Writer
 from rtmpd.protocol.chunk import encode
 from rtmpd.protocol.message import Message
 from rtmpd.stream.frame import FRAME_BYTES
 from rtmpd.stream.stream import Stream
+from rtmpd.stream.subscriber import Subscriber
 from tests.support.streams import (
     AAC_HEADER,
     AVC_HEADER,
     CUE,
     METADATA,
     FakePublisher,
+    FakeWatcher,
     Player,
     Rig,
     audio,
@@ -411,3 +418,35 @@ def test_a_notice_comes_behind_the_media_that_waits() -> None:
     player.outlet.take(None)
     player.subscriber.notify(Message(20, b"really", 0, 1))
     assert player.bodies == [key(), key(), key(), b"the end", b"really"]
+
+
+def test_what_a_late_joiner_is_sent_first_leaves_together_with_the_answer_to_its_play() -> None:
+    stream = Rig().publish()
+    send(stream, AVC_HEADER, 0)
+    send(stream, key(b"cached"), 0)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps what was sent apart
+    writer = Writer(Transport(ours), FakeClock(), 1 << 20, lambda code, text: None)
+    with ours, theirs:
+        theirs.setblocking(False)
+        writer.corked = True  # as while one read is acted upon
+        writer.write(b"answer")
+        stream.attach(Subscriber(writer, FakeWatcher(), 128, 1, 1 << 20, 10_000))
+        first = theirs.recv(65536)
+        assert first.startswith(b"answer") and b"cached" in first
+        with pytest.raises(BlockingIOError):
+            theirs.recv(65536)
+        send(stream, inter(b"next"), 33)
+        assert b"next" in theirs.recv(65536)
+
+
+def test_a_late_joiner_whose_socket_is_full_already_gets_everything_in_order_when_it_takes_again() -> None:
+    rig = Rig()
+    stream = rig.publish()
+    send(stream, key(b"cached"), 0)
+    player = Player(0, 1 << 20, 10_000, 1, 128)
+    player.outlet.write(encode(3, Message(20, b"answer", 0, 0), 128))
+    stream.attach(player.subscriber)
+    send(stream, inter(b"next"), 33)
+    player.outlet.take(None)
+    assert player.bodies[0] == b"answer"
+    assert player.times == [0, 0, 33]
