@@ -127,7 +127,6 @@ def test_a_store_that_the_next_start_could_not_open_is_not_usable(
     assert not (file.parent / "events.db").exists(), "it only looks"
 
 
-@proves("--dump")
 def test_the_effective_configuration_goes_to_stdout(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["-T", "-c", str(file)]) == 0
     assert f"listen = 127.0.0.1:0  # {file}:4" in capsys.readouterr().out

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.proof import proves
-
 ROOT = Path(__file__).resolve().parent.parent
 RUN = str(ROOT / "scripts" / "run")
 
@@ -70,7 +68,6 @@ def read_until(child: subprocess.Popen[str], *wanted: str) -> None:
     pytest.fail(f"{missing} never came, but this did:\n{seen}\n{child.stderr.read() if child.stderr else ''}")
 
 
-@proves("--help")
 def test_help_says_what_the_script_does_and_starts_nothing() -> None:
     answer = subprocess.run([RUN, "--help"], capture_output=True, text=True, check=True)
     assert answer.stdout.startswith("usage: scripts/run [--demo]")

@@ -26,7 +26,7 @@ def test_a_flag_takes_one_or_two_dashes_and_a_space_or_an_equals_sign(read: Read
     assert read("[server]\nlisten = :8\n", *words).settings.server.listen == (Address("", 7),)
 
 
-@proves("--tls-cert", "--tls-key")
+@proves("--tls-listen", "--tls-cert", "--tls-key", "--log-level")
 def test_the_flags_of_the_existing_server_set_the_same_things(read: Read, tmp_path: object) -> None:
     settings = read(
         "", "-listen", "[::1]:1", "-log-level", "warn", "-chunk-size", "60000",
@@ -51,6 +51,7 @@ def test_the_last_of_two_equal_flags_wins(read: Read) -> None:
         (("-h",), "help"), (("-help",), "help"), (("--help",), "help"),
     ],
 )  # fmt: skip
+@proves("--test", "--dump", "--help")
 def test_what_is_asked_for_is_known_by_each_of_its_names(words: tuple[str, ...], name: str) -> None:
     command_line = flags.parse(words)
     switches = ("test", "dump", "version", "print_defaults", "print_schema", "help")
@@ -62,7 +63,7 @@ def test_a_switch_can_be_switched_off() -> None:
     assert flags.parse(["-version=false", "-daemon=false"]) == flags.CommandLine()
 
 
-@proves("daemon.background")
+@proves("daemon.background", "--daemon", "--foreground")
 @pytest.mark.parametrize(
     ("words", "background"),
     [([], False), (["-d"], True), (["--daemon"], True), (["--daemon", "-f"], False), (["-foreground"], False)],
@@ -84,7 +85,6 @@ def test_there_are_no_abbreviations_and_no_bundles(word: str) -> None:
     assert complaint.startswith(f"{word}: no such flag; ")
 
 
-@proves("--tls-listen")
 def test_a_typing_error_gets_its_nearest_name() -> None:
     assert complaints("-tls-lsten=:1") == ['-tls-lsten: no such flag; did you mean "tls-listen"?']
 
@@ -110,7 +110,6 @@ def test_parts_that_do_not_exist_yet_say_so() -> None:
     ]
 
 
-@proves("--foreground")
 def test_a_word_that_is_no_flag_is_an_error_with_advice() -> None:
     assert complaints("my.ini", "-f", "publish", "--", "-listen") == [
         '"my.ini" is no flag; write -c my.ini',
@@ -119,7 +118,6 @@ def test_a_word_that_is_no_flag_is_an_error_with_advice() -> None:
     ]
 
 
-@proves("--test")
 def test_a_switch_takes_no_value() -> None:
     assert complaints("-t=maybe") == ["-t: is a switch and takes no value (found 'maybe')"]
 

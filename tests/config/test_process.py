@@ -48,7 +48,7 @@ def test_what_the_system_can_not_do_is_a_problem(refuse: Refuse, key: str, value
     assert message in problem.message or message in str(problem)
 
 
-@proves("--log-file", "--daemon")
+@proves("--log-file")
 def test_a_daemon_without_a_log_is_warned_of(read: Read) -> None:
     [warning] = read("[daemon]\nbackground = yes\n").warnings
     assert "without a [log] file there is no log" in warning.message

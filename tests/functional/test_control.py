@@ -112,7 +112,6 @@ def test_events_are_followed_as_they_happen(daemon: Controlled, clip: Maker, tmp
     wait_until(lambda: "events-tail" not in daemon.run("hooks", "list")[1], "nobody listens any more")
 
 
-@proves("--log-level")
 def test_the_log_level_changes_while_it_runs(daemon: Controlled) -> None:
     assert daemon.ask("log-level")["level"] == "info"
     assert daemon.ask("log-level", "debug")["level"] == "debug"

@@ -10,10 +10,12 @@ import pytest
 from gevent.socket import socket as gevent_socket
 
 from rtmpd.clock import Clock, FakeClock
+from rtmpd.config import flags
+from rtmpd.config.loader import load
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
 from rtmpd.hook.auth.oauth2 import TokenSource, shared_source
-from rtmpd.hook.build import build_hook
+from rtmpd.hook.build import build_hook, check_auth
 from rtmpd.hook.fault import AUTH, fault_of
 from rtmpd.settings import AuthSettings, HookSettings, HttpSettings
 from tests.support.proof import proves
@@ -87,6 +89,25 @@ def test_the_client_proves_itself_in_the_form():
     form = parse_qs(endpoint.requests[0].body.decode())
     assert form == {"grant_type": ["client_credentials"], "client_id": ["me"], "client_secret": ["hidden"]}
     assert "authorization" not in endpoint.requests[0].headers
+
+
+@proves("--hook-auth-oauth2-client-id", "--hook-auth-oauth2-client-secret", "--hook-auth-oauth2-token-url")
+@proves("--hook-auth-oauth2-scopes", "--hook-auth-oauth2-client-auth")
+def test_what_the_flags_give_is_what_the_token_endpoint_gets():
+    with receiving(TokenServer()) as endpoint, receiving(says(NO_CONTENT)) as receiver:
+        words = [
+            "-hook-webhook", f"*={receiver.url}", "-hook-auth-oauth2-client-id", "cam",
+            "-hook-auth-oauth2-client-secret", "hidden", "-hook-auth-oauth2-token-url", endpoint.url,
+            "-hook-auth-oauth2-scopes", "a,b", "-hook-auth-oauth2-client-auth", "body",
+        ]  # fmt: skip
+        (settings,) = load(flags.parse(words), (), {}, check_auth=check_auth).settings.hooks.hooks
+        hook = build_hook(settings, Clock())
+        hook.execute(EVENT, time.monotonic() + 20)
+        hook.close()
+    assert parse_qs(endpoint.requests[0].body.decode()) == {
+        "grant_type": ["client_credentials"], "client_id": ["cam"], "client_secret": ["hidden"], "scope": ["a b"],
+    }  # fmt: skip
+    assert receiver.requests[0].headers["authorization"] == "Bearer token-1"
 
 
 # --- one for all, in time -----------------------------------------------------------------------

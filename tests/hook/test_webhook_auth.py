@@ -1,9 +1,11 @@
 """Webhooks that prove who sends them, as a receiver sees it."""
 
+import hmac
 import logging
 import time
 
 import gevent
+import jwt
 import pytest
 import standardwebhooks
 
@@ -224,7 +226,6 @@ def test_no_secret_is_in_a_complaint_about_the_file(tmp_path, line):
     assert "hidden" not in str(raised.value)
 
 
-@proves("--hook-auth-jwt-secret", "--hook-auth-jwt-algorithm", "--hook-auth-oauth2-client-secret")
 @pytest.mark.parametrize(
     "words",
     [
@@ -240,6 +241,32 @@ def test_no_secret_is_in_a_complaint_about_a_flag(words):
     with pytest.raises(ConfigError) as raised:
         load(flags.parse(["-hook-webhook", "*=http://h/", *words]), (), {}, check_auth=check_auth)
     assert "hidden" not in str(raised.value)
+
+
+@proves("--hook-auth-api-key", "--hook-auth-header", "--hook-header")
+@proves("--hook-auth-hmac-secret", "--hook-auth-hmac-algorithm", "--hook-auth-hmac-header")
+@proves("--hook-auth-jwt-secret", "--hook-auth-jwt-algorithm", "--hook-auth-jwt-ttl", "--hook-auth-jwt-claim")
+@proves("--hook-auth-jwt-issuer", "--hook-auth-jwt-subject", "--hook-auth-jwt-audience")
+def test_what_the_flags_give_is_what_the_receiver_verifies():
+    signing, token = "hmac-secret-" * 4, "jwt-secret-" * 6
+    words = (
+        "-hook-auth-api-key", "api-key", "-hook-auth-header", "X-Our-Key", "-hook-header", "X-Site: north",
+        "-hook-auth-hmac-secret", signing, "-hook-auth-hmac-algorithm", "sha1", "-hook-auth-hmac-header", "X-Sum",
+        "-hook-auth-jwt-secret", token, "-hook-auth-jwt-algorithm", "HS384", "-hook-auth-jwt-ttl", "5m",
+        "-hook-auth-jwt-issuer", "us", "-hook-auth-jwt-subject", "cameras", "-hook-auth-jwt-audience", "office",
+        "-hook-auth-jwt-claim", "role=ingest",
+    )  # fmt: skip
+    with receiving(says(NO_CONTENT)) as receiver:
+        loaded = load(flags.parse(["-hook-webhook", f"*={receiver.url}", *words]), (), {}, check_auth=check_auth)
+        (settings,) = loaded.settings.hooks.hooks
+        deliver(build_hook(settings, Clock()))
+    headers, body = receiver.requests[0].headers, receiver.requests[0].body
+    assert (headers["x-our-key"], headers["x-site"]) == ("api-key", "north")
+    assert headers["x-sum"].endswith(hmac.digest(signing.encode(), body, "sha1").hex())
+    bearer = headers["authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(bearer, token, algorithms=["HS384"], audience="office", issuer="us")
+    life_s = claims["exp"] - claims["iat"] - 30  # it is issued half a minute back, for clocks that are late
+    assert (claims["sub"], claims["role"], life_s) == ("cameras", "ingest", 300)
 
 
 def test_no_secret_is_in_an_error_of_the_delivery():

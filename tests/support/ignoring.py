@@ -69,14 +69,19 @@ def install(name: str) -> None:
 
 
 def without_flag(arguments: list[str], name: str) -> list[str]:
-    """Return the arguments without the flag ``name`` (two dashes) and its value, with one dash or two."""
+    """Return the arguments without the flag ``name`` (two dashes) and its value, with one dash or two, or by its
+    letter."""
+    from rtmpd.config.flags import FLAGS
+
+    flag = FLAGS[name.removeprefix("--")]
+    names = {f"--{spelling.lstrip('-')}" for spelling in flag.spellings}
     kept, skip = [], False
     for argument in arguments:
         word = "--" + argument.lstrip("-").partition("=")[0]
         if skip and not argument.startswith("-"):
             skip = False
-        elif argument.startswith("-") and word == name:
-            skip = "=" not in argument
+        elif argument.startswith("-") and word in names:
+            skip = bool(flag.metavar) and "=" not in argument
         else:
             kept.append(argument)
             skip = False

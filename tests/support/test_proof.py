@@ -46,3 +46,5 @@ def test_decorators_are_read_without_importing_the_tests(tmp_path: Path) -> None
 def test_a_flag_is_left_out_with_its_value() -> None:
     words = ["-listen", ":1", "--log-level=debug", "-c", "FILE", "--listen=:2", "-test"]
     assert without_flag(words, "--listen") == ["--log-level=debug", "-c", "FILE", "-test"]
+    assert without_flag(words, "--config") == ["-listen", ":1", "--log-level=debug", "--listen=:2", "-test"]
+    assert without_flag(["-t", "word"], "--test") == ["word"]
