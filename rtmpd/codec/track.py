@@ -9,7 +9,7 @@ Codecs with a sequence header are reported when it comes; those without one by t
 and VP9, whose header does not say the size, by their first keyframe. A header that does not come is
 waited for so long and no longer. Of several tracks of a kind the one with the lowest id is followed.
 
-Nothing here switches greenlets or raises.
+Nothing here raises.
 """
 
 from __future__ import annotations

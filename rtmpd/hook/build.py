@@ -25,7 +25,7 @@ from .sink.worker import WorkerHook
 
 
 def build_hook(settings: HookSettings, clock: Clock) -> Hook:
-    """The hook that ``settings`` describe, not started yet. Raises ConfigError. Never switches."""
+    """The hook that ``settings`` describe, not started yet. Raises ConfigError."""
     build = _BUILDERS.get(settings.type)
     if build is None:
         raise _error(settings, f"unknown type, one of {', '.join(_BUILDERS)}", settings.type)

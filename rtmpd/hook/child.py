@@ -108,7 +108,7 @@ class Child:
     """A running child. stdin and stdout are /dev/null or the descriptors given, which stay the caller's; stderr is
     ``errors``, and ``tell`` is given each piece of it.
 
-    Raises OSError if it cannot be started. Never switches.
+    Raises OSError if it cannot be started.
     """
 
     __slots__ = ("_exited", "_watcher", "errors", "pid", "returncode")
@@ -158,7 +158,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the whole group. Never switches."""
+        """SIGKILL to the whole group."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> bool:

@@ -42,7 +42,7 @@ _CHUNKED: Final = -2
 
 
 class NoAnswer(OSError):
-    """There is no answer to the request, or none that can be trusted. ``strerror`` holds no secret, ``code`` is a short
+    """The request got no answer, or one that cannot be trusted. ``strerror`` holds no secret, ``code`` is a short
     word or the name of an errno."""
 
     def __init__(self, message: str, code: str) -> None:

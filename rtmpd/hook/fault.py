@@ -42,7 +42,7 @@ def fault_of(error: DeliveryError, retryable: tuple[str, ...] = ()) -> str:
 
     ``retryable`` are patterns that say instead of the table what is worth another try: ``status:503`` is that
     status, any other text is looked for in the error's words and code. An error of the endpoint that fits none
-    of them is the event's. Never switches, never raises.
+    of them is the event's. Never raises.
     """
     if isinstance(error, NotSentError):
         return error.fault

@@ -160,7 +160,7 @@ class HookManager:
 
         A hook of which nothing or only the filter is different keeps its lane with all that is queued; a
         removed one delivers what it has queued and ends. A rate limit that is the same goes on counting.
-        Raises ConfigError, and then nothing has changed. Never switches, so no event meets half of the
+        Raises ConfigError, and then nothing has changed. Does not switch, so no event meets half of the
         old and half of the new.
         """
         self.prepare(settings).commit()
@@ -341,7 +341,7 @@ class HookManager:
         self._emit_about(hook_id, "events_dropped", data)
 
     def _emit_about(self, hook_id: str, type: str, data: dict[str, object]) -> None:
-        """Emit an event about a hook, to all but that hook itself. Never switches, never raises."""
+        """Emit an event about a hook, to all but that hook itself. Never raises."""
         try:
             self.generated[type] += 1
             lanes = [lane for lane in self._wanted_by(type) if lane.hook.id != hook_id]

@@ -87,7 +87,8 @@ def _factory(name: str) -> Callable[..., Plugin]:
         hint = f"python -c 'import {point.module}' shows more"
         raise PluginError(f"plugin {name} ({point.value}) cannot be loaded: {_words(error)}", "name", hint) from error
     if not callable(factory):
-        raise PluginError(f"plugin {name} ({point.value}) is no class or function", "name", "tell its author")
+        text = f"plugin {name} ({point.value}) is not a class or function"
+        raise PluginError(text, "name", "report it to its author")
     return factory  # type: ignore[no-any-return]
 
 

@@ -33,7 +33,7 @@ class Talk:
     """A running child; ``take`` is given each line that it writes, and ``say`` each line of its stderr.
 
     ``take`` returns "" or what is wrong with the line, and then the talk is over, as it is when the child ends or shuts
-    one of the pipes; ``problem`` says why. Raises OSError if the child cannot be started. Never switches.
+    one of the pipes; ``problem`` says why. Raises OSError if the child cannot be started.
     """
 
     __slots__ = (
@@ -109,7 +109,7 @@ class Talk:
         return f"{how}: {last_line[:_STDERR_CHARS]}" if last_line else how
 
     def kill(self) -> None:
-        """SIGKILL to the child and its group, and the pipes closed. Never switches."""
+        """SIGKILL to the child and its group, and the pipes closed."""
         self.child.kill()
         self._over("was killed")
         self.child.errors.forget()
@@ -196,7 +196,7 @@ class Talk:
 
 
 class _Lines:
-    """Cuts what comes into lines. Of a piece that holds many only the first are told, then their number."""
+    """Cuts output into lines. If a piece has many lines, only the first are logged, then the number of the rest."""
 
     __slots__ = ("_say", "_tail")
 
@@ -207,8 +207,8 @@ class _Lines:
     def add(self, piece: bytes) -> None:
         lines = (self._tail + piece).split(b"\n")
         self._tail = lines.pop()[-_STDERR_CHARS:]
-        told = [line for line in lines if line.strip()]
-        for line in told[:_STDERR_LINES]:
+        filled = [line for line in lines if line.strip()]
+        for line in filled[:_STDERR_LINES]:
             self._say(line.decode("utf-8", "replace")[:_STDERR_CHARS])
-        if len(told) > _STDERR_LINES:
-            self._say(f"({len(told) - _STDERR_LINES} more lines)")
+        if len(filled) > _STDERR_LINES:
+            self._say(f"({len(filled) - _STDERR_LINES} more lines)")

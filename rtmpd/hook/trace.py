@@ -1,6 +1,7 @@
 """Trace context for deliveries (W3C Trace Context, 2021): what happens at the receiver can be found by the event.
 
-The trace id is the 128 bits of the event's id, so one can be told from the other; each try is a span of its own.
+The trace id is the 128 bits of the event's id, so each can be computed from the other. Every attempt is a separate
+span.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from ..event.event import Event
 
 
 def trace_id(event: Event) -> str:
-    """32 hex digits, "" for an event whose id is not one of ours. Never switches."""
+    """32 hex digits, "" for an event whose id is not one of ours."""
     number = number_of(event.id)
     return f"{number:032x}" if number > 0 else ""
 
 
 def traceparent(event: Event, hook_id: str, attempt: int) -> str:
-    """The header of that name for one try of one hook, sampled; "" without a trace id. Never switches."""
+    """The header of that name for one try of one hook, sampled; "" without a trace id."""
     trace = trace_id(event)
     if not trace:
         return ""

@@ -50,7 +50,7 @@ def verify(
     ``scheme`` is api_key, hmac, standard, github, stripe or http_signature; ``header`` the name of the header for the
     first two, if it is not the usual one; ``method`` and ``path`` (without the query) count for the last one. For
     signatures with Ed25519 the secret is the public key. A time in the signature may be ``tolerance_s`` away from
-    ``now`` (Unix seconds, by default the clock). Raises VerificationError. Never switches greenlets.
+    ``now`` (Unix seconds, by default the clock). Raises VerificationError.
     """
     if not isinstance(body, bytes | bytearray | memoryview):
         raise VerificationError(f"the body is {type(body).__name__}: give the bytes as they came, before any parser")
@@ -230,7 +230,7 @@ def _decoded(secret: str) -> bytes:
 
 def _check_time(text: str, tolerance_s: float, now: float) -> None:
     if not (text.isascii() and text.isdigit()) or len(text) > 12:
-        raise VerificationError("the time of the signature is no number of Unix seconds")
+        raise VerificationError("the time of the signature is not a number of Unix seconds")
     age_s = now - int(text)
     if age_s > tolerance_s:
         raise VerificationError(f"the signature is {age_s:.0f} s old, {tolerance_s:.0f} s are allowed")

@@ -139,7 +139,7 @@ _PLAY_STATUS: Final = amf0.encode("onPlayStatus")
 
 
 class ClientSession:
-    """One NetConnection with one NetStream. Nothing here switches greenlets.
+    """One NetConnection with one NetStream.
 
     ``msid`` is 0 until StreamReady. Requests out of order raise MisuseError.
     """

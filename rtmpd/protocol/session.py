@@ -86,7 +86,7 @@ _IGNORED: Final = frozenset((SHARED_OBJECT_AMF0, SHARED_OBJECT_AMF3))
 
 
 class ServerSession:
-    """One client's NetConnection and its NetStreams. Nothing here switches greenlets.
+    """One client's NetConnection and its NetStreams.
 
     ``message_streams`` bounds how many the client may create.
     """

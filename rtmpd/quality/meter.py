@@ -8,7 +8,7 @@ The caller counts each message in its ``Track``. One that is due, not in order, 
 given to ``Meter.turn``; any other one only leaves its timestamp as ``Track.last``. That is for the hot path to do in
 line, since a call would cost more than the rest of it together.
 
-Nothing here switches greenlets, raises, or keeps a payload.
+Nothing here raises or keeps a payload.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def test_a_rate_is_a_number_and_a_window(read: Read, written: str, limit: RateLi
 @pytest.mark.parametrize(
     ("lines", "key", "message", "hint"),
     [
-        ("conditions = data.a like b", "conditions", "'data.a like b' is no condition", "FIELD OPERATOR VALUE"),
+        ("conditions = data.a like b", "conditions", "'data.a like b' is not a condition", "FIELD OPERATOR VALUE"),
         ("conditions = data.a > 1, bitrate > 1", "conditions", "no field 'bitrate'", "data.NAME"),
         ("conditions = data.a ~ (", "conditions", "pattern that", ""),
         ("min_severity = loud", "min_severity", "not one of the words", "info"),
@@ -204,7 +204,7 @@ def test_an_old_binding_and_a_new_list_of_events_work_together(read: Read) -> No
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (("--hook-filter-condition", "data.bitrate"), "is no condition", "FIELD OPERATOR VALUE"),
+        (("--hook-filter-condition", "data.bitrate"), "is not a condition", "FIELD OPERATOR VALUE"),
         (("--hook-rate-limit", "10"), "not a rate", "10/1m"),
         (("--hook-rate-burst", "0", "--hook-rate-limit", "1/s"), "too small", "least is 1"),
         (("--hook-rate-burst", "5"), "there is none", "-hook-rate-limit"),

@@ -115,7 +115,7 @@ def why_bad(headers: object, body: bytes) -> str:
         _webhook.verify(body, values)
     except WebhookVerificationError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001  a body that is no JSON, after the signature was found right
+    except Exception as error:  # noqa: BLE001  a body that is not JSON, after the signature was found right
         if not isinstance(error, ValueError):
             return repr(error)
     try:

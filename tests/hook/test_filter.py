@@ -270,7 +270,7 @@ def test_a_hook_registered_by_hand_can_have_a_filter_that_outlives_a_reload(hous
 
 
 def test_a_filter_that_can_not_be_used_registers_nothing(house: Managed) -> None:
-    with pytest.raises(ConfigError, match=r"hooks.own.conditions: is no condition; write FIELD"):
+    with pytest.raises(ConfigError, match=r"hooks.own.conditions: is not a condition; write FIELD"):
         house.manager.register(HeldHook("own"), filter=FilterSettings(conditions=("nonsense",)))
     assert house.manager.stats()["total_hooks"] == 0
 

@@ -89,7 +89,7 @@ def test_a_plugin_is_made_with_the_id_and_a_dict_of_options(installed):
     [
         ("a_plugin:Nobody", "name", "cannot be loaded: AttributeError"),
         ("a_broken_plugin:X", "name", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module_here'"),
-        ("a_plugin:number", "name", "is no class or function"),
+        ("a_plugin:number", "name", "is not a class or function"),
         ("a_plugin:Shapeless", "name", "without close"),
         ("a_plugin:Picky", "options", "ValueError: needs a path"),
     ],

@@ -22,7 +22,7 @@ Check = Callable[[bytes, bytes], bool]
 
 def signer(text: str, key: str) -> Sign:
     """What signs with the private key: PEM, or the base64 of its 32 bytes, or of these and the public key's 32.
-    ``key`` is that of the configuration. Raises CredentialError. Never switches."""
+    ``key`` is that of the configuration. Raises CredentialError."""
     try:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -37,7 +37,7 @@ def signer(text: str, key: str) -> Sign:
             raw = _decoded(text, PRIVATE_PREFIX)
             private, public = Ed25519PrivateKey.from_private_bytes(raw[:_KEY_BYTES]), raw[_KEY_BYTES:]
     except Exception:  # noqa: BLE001  the library raises many kinds, whose texts may show the key
-        raise CredentialError("is no private key for Ed25519", key, hint) from None
+        raise CredentialError("is not an Ed25519 private key", key, hint) from None
     if not isinstance(private, Ed25519PrivateKey):
         raise CredentialError("is a private key, but none for Ed25519", key, hint)
     if public and public != private.public_key().public_bytes_raw():
@@ -60,7 +60,7 @@ def checker(text: str) -> Check:
         else:
             public = Ed25519PublicKey.from_public_bytes(_decoded(text, PUBLIC_PREFIX))
     except Exception:  # noqa: BLE001  as above
-        raise CredentialError("is no public key for Ed25519", "secret", "write whpk_ and base64, or PEM") from None
+        raise CredentialError("is not an Ed25519 public key", "secret", "write whpk_ and base64, or PEM") from None
     if not isinstance(public, Ed25519PublicKey):
         raise CredentialError("is a public key, but none for Ed25519", "secret", "take that of the sender")
 
@@ -75,7 +75,7 @@ def checker(text: str) -> Check:
 
 
 def is_public(text: str) -> bool:
-    """Whether this looks like a public key, which no shared secret does. Never switches."""
+    """Whether this looks like a public key, which no shared secret does."""
     return text.startswith((PUBLIC_PREFIX, "-----BEGIN PUBLIC KEY-----"))
 
 

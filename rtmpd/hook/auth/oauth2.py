@@ -74,7 +74,7 @@ class TokenSource:
 
     def refused(self, token: str) -> bool:
         """A receiver did not take ``token``: whether it is worth asking again with the next. Once, then not for a
-        while: who refuses every token must not make us ask for more and more of them. Never switches."""
+        while: who refuses every token must not make us ask for more and more of them."""
         if token != self._token:
             return True  # another one has renewed it meanwhile
         now = self._clock.monotonic()

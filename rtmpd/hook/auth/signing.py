@@ -101,7 +101,7 @@ class FixedHeaders:
         self._headers = headers
 
     def headers(self, body: bytes, event: Event, now: float) -> dict[str, str]:
-        """What they are. Never switches."""
+        """What they are."""
         return self._headers
 
 
@@ -132,11 +132,11 @@ class HmacSigner:
         self._key = text_key(_required(auth.secret, "secret"))
         self._algorithm = "sha256" if auth.type == "github" else auth.algorithm or "sha256"
         if self._algorithm not in DIGESTS:
-            raise CredentialError("is no digest for a signature", "algorithm", f"known: {', '.join(DIGESTS)}")
+            raise CredentialError("is not a digest for signatures", "algorithm", f"known: {', '.join(DIGESTS)}")
         self._names = headers_of(auth)
 
     def headers(self, body: bytes, event: Event, now: float) -> dict[str, str]:
-        """The signature of the body. Never switches."""
+        """The signature of the body."""
         signature = f"{self._algorithm}={hmac.new(self._key, body, DIGESTS[self._algorithm]).hexdigest()}"
         return dict(zip(self._names, (signature, event.id, event.type), strict=False))
 
@@ -149,7 +149,7 @@ class StandardSigner:
         self._signs = [(_standard_sign(secret.text), secret.until) for secret in _secrets(auth)]
 
     def headers(self, body: bytes, event: Event, now: float) -> dict[str, str]:
-        """Id of the event, time of the attempt, signatures. Never switches."""
+        """Id of the event, time of the attempt, signatures."""
         timestamp = str(int(now))
         signed = b".".join([event.id.encode(), timestamp.encode(), body])
         signatures = [sign(signed) for sign, until in self._signs if until is None or now <= until]
@@ -178,7 +178,7 @@ class StripeSigner:
         self._secrets = [(text_key(secret.text), secret.until) for secret in _secrets(auth)]
 
     def headers(self, body: bytes, event: Event, now: float) -> dict[str, str]:
-        """Time of the attempt and signatures. Never switches."""
+        """Time of the attempt and signatures."""
         signed = b"%d.%s" % (int(now), body)
         keys = [key for key, until in self._secrets if until is None or now <= until]
         signatures = [f"v1={hmac.digest(key, signed, 'sha256').hex()}" for key in keys]

@@ -33,7 +33,7 @@ class HttpSigner:
         self._algorithm = auth.algorithm or HMAC_SHA256
         if self._algorithm not in ALGORITHMS:
             hint = f"known: {', '.join(ALGORITHMS)}"
-            raise CredentialError("is no algorithm for HTTP signatures", "algorithm", hint)
+            raise CredentialError("is not an algorithm for HTTP signatures", "algorithm", hint)
         if not (auth.key_id.isascii() and auth.key_id.isprintable()):
             raise CredentialError("cannot be written in a header", "key_id", "use letters, digits and signs of ASCII")
         if not auth.secret:
@@ -43,7 +43,7 @@ class HttpSigner:
         self._path = path
 
     def headers(self, body: bytes, event: Event, now: float) -> dict[str, str]:
-        """Id, digest of the body and signature. Never switches."""
+        """Id, digest of the body and signature."""
         digest = content_digest(body)
         key_id = f';keyid="{self._key_id}"' if self._key_id else ""
         components = " ".join(f'"{name}"' for name in COVERED)
@@ -59,12 +59,12 @@ class HttpSigner:
 
 
 def content_digest(body: bytes) -> str:
-    """The value of Content-Digest (RFC 9530, 2). Never switches."""
+    """The value of Content-Digest (RFC 9530, 2)."""
     return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
 
 
 def signature_base(covered: Sequence[str], values: Mapping[str, str], parameters: str) -> bytes:
-    """What is signed (RFC 9421, 2.5). Never switches."""
+    """What is signed (RFC 9421, 2.5)."""
     rows = [f'"{name}": {values[name]}' for name in covered]
     return "\n".join([*rows, f'"@signature-params": {parameters}']).encode()
 

@@ -42,7 +42,7 @@ class JwtSigner:
         self._issued = 0.0
 
     def headers(self, body: bytes, event: Event, now: float) -> dict[str, str]:
-        """The token of now. A clock that was set back makes a new one too. Never switches."""
+        """The token of now. A clock that was set back makes a new one too."""
         if not self._token or not self._issued <= now < self._issued + self._ttl_s * _USED_FOR:
             self._token, self._issued = self._new(now), now
         return {"Authorization": f"Bearer {self._token}"}

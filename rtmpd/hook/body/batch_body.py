@@ -23,14 +23,14 @@ Item = tuple[Event, bytes]
 
 def batch_event(events: Sequence[Event]) -> Event:
     """What stands for the batch where it is signed: an event of type ``batch`` whose id is ``bat_`` and a digest of the
-    ids, so that a batch that is sent again has the id it had. Never switches."""
+    ids, so that a batch that is sent again has the id it had."""
     digest = hashlib.sha256("\n".join(event.id for event in events).encode()).hexdigest()
     return Event(_TYPE, events[0].timestamp, id=f"bat_{digest[:_ID_DIGITS]}")
 
 
 def cut(items: Iterable[Item], most: int, most_bytes: int) -> Iterator[list[Item]]:
     """``items`` in their order, at most ``most`` at a time and, if ``most_bytes`` is not 0, as many as have room in it;
-    one that is larger goes alone. Never switches."""
+    one that is larger goes alone."""
     piece: list[Item] = []
     size = 0
     for item in items:
@@ -45,7 +45,7 @@ def cut(items: Iterable[Item], most: int, most_bytes: int) -> Iterator[list[Item
 
 def results(content: bytes) -> dict[str, int] | None:
     """The status of events by their id that an answer tells: ``{"results":[{"id":"evt_...","status":200}]}``. None if
-    it is not of that form. Never switches, never raises."""
+    it is not of that form. Never raises."""
     try:
         answer = json.loads(content)
         rows = answer["results"]

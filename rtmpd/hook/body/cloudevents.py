@@ -37,7 +37,7 @@ _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%'
 
 
 def attributes(event: Event, node: str) -> dict[str, str]:
-    """The attributes that are not empty, except ``datacontenttype``. Never switches."""
+    """The attributes that are not empty, except ``datacontenttype``."""
     attempt, redelivered = tries_of(event)
     found = {
         "specversion": "1.0",
@@ -62,16 +62,16 @@ class StructuredEncoder:
         self._node = node
 
     def encode(self, event: Event) -> Body:
-        """One event. Never switches."""
+        """One event."""
         return Body(STRUCTURED, {}, self.item(event))
 
     def item(self, event: Event) -> bytes:
-        """One event of a batch. Never switches."""
+        """One event of a batch."""
         data = {"datacontenttype": "application/json", "data": dict(event.data)}
         return json_bytes(attributes(event, self._node) | data)
 
     def batch(self, id: str, items: Sequence[bytes]) -> Body:
-        """A batch. The form has no room for its ``id``. Never switches."""
+        """A batch. The form has no room for its ``id``."""
         return Body(BATCH, {}, b"[" + b",".join(items) + b"]")
 
 
@@ -82,11 +82,11 @@ class BinaryEncoder:
         self._node = node
 
     def encode(self, event: Event) -> Body:
-        """One event. Never switches."""
+        """One event."""
         headers = {f"ce-{name}": header_value(value) for name, value in attributes(event, self._node).items()}
         return Body("application/json", headers, json_bytes(dict(event.data)))
 
 
 def header_value(text: str) -> str:
-    """``text`` percent-encoded as the HTTP binding wants it (3.1.3.2). Never switches."""
+    """``text`` percent-encoded as the HTTP binding wants it (3.1.3.2)."""
     return quote(text, safe=_SAFE, errors="replace")

@@ -32,7 +32,7 @@ class Encoder(Protocol):
     """Makes a body of one event."""
 
     def encode(self, event: Event) -> Body:
-        """The body. Never switches."""
+        """The body."""
         ...
 
 
@@ -40,11 +40,11 @@ class BatchEncoder(Encoder, Protocol):
     """Makes a body of several events too, each of which becomes an item first: then it is known how long it is."""
 
     def item(self, event: Event) -> bytes:
-        """One event of a batch. Never switches."""
+        """One event of a batch."""
         ...
 
     def batch(self, id: str, items: Sequence[bytes]) -> Body:
-        """The batch ``id`` of these. Never switches."""
+        """The batch ``id`` of these."""
         ...
 
 
@@ -64,16 +64,16 @@ class JsonEncoder:
         self._headers = {VERSION_HEADER: str(schema)}
 
     def encode(self, event: Event) -> Body:
-        """One event. Never switches."""
+        """One event."""
         content = event.json() if self._schema == 1 else schema_2(event, self._node)
         return Body(JSON, self._headers, content)
 
     def item(self, event: Event) -> bytes:
-        """One event of a batch. Never switches."""
+        """One event of a batch."""
         return schema_2(event, self._node, with_tries=True)
 
     def batch(self, id: str, items: Sequence[bytes]) -> Body:
-        """The envelope. Never switches."""
+        """The envelope."""
         content = b'{"batch_id":"%s","events":[%s]}' % (id.encode(), b",".join(items))
         return Body(JSON, {VERSION_HEADER: "2"}, content)
 
@@ -86,7 +86,7 @@ class TemplateEncoder:
         self._node = node
 
     def encode(self, event: Event) -> Body:
-        """One event. Never switches."""
+        """One event."""
         return Body(self._template.content_type, {}, self._template.render(event, self._node))
 
 
@@ -104,7 +104,7 @@ class Terms(NamedTuple):
 
 
 def terms_of(form: Form, node: str, batch_events: int = 1) -> Terms:
-    """The terms under which events have this form. Never switches."""
+    """The terms under which events have this form."""
     if form.format == FORMAT_BINARY:
         return Terms(BinaryEncoder(node))
     encoder = _BATCH_ENCODERS[form.format](form, node)

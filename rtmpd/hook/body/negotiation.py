@@ -69,14 +69,14 @@ class FixedTerms:
         self._terms = terms
 
     def now(self, ask: Ask) -> Terms:
-        """The terms. Never switches."""
+        """The terms."""
         return self._terms
 
     def spend(self) -> None:
-        """A request is to be sent. Never switches."""
+        """A request is to be sent."""
 
     def refused(self) -> None:
-        """The receiver does not understand what it was sent. Never switches."""
+        """The receiver does not understand what it was sent."""
 
 
 class Agreement(NamedTuple):
@@ -120,12 +120,12 @@ class NegotiatedTerms:
 
     def spend(self) -> None:
         """A request is to be sent. Raises AuthDeliveryError, which says how long to wait, if that would be more than
-        the agreed rate. Never switches."""
+        the agreed rate."""
         if self._bucket and not self._bucket.take():
             raise AuthDeliveryError("over the rate that the receiver allows", "over_rate", self._bucket.wait_s())
 
     def refused(self) -> None:
-        """The receiver does not understand what it was sent: ask again before the next one. Never switches."""
+        """The receiver does not understand what it was sent: ask again before the next one."""
         self._ask_at = float("-inf")
 
     def _negotiate(self, ask: Ask) -> None:
@@ -157,7 +157,7 @@ class NegotiatedTerms:
 
 
 def offer(node: str, forms: Sequence[Form], batch_events: int, rate: RateLimit | None) -> dict[str, str]:
-    """The headers of the request. Never switches."""
+    """The headers of the request."""
     words = [_WORDS[form] for form in forms] + ([f"batch;max={batch_events}"] if batch_events > 1 else [])
     headers = {_ORIGIN: node, "WebHook-Request-Formats": ", ".join(words)}
     if rate:
@@ -167,7 +167,7 @@ def offer(node: str, forms: Sequence[Form], batch_events: int, rate: RateLimit |
 
 def read_answer(headers: Mapping[str, str], node: str, batch_events: int) -> Agreement | None:
     """What the headers (in upper or lower case) agree to, of all forms and batches of up to ``batch_events``; None if
-    they give no consent. What cannot be read has not been said. Never switches."""
+    they give no consent. What cannot be read has not been said."""
     said = {name.lower(): value.strip() for name, value in headers.items()}
     allowed = said.get(_ALLOWED_ORIGIN.lower(), "")
     if allowed != "*" and allowed.lower() != node.lower():

@@ -40,18 +40,18 @@ _FIRST = Tries(0, "")
 
 
 def tries_of(event: Event) -> Tries:
-    """What is known of the tries of an event. Never switches."""
+    """What is known of the tries of an event."""
     return Tries(event.attempt, event.redelivered) if isinstance(event, Redelivery) else _FIRST
 
 
 def json_bytes(value: object) -> bytes:
-    """``value`` as UTF-8. Never switches."""
+    """``value`` as UTF-8."""
     return encode_json(value).encode("utf-8", "replace")
 
 
 def schema_2(event: Event, node: str, with_tries: bool = False) -> bytes:
     """The event with everything that is known of it; ``with_tries`` adds ``attempt`` and ``redelivered`` where they
-    are known. Never switches."""
+    are known."""
     more: dict[str, object] = {
         "id": event.id,
         "seq": event.seq,
@@ -66,6 +66,6 @@ def schema_2(event: Event, node: str, with_tries: bool = False) -> bytes:
 
 def time_of(event: Event) -> str:
     """Its birth in RFC 3339, UTC, with the milliseconds that its id begins with; ``.000`` if the id tells another
-    second (the clock was set back) or none. Never switches."""
+    second (the clock was set back) or none."""
     ms = ms_of(event.id)
     return rfc3339(ms / 1000 if ms // 1000 == event.timestamp else event.timestamp)

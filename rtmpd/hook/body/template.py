@@ -162,13 +162,14 @@ class Template:
         self._rest = text[at:]
 
     def render(self, event: Event, node: str) -> bytes:
-        """The body for an event of the server ``node``. Never switches, never raises."""
+        """The body for an event of the server ``node``. Never raises."""
         written = [before + write(value(event, node)) for before, value, write in self._parts]
         return "".join([*written, self._rest]).encode("utf-8", "replace")
 
 
 def _inside_of_quotes(text: str, placeholders: list[_Placeholder]) -> list[bool]:
-    """Of each placeholder, whether it stands in a JSON string. Raises TemplateError if the template is no JSON."""
+    """Return for each placeholder whether it is inside a JSON string. Raises TemplateError if the template is not
+    JSON."""
     found, stand_in, at, quoted = [], [], 0, False
     for start, end, _ in placeholders:
         literal = text[at:start]
@@ -179,9 +180,10 @@ def _inside_of_quotes(text: str, placeholders: list[_Placeholder]) -> list[bool]
     try:
         json.loads("".join([*stand_in, text[at:]]), parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise _error(text, error.pos, f"is no JSON: {error.msg[0].lower()}{error.msg[1:]}", _JSON_HINT) from error
+        words = f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}"
+        raise _error(text, error.pos, words, _JSON_HINT) from error
     except (ValueError, RecursionError) as error:
-        raise _error(text, 0, f"is no JSON: {error}", _JSON_HINT) from error
+        raise _error(text, 0, f"is not valid JSON: {error}", _JSON_HINT) from error
     return found
 
 
@@ -262,7 +264,7 @@ class _Parser:
         try:
             return json.loads(quoted, strict=False)
         except json.JSONDecodeError as error:
-            raise self._fail(token, f"the text is none: {error.msg}", "write \\\\ for a backslash") from error
+            raise self._fail(token, f"the text is not valid: {error.msg}", "write \\\\ for a backslash") from error
 
     def _filter(self, value: Callable[[Event, str], object]) -> Callable[[Event, str], object]:
         token = self._token("a filter")

@@ -79,7 +79,7 @@ def parse(text: str) -> Condition:
     given = text.strip()
     found = _BY_SYMBOL.fullmatch(given) or _BY_WORD.fullmatch(given)
     if found is None:
-        raise FilterError("is no condition", _SHAPE_HINT)
+        raise FilterError("is not a condition", _SHAPE_HINT)
     field, sign, value = found[1], found[2], (found[3] or "").strip()
     word = _SYMBOLS.get(sign, sign)
     if not value:
@@ -93,7 +93,7 @@ def parse(text: str) -> Condition:
 
 
 def check(text: str) -> None:
-    """Raises FilterError if the text is no condition that can be used."""
+    """Check the text of a condition. Raises FilterError."""
     compile_condition(text)
 
 
@@ -224,7 +224,7 @@ _TESTS: dict[str, Callable[[Condition], Test]] = {
 
 
 def _number(value: object) -> int | float | None:
-    """The value as a number, None if it is none. Text must be a plain decimal number, and not a long one."""
+    """Return the value as a number, None if it is not one. Text must be a plain, short decimal number."""
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value):
             return None

@@ -80,7 +80,7 @@ class FilterEngine:
     """The filters of all hooks by id, and how many events each refused and why (``refused``; ``refused_in_all`` by
     reason alone, those of hooks that are gone included).
 
-    A hook without a filter gets every event. Never switches.
+    A hook without a filter gets every event.
     """
 
     __slots__ = ("_clock", "_filters", "refused", "refused_in_all")

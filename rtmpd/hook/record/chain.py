@@ -39,7 +39,7 @@ def hash_of(line: bytes) -> str:
 
 
 class Chain:
-    """Makes records. ``number`` and ``hash`` are those of the last one. Never switches."""
+    """Makes records. ``number`` and ``hash`` are those of the last one."""
 
     __slots__ = ("_signer", "hash", "number")
 

@@ -14,7 +14,7 @@ answer              meaning
 ==================  ==========================================================
 
 ``id`` is the first key, and no text in a line can hold a line break, so that tools which know nothing of JSON can cut
-it out. ``event`` is the body of schema 1, the bytes that a webhook gets. Never switches.
+it out. ``event`` is the body of schema 1, the bytes that a webhook gets.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
 
 class BadAnswer(ValueError):
-    """A line that is no answer."""
+    """A line that is not an answer."""
 
 
 def answer(line: bytes) -> Answer:
@@ -58,7 +58,7 @@ def answer(line: bytes) -> Answer:
     if verb == b"dead":
         reason = words.decode("utf-8", "replace").strip()[:_REASON_CHARS]
         return Answer(id, PermanentDeliveryError(reason or "the worker gave it up", "dead"))
-    raise BadAnswer(f"wrote what is no answer: {shown(line)}")
+    raise BadAnswer(f"wrote a line that is not an answer: {shown(line)}")
 
 
 def _wait_s(words: bytes, line: bytes) -> float | None:

@@ -103,7 +103,7 @@ def _in_time(child: Child, timeout_s: float) -> bool:
     try:
         if child.wait(timeout_s):
             return True
-    except BaseException:  # our greenlet is told to end, and nobody else knows of the child
+    except BaseException:  # our greenlet is being killed, and only it knows of the child
         child.kill()
         raise
     child.end()

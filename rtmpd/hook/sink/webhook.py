@@ -12,7 +12,7 @@ any other, redirects included  failed for good
 A 2xx answer to a batch can tell more: ``{"results":[{"id":"evt_...","status":422}]}`` gives the status of events, and
 those that it does not name are delivered. An answer with status 207 must be of that form.
 
-Which of the failures the lane holds against the event, the endpoint or the credentials is told by ``fault``.
+``fault`` decides whether a failure counts against the event, the endpoint or the credentials.
 
 The head of an answer decides; its body is read for a batch only. ``http`` sends the request, ``auth`` proves who sends
 it.
@@ -83,7 +83,7 @@ class Message(NamedTuple):
 
 
 def headers_of(event: Event, hook_id: str) -> dict[str, str]:
-    """What travels beside the body of one event. Never switches."""
+    """What travels beside the body of one event."""
     headers = {
         "X-RTMP-Event-Id": event.id,
         "X-RTMP-Event-Seq": str(event.seq),

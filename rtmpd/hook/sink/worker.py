@@ -4,8 +4,8 @@ It is started when there is something for it, has its own session, and sees PATH
 ``RTMPD_WORKER_PROTOCOL`` in its environment, nothing else. What it writes to stderr is logged. When rtmpd lets go
 of it, or is gone, its standard input ends, and so should it.
 
-A worker that ends, writes what is no answer or is too slow is killed with its group and started anew: at once if it
-has answered anything since it was started, else after a growing wait. What it had not answered is worth another
+A worker that exits, writes a line that is not an answer or is too slow is killed with its group and restarted: at once
+if it has answered anything since it was started, else after a growing wait. What it had not answered is worth another
 try. The next events are given to it one at a time, so that one which kills it takes no others with it; those that
 were not written to it at all fail with the code ``not_sent`` and lose no attempt.
 """
@@ -104,7 +104,7 @@ class WorkerHook:
         left_s = deadline - self._clock.monotonic()
         try:
             in_time = talk.exchange(b"".join(lines.values()), self._awaited.__len__, left_s)
-        except BaseException:  # our greenlet is told to end, and who was asked would answer the next one
+        except BaseException:  # our greenlet is killed: the pending answer would be taken for the next
             talk.kill()
             raise
         if self._awaited:

@@ -37,7 +37,7 @@ _R = TypeVar("_R", Row, DeadRow, SessionRow)
 class Database:
     """The log's file at ``path``, made if it is not there. Raises StartError if it cannot be used.
 
-    A disk without room for a new file is no reason to raise: the file is made with the first write that succeeds, and
+    A disk without space for a new file does not raise: the file is created with the first write that succeeds, and
     until then every write raises StoreFull. ``reserve`` is room that is kept for the day when the disk is full.
 
     Every method but ``close`` raises StoreFull if there is no room and StoreFault for any other trouble of the file;

@@ -109,7 +109,7 @@ class _Staged:
 class EventLog:
     """The log in the file of ``settings``. Raises StartError if the file cannot be used.
 
-    A full disk is no reason to raise: the log begins with ``fault`` set, stages what comes, and hands out nothing until
+    A full disk does not raise: the log begins with ``fault`` set, stages what comes, and hands out nothing until
     the file can be written.
 
     ``left`` are the beginnings whose ends a crash has kept from being emitted, the latest first, ``alive_at`` the last
