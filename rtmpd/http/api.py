@@ -1,7 +1,7 @@
-"""What the API is made of: callables that the assembly fills in, so that this room knows no other one.
+"""The interface of the API to the other rooms: callables that the assembly fills in.
 
-Facts are plain dicts that JSON knows. What is asked for and not there is a KeyError, what cannot be done now a
-Refused; both become answers.
+Facts are plain dicts for JSON. A KeyError means that an object does not exist, Refused that the request cannot be met
+now; both become answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Ids = list[str] | None
 
 
 class Refused(Exception):
-    """What was asked for cannot be done; the message says why. ``status`` is that of the answer."""
+    """The request cannot be met; the message gives the reason. ``status`` is the status of the answer."""
 
     def __init__(self, detail: str, status: int = 409) -> None:
         super().__init__(detail)
@@ -41,27 +41,27 @@ class Page:
 
 
 class HookControl(Protocol):
-    """What an operator may do about hooks. An unknown hook, event or letter is a KeyError. Methods may switch
-    greenlets; iterators yield a record of progress at each step."""
+    """The operations on hooks. An unknown hook, event or dead letter is a KeyError. Methods may switch; iterators yield
+    a progress record at each step."""
 
     def list(self) -> Rows: ...
 
     def show(self, hook_id: str) -> Facts: ...
 
     def test(self, hook_id: str, event_type: str) -> Facts:
-        """Send an example event and wait for what becomes of it."""
+        """Send an example event and wait for the result."""
 
     def pause(self, hook_id: str) -> None: ...
 
     def resume(self, hook_id: str) -> None: ...
 
     def why(self, event_id: str) -> Facts:
-        """What each hook made of an event: the filter's verdict, the attempts."""
+        """For each hook: the filter's verdict on the event, and the attempts."""
 
     def attempts(self, hook_id: str, event_id: str, limit: int) -> Rows: ...
 
     def dead_letters(self, hook_id: str, after: int, limit: int) -> Rows:
-        """The letters with a number above ``after``; ``hook_id`` "" is every hook."""
+        """The dead letters with a number above ``after``; ``hook_id`` "" means every hook."""
 
     def dead_letter(self, number: int) -> Facts: ...
 
@@ -86,13 +86,13 @@ class ConfigControl(Protocol):
     """The configuration, in effect and on disk. May wait for files."""
 
     def show(self) -> Facts:
-        """``text``: what is in effect, secrets masked."""
+        """``text``: the settings in effect, with secrets masked."""
 
     def diff(self) -> Facts:
-        """``text``: what a reload would change, as a unified diff; ``ok`` and ``problems`` of the files."""
+        """``text``: the changes that a reload would make, as a unified diff; ``ok`` and ``problems`` of the files."""
 
     def test(self) -> Facts:
-        """``ok``, ``problems`` and ``warnings`` of the files as they are now."""
+        """``ok``, ``problems`` and ``warnings`` of the current files."""
 
     def reload(self) -> Facts:
         """Reload, as SIGHUP does, and wait: ``ok``, ``changed``, ``restart``, ``problems``, ``warnings``."""
@@ -110,7 +110,8 @@ class LogControl(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """``ready`` gives the reasons for which the server is not, ``hub_lag_ms`` how late the event loop was lately.
+    """``ready`` gives the reasons for which the server is not, ``hub_lag_ms`` the recent maximum delay of the event
+    loop.
 
     ``streams`` and ``connections`` take where to go on ("" is the beginning) and how many. ``kick`` ends a
     connection and ``kick_stream`` those of a stream that have a role; they give the ids of what they ended.

@@ -40,7 +40,7 @@ Handle = Callable[[Request, Peer], Response]
 
 @dataclass(slots=True)
 class Service:
-    """What a listener serves at the moment. ``is_closing``: no connection is kept any more."""
+    """The current configuration of a listener. ``is_closing``: no connection is kept any more."""
 
     settings: ApiSettings
     handle: Handle
@@ -100,8 +100,8 @@ class Channel:
 
 
 class Exchange:
-    """The requests of one connection. ``idle_since`` is the monotonic time since which it waits for another one, 0.0
-    while it has something to do: an idle connection may be ended at any time."""
+    """The requests of one connection. ``idle_since`` is the monotonic time since when it waits for another request, 0.0
+    while it is busy: an idle connection may be closed at any time."""
 
     def __init__(self, service: Service, peer: Peer) -> None:
         self._sock: Channel
@@ -154,7 +154,7 @@ class Exchange:
                 except TimeoutError:
                     if not is_first and not reading.is_begun:
                         return False
-                    raise HttpError(408, f"no whole request within {timeout_s:g} s") from None
+                    raise HttpError(408, f"the request was not complete within {timeout_s:g} s") from None
                 if not data:
                     if reading.is_begun:
                         raise Gone
@@ -171,7 +171,7 @@ class Exchange:
 
     def _expect(self, expectation: str) -> None:
         if expectation.lower() != "100-continue":
-            raise HttpError(417, "only 100-continue can be expected")
+            raise HttpError(417, "the only supported expectation is 100-continue")
         self._sock.settimeout(self._service.settings.send_timeout_s)
         self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -181,8 +181,8 @@ class Exchange:
         except HTTPException:
             raise
         except Exception:  # noqa: BLE001  a bug of ours is an answer too
-            _log.exception("request failed by an error of ours", method=request.method, path=request.raw_path)
-            raise HttpError(500, "an error of rtmpd; its log has the traceback") from None
+            _log.exception("request failed because of a bug", method=request.method, path=request.raw_path)
+            raise HttpError(500, "an error in rtmpd; its log has the traceback") from None
 
     # --- sending --------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Decides which requests are allowed.
 
 The control socket is a file: its mode admits the daemon's own user and root, and the kernel names the client's user.
-Over TCP a bearer token is needed, except for what a load balancer asks from anywhere and a collector from here.
+Over TCP a bearer token is needed, except for health checks from anywhere, and for metrics and health from this machine.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Guard:
         if peer.trusted:
             return
         if not self._is_host(request.headers.get("host", "")):
-            raise HttpError(421, "the Host of the request is not served here; [http] hosts names those that are")
+            raise HttpError(421, "the Host of the request is not served here; [http] hosts lists the served ones")
         if scope == PUBLIC or (scope == LOCAL and peer.local):
             return
         self._check_token(request, peer)
 
     def _is_host(self, text: str) -> bool:
-        """Names are listed, for a name can be made to point here (DNS rebinding); an address is what it is."""
+        """Accept addresses and listed names only, because a foreign name may resolve to us (DNS rebinding)."""
         match = _HOST.fullmatch(text)
         host = (match[1] or match[2]).lower() if match else ""
         return host in self._hosts or is_address(host)
@@ -69,7 +69,7 @@ class Guard:
             raise HttpError(403, "this needs a token, and [http] token_file is not set; use the control socket")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise HttpError(401, "this needs Authorization: Bearer and a token of [http] token_file", _CHALLENGE)
+            raise HttpError(401, "this needs Authorization: Bearer with a token from [http] token_file", _CHALLENGE)
         given = hashlib.sha256(token.strip().encode("utf-8", "replace")).digest()
         known = [hashlib.sha256(one.encode()).digest() for one in read_tokens(self._token_file)]
         if not sum(hmac.compare_digest(given, one) for one in known):  # all of them, in equal time
@@ -78,8 +78,8 @@ class Guard:
 
 
 def read_tokens(path: str) -> list[str]:
-    """Return the tokens of a file, one per line, without comments (#) and lines that are too short. A file that cannot
-    be read is logged and gives no token."""
+    """Return the tokens of a file, one per line, without comments (#) and lines that are too short. If the file cannot
+    be read, that is logged and there are no tokens."""
     try:
         lines = [line.strip() for line in textfile.read(path).lines()]
     except TextFileError as error:

@@ -198,8 +198,8 @@ _SECURITY: dict[str, list[dict[str, list[str]]]] = {PUBLIC: [], LOCAL: [{}, {"be
 
 _DESCRIPTION = """\
 Health, metrics and control of a running rtmpd. On the control socket no token is needed; over TCP everything below
-/api/v1 takes `Authorization: Bearer TOKEN`. A connection may carry one request after the other. Parameters that are not
-known are refused; answers may grow more keys."""
+/api/v1 needs `Authorization: Bearer TOKEN`. Connections are kept between requests. Unknown parameters are refused;
+answers may get more keys in later versions."""
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:

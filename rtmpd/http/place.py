@@ -29,8 +29,8 @@ def candidates(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def usable(path: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Where to make the socket: ``path``, but for the usual one the first place that can be written; "" if none. The
-    user's own state directory is made if it is needed."""
+    """Return where to create the socket: ``path`` or, for the default, the first writable place; "" if there is none.
+    The user's state directory is created if needed."""
     if path != CONTROL_SOCKET:
         return path
     home = environ.get("HOME", "")
@@ -44,7 +44,7 @@ def usable(path: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def existing(environ: Mapping[str, str] = os.environ) -> str:
-    """The first place where there is something; the usual one if there is nothing."""
+    """Return the first place with a socket, or the default one if there is none."""
     return next((path for path in candidates(environ) if os.path.exists(path)), CONTROL_SOCKET)
 
 

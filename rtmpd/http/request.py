@@ -49,9 +49,9 @@ class Request(WerkzeugRequest):
 def request_of(
     method: str, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes = b"", version: str = "1.1"
 ) -> Request:
-    """The request that these make. Raises HttpError where they are not one."""
+    """Return the request made of these parts. Raises HttpError if they are not valid."""
     if len(target) > TARGET_BYTES:
-        raise HttpError(414, f"the target has over {TARGET_BYTES} bytes")
+        raise HttpError(414, f"the target has more than {TARGET_BYTES} bytes")
     if not _TARGET.fullmatch(target) or _ESCAPE.search(target):
         raise HttpError(400, "the target is not a path")
     path, _, query = target.partition(b"?")
@@ -74,7 +74,7 @@ def request_of(
         "wsgi.input_terminated": True,
     }
     if len(headers) > HEADERS:
-        raise HttpError(431, f"there are over {HEADERS} headers")
+        raise HttpError(431, f"there are more than {HEADERS} headers")
     for raw_name, raw_value in headers:
         if b"_" in raw_name:
             continue  # it would look like the one with a dash, as every gateway warns
@@ -144,7 +144,7 @@ class Reading:
             if self._head[:1] < _LEAST_TOKEN_BYTE:
                 raise HttpError(400, "this is not an HTTP request")
             if self._head.startswith(b"\x16\x03"):
-                raise HttpError(400, "TLS is not spoken here")
+                raise HttpError(400, "this listener does not use TLS")
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -152,11 +152,11 @@ class Reading:
             self.rest = data[upgrade.args[0] :]
         except HttpParserError as error:
             if self._refusal is None and not self.is_complete:
-                raise HttpError(400, f"the request is not understood: {error}") from None
+                raise HttpError(400, f"the request is not valid HTTP: {error}") from None
         if self._refusal is not None:
             raise self._refusal
         if in_head and not self.has_head and len(self._head) > HEAD_BYTES:
-            raise HttpError(431, f"the head of the request has over {HEAD_BYTES} bytes")
+            raise HttpError(431, f"the head of the request has more than {HEAD_BYTES} bytes")
 
     # --- called by the parser -------------------------------------------------------------------
 
@@ -188,16 +188,16 @@ class Reading:
         version = self._parser.get_http_version()
         line = self._head[: self._head.find(b"\r\n")]
         if line.count(b" ") != 2 or version == "0.9":
-            raise HttpError(400, "the request line is not understood")
+            raise HttpError(400, "the request line is not valid")
         if version not in _VERSIONS:
-            raise HttpError(505, "HTTP/1.1 is spoken here")
+            raise HttpError(505, "only HTTP/1.0 and HTTP/1.1 are supported")
         self.keeps_alive = version == "1.1" and self._parser.should_keep_alive()
         request = request_of(self._parser.get_method().decode(), self._url, self._headers, version=version)
         if "HTTP_TRANSFER_ENCODING" in request.environ:
-            raise HttpError(411, "a body needs a Content-Length here")
+            raise HttpError(411, "a body needs a Content-Length")
         length = int(request.environ.get("CONTENT_LENGTH", "0"))
         if length > self._body_bytes:
-            raise HttpError(413, f"a body may have {self._body_bytes} bytes")
+            raise HttpError(413, f"a body may have at most {self._body_bytes} bytes")
         return request
 
     def on_body(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The form of a route: what is asked for, with which parameters, and what comes back.
+"""Routes and their parameters.
 
 One table of routes answers requests, checks their parameters and becomes the OpenAPI file, so the three agree.
 """
@@ -50,11 +50,11 @@ class Param:
     chars: int = 1100  # what a stream key can have, and a little more
 
     def checked(self, value: object) -> Any:
-        """The value if it is one. Raises HttpError."""
+        """Return the value if it is valid. Raises HttpError."""
         if not self.many:
             return self._one(value)
         if not isinstance(value, list) or not 0 < len(value) <= MOST_ITEMS:
-            raise HttpError(400, f"{self.name} is a list of 1 to {MOST_ITEMS} items")
+            raise HttpError(400, f"{self.name} must be a list of 1 to {MOST_ITEMS} items")
         return [self._one(item) for item in value]
 
     def _one(self, value: object) -> Any:
@@ -62,21 +62,21 @@ class Param:
             value = int(value)  # JSON has one kind of number
         is_other = isinstance(value, bool) != (self.type == "boolean")
         if is_other or not isinstance(value, _CLASSES[self.type]):
-            raise HttpError(400, f"{self.name} is {_NAMES[self.type]}")
+            raise HttpError(400, f"{self.name} must be {_NAMES[self.type]}")
         if isinstance(value, str):
             self._check_text(value)
         elif isinstance(value, (int, float)) and not self.minimum <= value <= self.maximum:
-            raise HttpError(400, f"{self.name} is from {self.minimum:g} to {self.maximum:g}")
+            raise HttpError(400, f"{self.name} must be from {self.minimum:g} to {self.maximum:g}")
         return value
 
     def _check_text(self, value: str) -> None:
         if self.choices and value not in self.choices:
-            raise HttpError(400, f"{self.name} is one of {', '.join(self.choices)}")
+            raise HttpError(400, f"{self.name} must be one of {', '.join(self.choices)}")
         if not 0 < len(value) <= self.chars or _CONTROL.search(value) or not _is_unicode(value):
-            raise HttpError(400, f"{self.name} is 1 to {self.chars} characters, none of them a control character")
+            raise HttpError(400, f"{self.name} must have 1 to {self.chars} characters and no control characters")
 
     def read(self, text: str) -> Any:
-        """The value of what stands in a path or a query. Raises HttpError."""
+        """Return the value of text from a path or a query. Raises HttpError."""
         try:
             value: object = text if self.type == "string" else _WORDS.get(text, text)
             if self.type == "integer":
@@ -90,8 +90,8 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that fits a route: ``values`` holds every parameter that was given or has a default, ``accept`` is the
-    header of that name."""
+    """A request for a route: ``values`` has every parameter that was given or has a default, ``accept`` is the Accept
+    header."""
 
     values: Values
     accept: str = ""
@@ -100,7 +100,7 @@ class Call:
         return self.values[name]
 
     def get(self, name: str) -> Any:
-        """The value, None if it was left out."""
+        """Return the value, None if it was left out."""
         return self.values.get(name)
 
 
@@ -127,7 +127,7 @@ class Route:
     more_types: tuple[str, ...] = ()
 
     def call(self, request: Request, found: Mapping[str, str]) -> Call:
-        """The request's parameters, checked. Raises HttpError."""
+        """Return the checked parameters of the request. Raises HttpError."""
         if not self.params and not request.query_string:
             return Call({}, request.headers.get("accept", ""))
         given: dict[str, Any] = {}
@@ -142,11 +142,11 @@ class Route:
                 if param.default is not None:
                     given[param.name] = param.default
         if self.one_of and sum(name in given for name in self.one_of) != 1:
-            raise HttpError(400, f"say {' or '.join(self.one_of)}, one of them")
+            raise HttpError(400, f"give exactly one of {' and '.join(self.one_of)}")
         return Call(given, request.headers.get("accept", ""))
 
     def of(self, where: str) -> list[Param]:
-        """The parameters at one place."""
+        """Return the parameters of one place (path, query or body)."""
         return [param for param in self.params if param.where == where]
 
     def _queried(self, request: Request) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _is_unicode(text: str) -> bool:
 
 def _document(mimetype: str, body: bytes) -> dict[str, Any]:
     if mimetype != JSON:
-        raise HttpError(415, f"the body is {JSON}")
+        raise HttpError(415, f"the body must be {JSON}")
     try:
         document = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError):

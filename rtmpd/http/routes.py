@@ -103,7 +103,7 @@ def _events(api: Api, call: Call) -> Response:
         if not any(fnmatchcase(known, glob) for known in EVENT_TYPES):
             close = get_close_matches(glob.strip("*"), EVENT_TYPES, 3)
             hint = f"did you mean {', '.join(close)}?" if close else "rtmpd --print-schema has all types"
-            raise HttpError(400, f"no event type fits {glob!r}; {hint}")
+            raise HttpError(400, f"no event type matches {glob!r}; {hint}")
     pieces = api.tail.listen(call.get("type") or [], call.get("stream") or [], call["count"], call["wait_s"])
     return Response(pieces, content_type=EVENTS)
 

@@ -46,7 +46,7 @@ _PIECE_BYTES: Final = 65536
 _ROOT: Final = 0
 
 class NoSocket(OSError):
-    """The control socket cannot be made. ``key`` is the option to look at."""
+    """The control socket cannot be created. ``key`` is the option at fault."""
 
     key = "http.socket"
 
@@ -71,8 +71,8 @@ class HttpServer:
         return [listener.name for listener in self._listeners.values()]
 
     def prepare(self, settings: ApiSettings, socket_path: str, handle: Handle) -> Change:
-        """Replace all of it (``change``); what is listened on before and after keeps its socket and its requests. The
-        certificate is read again. Raises OSError, StartError."""
+        """Prepare a change (``change``). A listener that stays keeps its socket and its requests. The certificate is
+        read again. Raises OSError, StartError."""
         tls = server_context(settings.tls.cert, settings.tls.key, self._section) if settings.has_tls else None
         secure = {_place(address) for address in settings.listen if address.tls}
         wanted: list[Address | str] = [_place(address) for address in settings.listen]
@@ -116,7 +116,7 @@ class HttpServer:
         return self._socket_path
 
     def stop(self) -> None:
-        """Close the listeners and end what is under way. May switch greenlets."""
+        """Close the listeners and end running requests. May switch."""
         gevent.killall(list(self._leaving))
         _stop(self._listeners.values())
         self._listeners = {}
@@ -159,7 +159,7 @@ class _Listener:
             self._accepting.append(accepting)
 
     def drain(self) -> None:
-        """``close`` has been called: let the requests that are under way have their answers, but not for ever."""
+        """After ``close``, wait for running requests, for a bounded time."""
         try:
             gevent.joinall(list(self._connections), timeout=_DRAIN_S)
         finally:
@@ -240,7 +240,7 @@ class _Listener:
         except (OSError, PeerError) as error:
             _log.debug("http connection ended", addr=self.name, error=error)
         except Exception:  # noqa: BLE001  one request's trouble must not reach the hub
-            _log.exception("http connection ended by an error of ours", addr=self.name)
+            _log.exception("http connection ended because of a bug", addr=self.name)
 
     def _peer(self, sock: Any) -> Peer:
         if not self._path:
@@ -260,13 +260,13 @@ class _Listener:
 
 
 class NoGroup(OSError):
-    """Members of the group cannot be let in. ``key`` is the option to look at."""
+    """The group cannot get access. ``key`` is the option at fault."""
 
     key = "http.socket_group"
 
 
 def _gid_of(group: str) -> int:
-    """The id of a group to which we may give the control socket, -1 for none. Raises NoGroup."""
+    """Return the id of the group for the control socket, -1 for none. Raises NoGroup."""
     if not group:
         return -1
     try:
@@ -280,7 +280,7 @@ def _gid_of(group: str) -> int:
 
 
 def _groups_of(uid: int) -> list[int]:
-    """The groups of a user; none for one that the system does not know."""
+    """Return the groups of a user; empty for an unknown user."""
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
@@ -322,7 +322,7 @@ def _stop(listeners: Iterable[_Listener]) -> None:
 
 
 def _refuse(sock: Any) -> None:
-    """Too many are here; said in one send, which an empty buffer takes."""
+    """Refuse a connection over the limit, in one send, which fits into an empty buffer."""
     with sock:
         try:
             sock.setblocking(False)

@@ -1,4 +1,4 @@
-"""Events as they happen, for clients that listen over HTTP.
+"""Streams events over HTTP as they happen.
 
 A listener has a bounded queue. One that does not keep up is ended with a notice, since a silent gap
 would be worse than an end. Without a listener nothing is subscribed to.
@@ -57,7 +57,7 @@ def _fits(text: str, globs: list[str]) -> bool:
 
 
 class Tail:
-    """``subscribe(offer)`` has every event offered and returns what ends that."""
+    """``subscribe(offer)`` subscribes to every event and returns the function that unsubscribes."""
 
     def __init__(
         self, subscribe: Callable[[Offer], Callable[[], None]], most_listeners: int, queue_events: int
@@ -77,7 +77,8 @@ class Tail:
         """The events from now on in the form of ``text/event-stream``: ``count`` of them (0: no end), for ``wait_s``
         seconds (0: no end). Raises HttpError at once if too many listen. The iterator may switch greenlets."""
         if len(self._listeners) >= self._most:
-            raise HttpError(503, f"{self._most} clients listen ([http] event_listeners)", (("Retry-After", "10"),))
+            text = f"{self._most} clients are listening already ([http] event_listeners)"
+            raise HttpError(503, text, (("Retry-After", "10"),))
         listener = Listener(types, streams, self._queue_events)
         self._listeners.append(listener)
         if self._unsubscribe is None:
@@ -98,7 +99,7 @@ class Tail:
 
 
 class TailHook:
-    """The tail as a hook: what it is offered is delivered at once."""
+    """The tail as a hook: an event is delivered at once."""
 
     id = "events-tail"
     type = "tail"
@@ -154,7 +155,7 @@ def _pieces(listener: Listener, count: int, wait_s: float) -> Iterator[bytes]:
 
 
 def sse(event: Event) -> bytes:
-    """An event as a message of ``text/event-stream``: schema 1 with what travels beside it in front."""
+    """Return an event as a message of ``text/event-stream``: schema 1 with id, number and severity in front."""
     beside = json.dumps({"id": event.id, "seq": event.seq, "severity": event.severity}, separators=(",", ":"))
     return b"id: %b\nevent: %b\ndata: %b,%b\n\n" % (
         event.id.encode(),

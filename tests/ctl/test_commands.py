@@ -107,7 +107,7 @@ def test_over_tcp_a_token_file_opens_the_door(desk: Desk, run: Run, tmp_path: Pa
     assert run("streams", "--url", url, "--token-file", str(mine))[0] == 0
     status, _, err = run("streams", "--url", url)
     assert status == os.EX_NOPERM
-    assert err == "rtmpctl: this needs Authorization: Bearer and a token of [http] token_file\n"
+    assert err == "rtmpctl: this needs Authorization: Bearer with a token from [http] token_file\n"
     mine.write_text("a-wrong-token-of-some-length")
     assert run("streams", "--url", url, "--token-file", str(mine))[0] == os.EX_NOPERM
     assert run("streams", "--url", url, "--token-file", str(tmp_path / "none"))[0] == os.EX_NOPERM
@@ -274,7 +274,7 @@ def test_long_work_that_stops_early_is_status_1(run: Run) -> None:
 
 def test_a_type_that_no_event_has_is_refused_at_once(run: Run) -> None:
     status, _, err = run("events", "tail", "--type", "publish_strat")
-    assert status != 0 and "no event type fits 'publish_strat'; did you mean publish_start" in err
+    assert status != 0 and "no event type matches 'publish_strat'; did you mean publish_start" in err
 
 
 def test_events_are_followed(desk: Desk, run: Run) -> None:

@@ -552,7 +552,7 @@ def test_an_error_of_ours_is_an_answer_and_a_traceback_in_the_log(
     desk.reasons = None  # type: ignore[assignment]
     desk.lag_ms = "late"  # type: ignore[assignment]
     assert desk.ask("GET", "/healthz")[0] == 500
-    assert "request failed by an error of ours" in caplog.messages
+    assert "request failed because of a bug" in caplog.messages
     desk.lag_ms = 0.0
     assert desk.ask("GET", "/healthz")[0] == 200
 
