@@ -32,8 +32,8 @@ _RELOAD = {"yes": "on reload", "restart": "after a restart"}
 #: What each signal does.
 SIGNALS = {
     "HUP": "read the configuration again, and the certificates and files that it names",
-    "TERM, INT": "take no new connections, wait for `drain`, stop; a second one stops at once",
-    "USR1": "open the log file anew, after it was renamed",
+    "TERM, INT": "accept no new connections, wait for `drain`, stop; a second signal stops at once",
+    "USR1": "reopen the log file, after it was renamed",
     "USR2": "log what every greenlet is doing",
 }
 A_BAD_FILE = "A configuration with a problem changes nothing when it is read again; the log names every problem."
@@ -41,28 +41,27 @@ A_BAD_FILE = "A configuration with a problem changes nothing when it is read aga
 RELOAD = """\
 ## Reload
 
-`SIGHUP`, `rtmpctl reload` and a changed file, which is seen within twice `watch_config`, all do the same. **A file that
-is saved is in effect seconds later**, unless `watch_config = 0`, which the file that comes with the package sets. A
-changed file without a single section, or one that takes every hook away, is not applied by itself: that takes
-`rtmpctl reload` or `SIGHUP`. The whole configuration is read again, everything new is made beside the old, and then it
-takes its place in one step. No session is closed and no event is lost, also if the listener that a client came through
-is removed.
+`SIGHUP`, `rtmpctl reload` and saving a file all trigger the same reload. **A saved file takes effect within twice
+`watch_config`**, unless `watch_config = 0`, which is the setting of the packaged file. A changed file without any
+section, or one that removes every hook, is not applied automatically; use `rtmpctl reload` or `SIGHUP` for that. The
+whole configuration is read again, all new parts are created beside the old ones, and then they replace them in one
+step. No session is closed and no event is lost, even if the listener of a client is removed.
 
-If anything is wrong nothing is changed at all: a value that cannot be used, a port that somebody else has, a
-certificate that does not load. The log names each problem with its file, line and key; `config_reload` is emitted with
-`result = rejected`, `rtmp_config_reloads_total` counts it and `last_reload` of `/health` shows it.
+If anything is wrong (an invalid value, a port in use, a certificate that cannot be loaded), nothing changes. The log
+names each problem with its file, line and key, `config_reload` is emitted with `result = rejected`,
+`rtmp_config_reloads_total` counts it, and `last_reload` of `/health` shows it.
 
-- Options that are in effect "after a restart" stay as they are; the log and `config_reload` name what was changed.
-- Limits on what one peer may send, the chunk size and the window are for new connections; those on the numbers of
-  connections, players and publishers, and access rules, are for who comes next. Everything else is for connections and
-  streams that are there, too. Questions that wait for an answer get it by the old rules.
-- A certificate that was replaced under its path is used from the next reload on: send `SIGHUP` after a renewal. So is
-  what stands in files of its own (`token_file` of `[access]`, `${file:...}`). Only the configuration files themselves
-  are watched.
-- A removed address is given back at once; who came through it stays. `:1935` and `127.0.0.1:1935` exclude each other:
-  from one to the other takes a restart, or a reload with another port between.
-- A removed hook delivers what it has queued and ends. So does one of which more than its filter was changed, while its
-  successor takes what comes from then on.
+- Options that take effect "after a restart" keep their values; the log and `config_reload` list those that changed.
+- Limits on what one peer may send, the chunk size and the window apply to new connections. Limits on the numbers of
+  connections, players and publishers, and access rules, apply to new requests. Everything else also applies to existing
+  connections and streams. Access checks that are in progress finish with the old rules.
+- If a certificate was replaced under the same path, the next reload loads it: send `SIGHUP` after a renewal. The same
+  applies to other files (`token_file` of `[access]`, `${file:...}`). Only the configuration files themselves are
+  watched.
+- The port of a removed address is released at once; its clients stay connected. `:1935` and `127.0.0.1:1935` exclude
+  each other: changing from one to the other needs a restart, or a reload with another port in between.
+- A removed hook delivers its queue and ends. The same happens to a hook that was changed in more than its filter, while
+  its successor gets all later events.
 """
 
 
@@ -70,8 +69,8 @@ def manual() -> str:
     """docs/configuration.md."""
     table = spec()
     rows = ["# Configuration", "", *_prose(table.help[1:])]
-    rows += ["", "`rtmpd --print-defaults` prints all of this as a file, `rtmpd -t` tests one, `rtmpd -T` shows"]
-    rows += ["what is in effect."]
+    rows += ["", "`rtmpd --print-defaults` prints all of this as a file, `rtmpd -t` tests a file, and `rtmpd -T`"]
+    rows += ["prints the settings in effect."]
     for name, section in table.sections.items():
         rows += ["", f"## [{name}]", "", *_prose(section.help), "", *_table(section)]
         if section.many:
@@ -97,9 +96,9 @@ def _process() -> Iterator[str]:
 def _command_line() -> Iterator[str]:
     yield "## Command line"
     yield ""
-    yield "Each flag takes one or two dashes, and its value after a space or `=`. Flags win over the file; hooks of"
-    yield "both are used. EVENT is a name or a glob: `*` is every event. `${VAR}` and `${file:PATH}` are"
-    yield "read as in a file; secrets do not show in the list of processes."
+    yield "A flag may be written with one or two dashes; its value follows after a space or `=`. Flags override the"
+    yield "file; hooks of both are used. EVENT is a name or a glob: `*` matches every event. `${VAR}` and `${file:PATH}` are"
+    yield "expanded as in a file. Secrets do not show in the list of processes."
     yield ""
     yield "| flag | sets | |"
     yield "| --- | --- | --- |"

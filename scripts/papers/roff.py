@@ -20,37 +20,38 @@ _RELOAD = {"yes": "takes effect on reload", "restart": "takes effect after a res
 _MACRO_SAFE = re.compile(r"[A-Za-z0-9_/:=*,.@<>|()-]*")
 
 _DAEMON = """\
-Encoders publish to rtmpd, players watch from it, and everything that happens on the way is an event that reaches the
-scripts, webhooks and programs that asked for it. Each flag takes one or two dashes, and its value after a space or an
-equals sign. Flags win over the file; hooks of both are used. EVENT is a name or a glob: * is every event."""
+Encoders publish to rtmpd, players watch from it, and everything that happens on the way becomes an event that reaches
+the scripts, webhooks and programs that subscribe to it. A flag may be written with one or two dashes; its value follows
+after a space or an equals sign. Flags override the file; hooks of both are used. EVENT is a name or a glob: * matches
+every event."""
 _EACH_OPTION = """\
-With each option are its default and when a new value takes effect: on a reload, which is SIGHUP or rtmpctl reload, or
+Each option is listed with its default and when a new value takes effect: on a reload (SIGHUP or rtmpctl reload) or
 after a restart."""
 _TOOLS = {
     "publish FILE URL": "Publish an FLV file to a server.",
-    "play URL": "Play a stream, and tell its progress.",
+    "play URL": "Play a stream and print the progress.",
     "token issue|check": "Make and check signed keys of publishers and players.",
-    "verify": "Check the signature of a webhook that was written to files.",
+    "verify": "Check the signature of a webhook that was saved to files.",
     "audit FILE": "Check an audit trail.",
-    "migrate SOURCE FILE": "Make a configuration file of that of another server.",
+    "migrate SOURCE FILE": "Convert the configuration of another server.",
 }
 _FILES = {
-    DEFAULT_CONFIG: "The configuration, if no other is named. See rtmpd.ini(5).",
-    "/etc/rtmpd/conf.d/*.ini": "Read after it, in name order; the later one wins.",
+    DEFAULT_CONFIG: "The default configuration file. See rtmpd.ini(5).",
+    "/etc/rtmpd/conf.d/*.ini": "Further configuration files, read in name order; later files override earlier ones.",
     "/run/rtmpd/control.sock": "The control socket of rtmpctl(8).",
     "/var/lib/rtmpd/events.db": "The event log of hooks with guarantee_level = at-least-once.",
 }
 _ENVIRONMENT = {
-    "STATE_DIRECTORY": "Where the event log is, if the configuration does not say so.",
-    "XDG_RUNTIME_DIR": "Where the control socket is, if its default place cannot be written.",
-    "NOTIFY_SOCKET": "Where the service manager is told of the state, as sd_notify(3) does.",
-    "WATCHDOG_USEC": "How often the service manager wants to hear from rtmpd.",
+    "STATE_DIRECTORY": "Directory of the event log, if the configuration does not set a path.",
+    "XDG_RUNTIME_DIR": "Directory of the control socket, if the default directory cannot be written.",
+    "NOTIFY_SOCKET": "Socket for reports to the service manager, see sd_notify(3).",
+    "WATCHDOG_USEC": "Watchdog timeout of the service manager.",
 }
 _EXAMPLES = {
     "Take streams on port 1935 and write every event to standard output:": "rtmpd -hook-stdio-format json",
     "Run a program whenever a stream starts:": "rtmpd -hook-script publish_start=/usr/local/lib/on-publish.sh",
-    "Test a configuration, then have the running daemon read it:": "rtmpd -t -c /etc/rtmpd/rtmpd.ini && rtmpctl reload",
-    "Take over the configuration of nginx:": "rtmpd migrate nginx /etc/nginx/nginx.conf -o /etc/rtmpd/rtmpd.ini",
+    "Test a configuration, then reload it in the running daemon:": "rtmpd -t -c /etc/rtmpd/rtmpd.ini && rtmpctl reload",
+    "Convert the configuration of nginx:": "rtmpd migrate nginx /etc/nginx/nginx.conf -o /etc/rtmpd/rtmpd.ini",
 }
 _FILE_EXAMPLE = """\
 [server]

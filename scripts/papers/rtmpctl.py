@@ -14,7 +14,7 @@ _ENVIRONMENT = {
     "RTMPCTL_SOCKET": "As --socket.",
     "RTMPCTL_URL": "As --url.",
     "RTMPCTL_TOKEN_FILE": "As --token-file.",
-    "XDG_RUNTIME_DIR": "Where the control socket is looked for, after /run/rtmpd.",
+    "XDG_RUNTIME_DIR": "Directory that is searched for the control socket after /run/rtmpd.",
 }
 _EXAMPLES = """\
 rtmpctl top
@@ -30,8 +30,8 @@ def page() -> str:
     whole = parser()
     rows = head("rtmpctl", 8, "control a running rtmpd")
     rows += [".Sh SYNOPSIS", ".Nm", ".Op Ar options", ".Ar command", ".Op Ar arguments", ".Sh DESCRIPTION"]
-    rows += prose("Asks and tells a running rtmpd, over its control socket or over HTTP.")
-    rows += prose("Options stand before the command or behind it.")
+    rows += prose("Queries and controls a running rtmpd over its control socket or over HTTP.")
+    rows += prose("Options may be given before or after the command.")
     rows += [".Ss Options", *tagged(_arguments(whole))]
     rows += [".Ss Commands", *tagged(_commands())]
     rows += [".Sh ENVIRONMENT", *tagged((f"Ev {word(name)}", prose(text)) for name, text in _ENVIRONMENT.items())]
@@ -53,9 +53,9 @@ def _commands() -> Iterator[tuple[str, Iterator[str]]]:
 
 def _said(text: str, made: argparse.ArgumentParser) -> Iterator[str]:
     yield from prose(text)
-    told = [(term, lines) for term, lines in _arguments(made) if term]
-    if told:
-        yield from tagged(told)
+    arguments = [(term, lines) for term, lines in _arguments(made) if term]
+    if arguments:
+        yield from tagged(arguments)
 
 
 def _synopsis(action: argparse.Action) -> Iterator[str]:

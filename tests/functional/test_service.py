@@ -103,16 +103,16 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @needs_root
 def test_start_and_stop_twice_are_0_and_status_follows(service: Service) -> None:
-    assert service.does("status") == (3, "rtmpd: does not run\n")
+    assert service.does("status") == (3, "rtmpd: not running\n")
     status, said = service.does("start")
     assert (status, said) == (0, f"rtmpd: started, as process {service.pid}\n"), said
     assert is_listening(service.port)
     pid = service.pid
     assert service.does("start") == (0, f"rtmpd: already running, as process {pid}\n")
-    assert service.does("status") == (0, f"rtmpd: runs, as process {pid}\n")
+    assert service.does("status") == (0, f"rtmpd: running, as process {pid}\n")
     assert service.does("stop") == (0, "rtmpd: stopped\n")
     assert not is_listening(service.port) and not service.pid_file.exists()
-    assert service.does("stop") == (0, "rtmpd: does not run\n")
+    assert service.does("stop") == (0, "rtmpd: not running\n")
     assert service.does("status")[0] == 3
 
 
@@ -120,7 +120,7 @@ def test_start_and_stop_twice_are_0_and_status_follows(service: Service) -> None
 def test_a_crash_is_status_1_and_start_takes_the_stale_file_over(service: Service) -> None:
     service.does("start")
     service.kill()
-    assert service.does("status") == (1, f"rtmpd: does not run, but there is {service.pid_file}\n")
+    assert service.does("status") == (1, f"rtmpd: not running, but there is {service.pid_file}\n")
     assert service.does("reload")[0] == 7
     assert service.does("start")[0] == 0
     assert service.does("status")[0] == 0
@@ -379,7 +379,7 @@ def test_a_reload_without_a_control_socket_says_where_its_result_is(service: Ser
     service.config.write_text(f"[server]\nlisten = 127.0.0.1:{service.port}\n[http]\nsocket = \"\"\n")
     service.does("start")
     status, said = service.does("reload")
-    assert status == 0 and f"asked to reload; {service.log} has the result" in said
+    assert status == 0 and f"reload requested; {service.log} has the result" in said
     wait_until(lambda: "configuration reloaded" in service.log.read_text(), "the reload")
 
 
