@@ -31,7 +31,9 @@ class Playing:
         "_name",
         "_paused",
         "_started_at",
+        "address",
         "app",
+        "conn_id",
         "counted_for",
         "protocol",
         "session_id",
@@ -42,6 +44,8 @@ class Playing:
     def __init__(self, connection: Connection, context: Context, asked: PlayAsked, stream: StreamId) -> None:
         self._connection = connection
         self._context = context
+        self.conn_id = connection.conn_id
+        self.address = connection.address
         self._msid = asked.msid
         self._name = asked.name
         self._paused = False
@@ -59,7 +63,7 @@ class Playing:
             settings.backlog_ms,
         )
         self.stream: Stream = context.registry.join(*stream, self.subscriber)
-        self._check = PlayerCheck(context, connection.conn_id, self.session_id, self.stream, self._started_at)
+        self._check: PlayerCheck | None = None  # from the first look on at which there are reports
         report_play_start(context, self)
 
     def published(self) -> None:
@@ -91,16 +95,6 @@ class Playing:
             if not self._paused:
                 self.stream.rejoin(self.subscriber, wait_for_keyframe=wanted and mask == VIDEO)
 
-    @property
-    def conn_id(self) -> str:
-        """The id of the connection that plays."""
-        return self._connection.conn_id
-
-    @property
-    def address(self) -> str:
-        """The player's address."""
-        return self._connection.address
-
     def facts(self, now: float) -> dict[str, object]:
         """Return the state of this play at the monotonic time ``now``, for status pages."""
         return {
@@ -117,6 +111,10 @@ class Playing:
 
     def watch(self, now: float) -> None:
         """Emit the periodic report if it is due. Called about once a second."""
+        if self._check is None:
+            if not self._context.apps.of(self.stream.app).update_interval_s:
+                return
+            self._check = PlayerCheck(self._context, self.conn_id, self.session_id, self.stream, self._started_at)
         self._check.check(now, self.subscriber)
 
     def stop(self, reason: str) -> None:
@@ -128,20 +126,14 @@ class Playing:
 
 
 class Play(Protocol):
-    """A session of a player, over RTMP or HTTP."""
+    """A session of a player, over RTMP or HTTP. ``conn_id`` and ``address`` are those of its connection."""
 
+    conn_id: str
+    address: str
     app: str
     protocol: str
     session_id: str
     stream: Stream
-
-    @property
-    def conn_id(self) -> str:
-        """The id of the connection that plays."""
-
-    @property
-    def address(self) -> str:
-        """The player's address."""
 
 
 def report_play_start(context: Context, play: Play) -> None:
