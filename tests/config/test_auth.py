@@ -183,6 +183,25 @@ def test_certificates_that_can_not_be_used_are_errors(refuse: Refuse, tmp_path: 
         assert problem.key == f"hooks.a.{key}" and "PEM" in problem.hint
 
 
+@pytest.mark.parametrize("place", ["client_key", "client_cert"], ids=["of-its-own", "beside-the-certificate"])
+def test_a_private_key_of_a_client_that_everybody_can_read_is_a_warning(
+    read: Read, tmp_path: Path, place: str
+) -> None:
+    certificate, key = Authority(tmp_path).issue("one")
+    text = HOOK + f"client_cert = {certificate}\n"
+    if place == "client_key":
+        text += f"client_key = {key}\n"
+    else:
+        certificate.write_bytes(certificate.read_bytes() + key.read_bytes())
+    file = key if place == "client_key" else certificate
+    file.chmod(0o600)
+    assert read(text).warnings == ()
+    file.chmod(0o604)
+    (warning,) = read(text).warnings
+    assert (warning.key, warning.hint) == (f"hooks.a.{place}", f"chmod o-r {file}")
+    assert warning.message == f"{file} holds a private key, and everybody can read it"
+
+
 @proves("hooks.deny_networks", "hooks.NAME.deny_networks")
 def test_networks_of_the_section_are_for_hooks_that_do_not_say_otherwise(read: Read) -> None:
     text = "[hooks]\ndeny_networks = private\n[[a]]\ntype = webhook\nurl = http://h/\n"

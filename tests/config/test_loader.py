@@ -299,6 +299,20 @@ def test_tls_takes_listener_certificate_and_key_or_none(refuse: Refuse, read: Re
     assert settings.server.tls.cert == str(tmp_path / "cert.pem")
 
 
+@pytest.mark.parametrize("section", ["server", "http", "playback"])
+def test_a_private_key_that_everybody_can_read_is_a_warning(read: Read, tmp_path: Path, section: str) -> None:
+    key = tmp_path / "key.pem"
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("")
+    text = f"[{section}]\ntls_listen = 127.0.0.1:1\ntls_cert = cert.pem\ntls_key = key.pem\n"
+    key.chmod(0o640)
+    assert read(text).warnings == ()
+    key.chmod(0o644)
+    (warning,) = read(text).warnings
+    assert (warning.key, warning.hint) == (f"{section}.tls_key", f"chmod o-r {key}")
+    assert warning.message == f"{key} holds a private key, and everybody can read it"
+
+
 @proves("server.tls_listen", "server.tls_cert")
 def test_a_certificate_must_be_readable(refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("")

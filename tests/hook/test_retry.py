@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import defaultdict
 
@@ -388,7 +389,8 @@ def test_one_try_ends_at_the_shorter_of_both_limits(managed):
 # --- breaker --------------------------------------------------------------------------------------
 
 
-def test_the_breaker_opens_probes_and_closes_with_every_event_in_its_order(managed):
+def test_the_breaker_opens_probes_and_closes_with_every_event_in_its_order(managed, caplog):
+    caplog.set_level(logging.INFO, "rtmpd")
     manager, watcher, broken = managed(), ScriptedHook("watcher"), [True]
     told = []
     watcher.answer = lambda event: told.append((event.type, dict(event.data)))
@@ -407,6 +409,8 @@ def test_the_breaker_opens_probes_and_closes_with_every_event_in_its_order(manag
     assert (degraded["hook_id"], degraded["fault"], degraded["failures"]) == ("flaky", "endpoint", 3)
     assert degraded["backlog"] >= 50 and degraded["oldest_sec"] >= 0
     assert recovered["failures"] > 3
+    logged = [(r.levelname, r.getMessage()) for r in caplog.records if r.getMessage().startswith("Hook is")]
+    assert logged == [("WARNING", "Hook is only probed"), ("INFO", "Hook is back")]
     assert about(manager)["state"] == "active" and about(manager)["dead"] == {}
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from rtmpd.http.api import Facts, health
 from rtmpd.http.routes import ROUTES
+from rtmpd.metrics.fault import HOOK_HELD_UP, RELAY_FAILING, Fault
 from tests.support.desk import Desk, body_of, headers_of, status_of
 
 V1 = "/api/v1"
@@ -40,6 +42,30 @@ def test_health_has_the_four_figures_and_is_503_when_hooks_are_held_up(desk: Des
     assert {"hook_manager_status", "active_hooks", "failed_deliveries", "last_event_time"} <= set(document)
     desk.status = "degraded"
     assert desk.ask("GET", "/health")[0] == 503
+
+
+def counts(dropped: int, queued: int, **dead: int) -> Facts:
+    """What the hook manager counts for one hook."""
+    return {"dropped": dropped, "queued": queued, "dead": dead}
+
+
+def test_health_sums_what_hooks_did_not_get_and_leaves_out_the_tail() -> None:
+    hooks = {"a": counts(2, 5, attempts=3, disabled=4), "b": counts(1, 0), "events-tail": counts(9, 9, attempts=9)}
+    document = health({"hooks": hooks}, 12.5, ())
+    assert (document["active_hooks"], document["failed_deliveries"]) == (2, 10)
+    assert (document["dropped_events"], document["dead_letters"], document["queued_events"]) == (3, 7, 5)
+    assert (document["status"], document["hook_manager_status"]) == ("healthy", "healthy")
+    assert document["last_event_time"] == 12.5
+
+
+def test_a_fault_that_is_not_about_events_leaves_the_hook_manager_healthy() -> None:
+    held_up, relay = Fault(HOOK_HELD_UP, "a", "503"), Fault(RELAY_FAILING, "rtmp://x/y", "refused")
+    document = health({"hooks": {}}, None, (relay,))
+    assert (document["status"], document["hook_manager_status"]) == ("degraded", "healthy")
+    assert document["hooks_held_up"] == []
+    document = health({"hooks": {}}, None, (held_up, relay))
+    assert (document["hook_manager_status"], document["hooks_held_up"]) == ("degraded", ["a"])
+    assert [fault["subject"] for fault in document["faults"]] == ["a", "rtmp://x/y"]
 
 
 @pytest.mark.parametrize(
