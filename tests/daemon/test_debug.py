@@ -14,8 +14,8 @@ from gevent import socket
 from rtmpd.daemon.debug import Debug
 from rtmpd.errors import StartError
 from rtmpd.settings import DebugSettings
-from tests.support.hooks import until
 from tests.support.proof import proves
+from tests.support.waiting import until
 
 
 @proves("debug.backdoor")

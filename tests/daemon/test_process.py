@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ForAnybody
-from tests.support.child import Child, free_port, is_listening, rtmpd, wait_until
+from tests.support.child import Child, free_port, is_listening, rtmpd
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 

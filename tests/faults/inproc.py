@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import gevent
 from gevent.event import Event as Signal
 
 from rtmpd.clock import Clock
@@ -101,13 +100,6 @@ def publish(manager: HookManager, first: int, count: int, words: str = "") -> No
     for number in range(first, first + count):
         session = f"s{number}"
         manager.emit("publish_start", stream_key=f"live/{number % 7}", session_id=session, stream_name=words)
-
-
-def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
-    """Return when the condition holds."""
-    with gevent.Timeout(within_s, AssertionError("waited in vain")):
-        while not condition():
-            gevent.sleep(0.005)
 
 
 def is_drained(manager: HookManager) -> bool:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import gevent
 
+from tests.support.waiting import until
+
 from .auditor import Ends, Verdict, audit
-from .inproc import Noting, ends, is_drained, managed, noting_accepted, publish, until
+from .inproc import Noting, ends, is_drained, managed, noting_accepted, publish
 from .ledger import Line
 from .power import Disk, plugged
 

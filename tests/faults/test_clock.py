@@ -11,9 +11,10 @@ import pytest
 from rtmpd.clock import Clock
 from rtmpd.errors import TransientDeliveryError
 from rtmpd.settings import RetrySettings
+from tests.support.waiting import until
 
 from .auditor import audit
-from .inproc import Noting, ends, is_drained, managed, noting_accepted, publish, until
+from .inproc import Noting, ends, is_drained, managed, noting_accepted, publish
 
 _YEAR_S = 365.25 * 86400
 STEADY = RetrySettings(max_attempts=1000, initial_delay_s=0.05, backoff_strategy="fixed", breaker_failures=1000)
@@ -78,7 +79,7 @@ def test_a_jump_of_the_clock_neither_bursts_nor_stalls(move, tmp_path):
         assert most <= passed_s / 0.05 + 2, "each event waits between its tries as long as it did before"
         is_down = False
         manager.events.retention.tidy()
-        until(lambda: is_drained(manager), within_s=10)
+        until(lambda: is_drained(manager), timeout_s=10)
         verdict = audit(accepted, received, ends(manager))
         manager.close(1)
     assert verdict.is_good and verdict.taken == 200, verdict

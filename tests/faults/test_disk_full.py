@@ -8,8 +8,10 @@ import subprocess
 import gevent
 import pytest
 
+from tests.support.waiting import until
+
 from .auditor import audit
-from .inproc import Noting, ends, managed, noting_accepted, until
+from .inproc import Noting, ends, managed, noting_accepted
 
 _EVENTS = 3000
 

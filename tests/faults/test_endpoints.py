@@ -10,9 +10,10 @@ from rtmpd.clock import Clock
 from rtmpd.hook.manager import HookManager
 from rtmpd.net import outgoing
 from rtmpd.settings import HooksSettings, StoreSettings
+from tests.support.waiting import until
 
 from .auditor import audit
-from .inproc import ends, is_drained, noting_accepted, publish, until
+from .inproc import ends, is_drained, noting_accepted, publish
 from .ledger import DELIVERED, lines_of
 from .producer import webhook
 from .receiver import RETRY_AFTER

@@ -42,7 +42,8 @@ from rtmpd.settings.hooks import AuditSettings
 from scripts.papers.rules import RULES
 from tests.support.child import free_port
 from tests.support.client import audio, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
+from tests.support.waiting import wait_until
 
 WITHIN_S = 5.0
 DURABLE = DeliverySettings(guarantee_level="at-least-once")

@@ -10,8 +10,8 @@ from rtmpd.clock import Clock
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.question import Questioner
 from rtmpd.settings import AccessSettings, HookSettings, HooksSettings
-from tests.support.hooks import until
 from tests.support.receiver import hangs, receiving, status
+from tests.support.waiting import until
 
 from . import isolation
 

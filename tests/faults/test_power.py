@@ -9,9 +9,11 @@ import pytest
 
 pytest.importorskip("apsw", reason="the file system that forgets is made with apsw")
 
+from tests.support.waiting import until
+
 from . import power_trials
 from .auditor import audit
-from .inproc import Noting, ends, is_drained, managed, noting_accepted, publish, until
+from .inproc import Noting, ends, is_drained, managed, noting_accepted, publish
 from .power import Disk, plugged
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rtmpd.event.event import Event
 from rtmpd.hook.store.feed import Feed
 from rtmpd.hook.store.schema import UNSAVED, LaneRow, Page, Row
+from tests.support.waiting import until
 
-from .inproc import Noting, is_drained, managed, publish, until
+from .inproc import Noting, is_drained, managed, publish
 from .producer import AT_LEAST_ONCE
 
 

@@ -12,7 +12,8 @@ import urllib.parse
 from pathlib import Path
 
 from tests.functional.harness import Daemon
-from tests.support.child import Child, free_port, is_listening, wait_until
+from tests.support.child import Child, free_port, is_listening
+from tests.support.waiting import wait_until
 
 CONF = """\
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;

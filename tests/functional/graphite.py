@@ -15,7 +15,8 @@ from typing import Any
 
 import requests
 
-from tests.support.child import REPOSITORY, Child, ErrorType, free_port, is_listening, wait_until
+from tests.support.child import REPOSITORY, Child, ErrorType, free_port, is_listening
+from tests.support.waiting import wait_until
 
 STATS_JS = Path(os.environ.get("RTMPD_TEST_STATSD", REPOSITORY / ".venv/npm/node_modules/statsd/stats.js"))
 MANAGE = "/usr/bin/graphite-manage"

@@ -16,7 +16,8 @@ from typing import Any
 
 from tests import contract
 from tests.support import ledger
-from tests.support.child import Child, ErrorType, free_port, is_listening, rtmpd, wait_until
+from tests.support.child import Child, ErrorType, free_port, is_listening, rtmpd
+from tests.support.waiting import wait_until
 
 Event = dict[str, Any]
 PREFIX = b"RTMP_EVENT: "

@@ -12,7 +12,8 @@ from tests.functional import peers
 from tests.functional.control import NginxRtmp
 from tests.functional.harness import Daemon
 from tests.support import flv
-from tests.support.child import Child, wait_until
+from tests.support.child import Child
+from tests.support.waiting import wait_until
 
 START_S = 20.0
 END_S = 15.0

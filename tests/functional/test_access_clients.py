@@ -18,7 +18,8 @@ from tests.functional.harness import Daemon
 from tests.functional.peers import FFMPEG_CURRENT, GSTREAMER, LIBRTMP_PEER, RTMPDUMP, Peer, ffmpeg, need
 from tests.functional.receiver import Receiver
 from tests.support import flv
-from tests.support.child import Child, wait_until
+from tests.support.child import Child
+from tests.support.waiting import wait_until
 
 SECONDS = 1.2
 FIXED, IN_FILE, TO_CALLBACK = "fixed-s3cret-0123", "file-s3cret-01234", "asked-s3cret-0123"

@@ -18,8 +18,9 @@ from tests.functional import pairing, peers
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.support import flv
-from tests.support.child import Child, free_port, wait_until
+from tests.support.child import Child, free_port
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 KEY = "live/camera"
 

@@ -16,8 +16,9 @@ import pytest
 from tests.functional import peers
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
-from tests.support.child import REPOSITORY, Child, rtmpd, wait_until
+from tests.support.child import REPOSITORY, Child, rtmpd
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 KEY = "live/camera"
 END_S = 30

@@ -21,7 +21,8 @@ from tests.functional import peers
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.functional.receiver import Receiver
-from tests.support.child import REPOSITORY, Child, free_port, is_listening, wait_until
+from tests.support.child import REPOSITORY, Child, free_port, is_listening
+from tests.support.waiting import wait_until
 
 PAGE = (REPOSITORY / "docs" / "cookbook.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"(?ms)^## (\d+\. .*?)\n(.*?)(?=^## |\Z)", PAGE))

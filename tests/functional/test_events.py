@@ -26,8 +26,9 @@ from tests.functional.clips import Maker
 from tests.functional.harness import Daemon, Event
 from tests.functional.receiver import Receiver
 from tests.functional.test_quality import Studio
-from tests.support.child import Child, free_port, rtmpd, wait_until
+from tests.support.child import Child, free_port, rtmpd
 from tests.support.client import Client, Raw, audio, chunked, handshake_bytes, keyframe
+from tests.support.waiting import wait_until
 
 FIRED_BY: dict[str, str] = {
     "connection_accept": "an encoder connects",

@@ -13,7 +13,8 @@ import pytest
 from tests.functional import graphite
 from tests.functional.graphite import Graphite
 from tests.functional.harness import Daemon
-from tests.support.child import REPOSITORY, Child, free_port, is_listening, rtmpd, wait_until
+from tests.support.child import REPOSITORY, Child, free_port, is_listening, rtmpd
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(bool(graphite.missing()), reason=f"not on this machine: {graphite.missing()}")
 

@@ -16,8 +16,9 @@ from tests.functional import peers
 from tests.functional.clips import Maker
 from tests.functional.harness import PREFIX, Daemon
 from tests.functional.receiver import Receiver
-from tests.support.child import REPOSITORY, rtmpd, wait_until
+from tests.support.child import REPOSITORY, rtmpd
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 Publish = Callable[[Daemon, str], None]
 BASH_ADDS = {"PWD", "OLDPWD", "SHLVL", "_"}

@@ -18,7 +18,8 @@ from tests.functional import clips, pairing, peers
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
 from tests.support import flv
-from tests.support.child import Child, wait_until
+from tests.support.child import Child
+from tests.support.waiting import wait_until
 
 LATE_MS = 5000
 LONG_S = 20.0

@@ -14,8 +14,9 @@ from tests.functional.clips import Maker
 from tests.functional.harness import Daemon, Event
 from tests.functional.test_hooks_cli import dump_environment, environment
 from tests.support import flv, ledger
-from tests.support.child import Child, wait_until
+from tests.support.child import Child
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 KEY = "live/camera"
 

@@ -9,7 +9,8 @@ import pytest
 from tests.functional import peers
 from tests.functional.clips import Maker
 from tests.functional.harness import Daemon
-from tests.support.child import Child, free_port, is_listening, wait_until
+from tests.support.child import Child, free_port, is_listening
+from tests.support.waiting import wait_until
 
 KEY = "live/camera"
 

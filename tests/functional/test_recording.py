@@ -18,8 +18,8 @@ from tests.functional.clips import CLASSIC, SECONDS, Maker
 from tests.functional.control import NginxRtmp
 from tests.functional.harness import Daemon, Event
 from tests.support import flv
-from tests.support.child import wait_until
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 KEY = "live/camera"
 NGINX = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")

@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ForAnybody
-from tests.support.child import REPOSITORY, Child, free_port, is_listening, rtmpd, wait_until
+from tests.support.child import REPOSITORY, Child, free_port, is_listening, rtmpd
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 SCRIPT = REPOSITORY / "etc" / "init.d" / "rtmpd"
 SHELL_SCRIPTS = [

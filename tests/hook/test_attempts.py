@@ -7,7 +7,7 @@ import pytest
 
 from rtmpd.hook.record import attempts, batches
 from rtmpd.hook.record.attempts import Attempt, AttemptLog
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

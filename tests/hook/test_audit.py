@@ -15,7 +15,7 @@ from rtmpd.hook.record import audit, batches, chain
 from rtmpd.hook.record.audit import AuditTrail
 from rtmpd.hook.record.audit_check import verify
 from rtmpd.settings import AuditSettings
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 KEY = "correct horse battery staple"
 

@@ -12,7 +12,7 @@ from rtmpd.hook.lane.batching import Batching
 from rtmpd.hook.lane.schedule import Schedule
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import DeliverySettings, HooksSettings, RetrySettings
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 PATIENT = RetrySettings(max_attempts=1000, initial_delay_s=0.01, max_delay_s=0.02)
 

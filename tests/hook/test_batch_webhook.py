@@ -21,8 +21,8 @@ from rtmpd.settings import (
     HooksSettings,
     RetrySettings,
 )
-from tests.support.hooks import until
 from tests.support.receiver import NO_CONTENT, hangs, receiving, says, status
+from tests.support.waiting import until
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENTS = [Event("publish_start", 1634567890, "c000001", f"live/{n}", {"app": "live"}, f"evt_0{n}", n) for n in range(5)]

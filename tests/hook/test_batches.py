@@ -7,7 +7,7 @@ import pytest
 
 from rtmpd.hook.record import batches
 from rtmpd.hook.record.batches import BatchWriter
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 
 class Paper:

@@ -16,9 +16,9 @@ from rtmpd.event.birth import time_of
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import AuthSettings, DeliverySettings, HookSettings, HooksSettings, HttpSettings, RetrySettings
 from tests.support.authority import Authority
-from tests.support.hooks import until
 from tests.support.proof import proves
 from tests.support.receiver import NO_CONTENT, hangs, receiving, says, status
+from tests.support.waiting import until
 
 FIVE = RetrySettings(max_attempts=5, initial_delay_s=0.01, max_delay_s=0.02)
 

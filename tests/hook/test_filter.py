@@ -18,8 +18,9 @@ from rtmpd.hook.filter import condition
 from rtmpd.hook.filter.engine import REASONS, Filter, FilterEngine
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import FilterSettings, HookSettings, HooksSettings, RateLimit
-from tests.support.hooks import HeldHook, until
+from tests.support.hooks import HeldHook
 from tests.support.proof import proves
+from tests.support.waiting import until
 
 
 def judged(settings: FilterSettings, event: Event, types: tuple[str, ...] = ()) -> str:

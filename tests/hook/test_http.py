@@ -22,9 +22,9 @@ from rtmpd.net.outgoing import FRESH_S, literal
 from rtmpd.net.tls import client_context
 from rtmpd.settings import HttpSettings
 from tests.support.authority import Authority
-from tests.support.hooks import until
 from tests.support.proof import proves
 from tests.support.receiver import NO_CONTENT, receiving, says
+from tests.support.waiting import until
 
 EVENT = Event("publish_start", 1634567890, id="evt_01")
 

@@ -11,8 +11,9 @@ from rtmpd.event.event import Event
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.manager import HookManager
 from rtmpd.settings import HookSettings, HooksSettings
-from tests.support.hooks import HeldHook, until
+from tests.support.hooks import HeldHook
 from tests.support.receiver import NO_CONTENT, hangs, receiving, says
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from rtmpd.hook import plugins
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.sink.plugin import PluginHook
 from rtmpd.settings import HookSettings
-from tests.support.hooks import until
 from tests.support.proof import proves
+from tests.support.waiting import until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "etc" / "examples" / "rtmpd-plugin-file"
 EVENT = Event("publish_start", 1634567890, "c000001", "live/a", {"app": "live"}, "evt_01", 1)

@@ -16,8 +16,8 @@ from rtmpd.hook.lane import lane as lane_module
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.redelivery import again
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
-from tests.support.hooks import until
 from tests.support.proof import proves
+from tests.support.waiting import until
 
 QUICK = RetrySettings(max_attempts=1000, initial_delay_s=0.01, max_delay_s=0.02)
 NO_BREAKER = RetrySettings(max_attempts=1000, initial_delay_s=0.001, max_delay_s=0.002, breaker_failures=10**6)

@@ -12,7 +12,7 @@ from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
 from rtmpd.hook import child
 from rtmpd.hook.sink.script import ScriptHook, command_of
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 EVENT = Event(
     "connection_accept",

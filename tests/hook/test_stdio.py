@@ -11,7 +11,7 @@ import pytest
 from rtmpd.errors import PermanentDeliveryError
 from rtmpd.event.event import Event
 from rtmpd.hook.sink.stdio import StdioHook, env_block, json_line
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 EVENT = Event("publish_start", 1634567890, "c000001", "live/a", {"app": "live", "encoder": ""}, "evt_01", 2)

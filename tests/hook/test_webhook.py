@@ -22,8 +22,8 @@ from rtmpd.event.event import Event
 from rtmpd.hook.sink.webhook import WebhookHook
 from rtmpd.hook.trace import trace_id
 from rtmpd.settings import HttpSettings
-from tests.support.hooks import until
 from tests.support.receiver import NO_CONTENT, hangs, receiving, says, status
+from tests.support.waiting import until
 
 EVENT = Event("publish_start", 1634567890, "c000001", "live/ü", {"app": "live"}, "evt_01", 3, "warning")
 

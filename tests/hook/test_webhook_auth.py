@@ -19,9 +19,9 @@ from rtmpd.hook.build import build_hook, check_auth
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.verify import verify
 from rtmpd.settings import AuthSettings, HookSettings, HooksSettings, HttpSettings, LogSettings, SigningSecret
-from tests.support.hooks import until
 from tests.support.proof import proves
 from tests.support.receiver import NO_CONTENT, receiving, says, status
+from tests.support.waiting import until
 
 EVENT = Event("publish_start", 1634567890, "c000001", "live/ü", {"app": "live"}, "evt_01")
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

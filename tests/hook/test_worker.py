@@ -20,7 +20,7 @@ from rtmpd.hook.sink import worker
 from rtmpd.hook.sink.dialogue import BadAnswer, answer
 from rtmpd.hook.sink.worker import WorkerHook, join_ending
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 from .test_script import alive, descriptors, read_pid
 

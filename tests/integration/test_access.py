@@ -17,9 +17,10 @@ from rtmpd.server.access import lease
 from rtmpd.settings import AccessSettings, AppSettings, AppsSettings, TokenSettings
 from tests.integration.conftest import Start
 from tests.support.client import Client, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
 from tests.support.receiver import Receiver, Request, receiving, says
+from tests.support.waiting import wait_until
 
 SECRET = "5tudio-s3cret"
 TOKENS = (TokenSettings("studio", SECRET),)

@@ -21,8 +21,9 @@ from tests.integration.conftest import Start
 from tests.integration.test_slow import picture, starve
 from tests.support.client import handshake_bytes
 from tests.support.hooks import HeldHook
-from tests.support.house import Running, descriptors, wait_until
+from tests.support.house import Running, descriptors
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 OFF = Levels()
 #: Everything off and quick; a test switches on what it is about.

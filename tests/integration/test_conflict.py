@@ -8,7 +8,8 @@ from rtmpd.protocol.constants import STREAM_EOF
 from rtmpd.protocol.message import Message
 from tests.integration.conftest import Start
 from tests.support.client import Client, interframe, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
+from tests.support.waiting import wait_until
 
 
 def second(house: Running, **options: Any) -> tuple[Client, int]:

@@ -16,7 +16,8 @@ from rtmpd.protocol.message import Message
 from rtmpd.settings import Address
 from tests.integration.conftest import Start
 from tests.support.client import Client, chunked, connect_chunks, handshake_bytes, keyframe
-from tests.support.house import Running, greenlets, wait_until
+from tests.support.house import Running, greenlets
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("sent", [b"\x03", handshake_bytes()[:1537], handshake_bytes()[:2000]])

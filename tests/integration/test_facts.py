@@ -9,7 +9,8 @@ import pytest
 
 from rtmpd.server import facts
 from tests.support.client import keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.hook.build import check_auth, check_template
 from rtmpd.hook.filter import condition
 from rtmpd.hook.manager import HookManager
-from tests.support.hooks import until
 from tests.support.proof import proves
 from tests.support.receiver import NO_CONTENT, Receiver, Request, hangs, receiving, says, status
+from tests.support.waiting import until
 
 Hooked = Callable[[str], HookManager]
 Answer = Callable[[socket, Request], bool]

@@ -23,8 +23,9 @@ from tests.support.client import (
     keyframe,
     publish_session,
 )
-from tests.support.house import Running, resident_bytes, wait_until
+from tests.support.house import Running, resident_bytes
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 HANDSHAKE = handshake_bytes()
 CONNECTED = HANDSHAKE + connect_chunks()

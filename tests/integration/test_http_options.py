@@ -17,8 +17,9 @@ from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.hook.build import check_auth, check_template
 from rtmpd.hook.filter import condition
 from rtmpd.settings import TlsSettings
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 from .conftest import Start
 

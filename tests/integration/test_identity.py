@@ -13,8 +13,9 @@ from rtmpd.server import facts
 from rtmpd.settings import AppSettings, AppsSettings, TokenSettings
 from tests.integration.conftest import Start
 from tests.support.client import Client, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.receiver import receiving, says
+from tests.support.waiting import wait_until
 
 SECRET = "5tudio-s3cret"
 TOKENS = (TokenSettings("studio", SECRET),)

@@ -13,8 +13,9 @@ from rtmpd.protocol.message import Message
 from rtmpd.settings import AppSettings
 from tests.integration.conftest import Start
 from tests.support.client import Raw, connect_chunks, handshake_bytes, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 
 def refused(house: Running) -> None:

@@ -14,8 +14,9 @@ import pytest
 from rtmpd.errors import StartError
 from rtmpd.settings import Address
 from tests.integration.conftest import Start, start
-from tests.support.child import REPOSITORY, free_port, is_listening, wait_until
+from tests.support.child import REPOSITORY, free_port, is_listening
 from tests.support.client import Client, handshake_bytes, keyframe
+from tests.support.waiting import wait_until
 
 __all__ = ["start"]
 FILES = 40

@@ -11,9 +11,10 @@ from rtmpd.metrics.registry import OTHER
 from rtmpd.settings import Address, AppSettings
 from tests.integration.conftest import Start
 from tests.support.client import keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.metrics import FakeStatsd
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 
 def page(house: Running) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -19,10 +19,10 @@ from tests.integration.test_hostile import CALL, CHUNKING, COMMAND, HANDSHAKE, b
 from tests.integration.test_slow import numbers, picture, starve
 from tests.support.child import free_port
 from tests.support.client import chunked
-from tests.support.house import wait_until
 from tests.support.proof import proves
 from tests.support.receiver import says
 from tests.support.streams import AVC_HEADER, Rig, inter, key, send
+from tests.support.waiting import wait_until
 
 # what is sent; the limit that it breaks, and the error_code, type and phase of that
 BROKEN: dict[str, tuple[bytes, dict[str, int], str, tuple[str, str]]] = {

@@ -19,8 +19,9 @@ from rtmpd.settings import Address, TlsSettings, TokenSettings
 from tests.integration.conftest import Start
 from tests.support import flv
 from tests.support.client import AAC_HEADER, AVC_HEADER, Client, Raw, audio, interframe, keyframe, open_socket
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 LISTEN = {"listen": (Address("127.0.0.1", 0),)}
 NO_GRACE = {"publisher_grace_s": 0.0}

@@ -7,8 +7,9 @@ import pytest
 from rtmpd.protocol.constants import DATA_AMF0, STREAM_BEGIN, STREAM_EOF
 from tests.integration.conftest import Start
 from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
-from tests.support.house import Running, greenlets, wait_until
+from tests.support.house import Running, greenlets
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 parked_or_not = pytest.mark.parametrize("park", [True, False], ids=["parked", "unparked"])
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.integration.conftest import Start
 from tests.support.client import keyframe
-from tests.support.house import wait_until
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 CODE = "NetConnection.Connect.ReconnectRequest"
 

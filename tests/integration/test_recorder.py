@@ -18,8 +18,9 @@ from rtmpd.settings import AppsSettings
 from tests.integration.conftest import Start
 from tests.support import flv
 from tests.support.client import Client, audio, interframe, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 
 def recorded(home: Path, **options: Any) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from rtmpd.stream.frame import Frame
 from tests.integration.conftest import Start
 from tests.integration.test_recorder import reload
 from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 NO_GRACE = {"publisher_grace_s": 0.0}
 QUICK = {"push_retry_s": 0.1, "push_retry_max_s": 0.2, **NO_GRACE}

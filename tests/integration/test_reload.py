@@ -35,7 +35,8 @@ from rtmpd.settings.http import ApiSettings
 from tests.integration.conftest import Start, make_certificate
 from tests.integration.test_reload_options import Desk
 from tests.support.client import PATIENCE_S, Client, interframe, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
+from tests.support.waiting import wait_until
 
 ANY_PORT = Address("127.0.0.1", 0)
 

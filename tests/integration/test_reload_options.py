@@ -34,8 +34,9 @@ from rtmpd.settings import Settings, TlsSettings
 from tests.integration.options import PLUGINS, Step, Tree, steps, written
 from tests.support.child import free_port
 from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
-from tests.support.house import Running, descriptors, greenlets, resident_bytes, wait_until
+from tests.support.house import Running, descriptors, greenlets, resident_bytes
 from tests.support.receiver import NO_CONTENT, Request, receiving
+from tests.support.waiting import wait_until
 
 FRAME_S = 0.004
 ANSWER_S = 0.01

@@ -12,8 +12,9 @@ from rtmpd.protocol import constants
 from rtmpd.protocol.control import user_control
 from tests.integration.conftest import Start
 from tests.support.client import AAC_HEADER, AVC_HEADER, Client, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 GOP = 12  # longer than the backlog of the slow ones
 PICTURE_BYTES = 20_000

@@ -10,8 +10,8 @@ from rtmpd.net.tls import client_context
 from rtmpd.settings import Address, TlsSettings
 from tests.integration.conftest import Start
 from tests.support.client import audio, handshake_bytes, keyframe
-from tests.support.house import wait_until
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 Settings = dict[str, object]
 

@@ -7,8 +7,9 @@ import gevent
 from rtmpd.settings import AppSettings, QualitySettings
 from tests.integration.conftest import Start
 from tests.support.client import Client, audio, interframe, keyframe
-from tests.support.house import Running, wait_until
+from tests.support.house import Running
 from tests.support.proof import proves
+from tests.support.waiting import wait_until
 
 SOON_S = 0.15
 

@@ -9,8 +9,8 @@ import gevent
 from rtmpd.clock import Clock
 from rtmpd.metrics.window import Peak
 from rtmpd.monitor.lag import LagMeter
-from tests.support.hooks import until
 from tests.support.metrics import registry
+from tests.support.waiting import until
 
 
 def test_a_blocked_loop_is_seen_and_an_idle_one_is_on_time() -> None:

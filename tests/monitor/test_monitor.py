@@ -16,7 +16,7 @@ from rtmpd.monitor.monitor import Monitor, RecentGrowth, Sources
 from rtmpd.monitor.system import Usage
 from rtmpd.settings import AlertSettings, Levels
 from tests import contract
-from tests.support.hooks import until
+from tests.support.waiting import until
 
 CALM = Usage(1.0, 1.0, 1, 1.0, 1, 1000, 1)
 SHARP = AlertSettings(

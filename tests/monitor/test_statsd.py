@@ -18,9 +18,9 @@ from rtmpd.monitor.statsd import StatsdPusher, element, path_of, prefix_of
 from rtmpd.net import outgoing
 from rtmpd.net.outgoing import Endpoint, literal
 from rtmpd.settings import Address, MetricsSettings
-from tests.support.hooks import until
 from tests.support.metrics import FakeStatsd, Log
 from tests.support.proof import proves
+from tests.support.waiting import until
 
 HOUR_S = 3600.0
 Pusher = Callable[..., StatsdPusher]

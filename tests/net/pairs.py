@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import struct
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import gevent
 from gevent import socket
 
 from rtmpd.clock import FakeClock
@@ -19,7 +16,6 @@ from rtmpd.protocol.message import Message
 from rtmpd.protocol.source import Buffer, MemorySource
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-T = TypeVar("T")
 
 
 def tcp_pair() -> tuple[Any, socket.socket]:
@@ -74,12 +70,3 @@ def messages_of(data: bytes, chunk_size: int = 128) -> list[Message]:
         if found[-1].type_id == SET_CHUNK_SIZE:
             reader.set_chunk_size(int.from_bytes(found[-1].payload, "big"))
     return found
-
-
-def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 8.0) -> T:
-    """The first true result of ``condition``; AssertionError naming ``what`` if none came in time."""
-    deadline = time.monotonic() + timeout_s
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        gevent.sleep(0.002)
-    return result

@@ -21,8 +21,8 @@ from rtmpd.net.tls import TlsTransport, server_context
 from rtmpd.net.transport import RawSocket, Transport
 from rtmpd.protocol.chunk import ChunkLimits
 from rtmpd.protocol.url import parse_url
-from tests.net.pairs import wait_until
 from tests.support.certificates import make_certificate
+from tests.support.waiting import wait_until
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import gevent
@@ -27,6 +27,7 @@ from rtmpd.net.outgoing import (
     race,
 )
 from rtmpd.net.transport import RawSocket
+from tests.support.waiting import until
 
 PATIENCE_S = 10.0
 _Event = monkey.get_original("threading", "Event")
@@ -83,12 +84,6 @@ def way(names: Names, clock: FakeClock) -> Outgoing:
 
 def addresses(found: list[Endpoint]) -> list[str]:
     return [endpoint.address for endpoint in found]
-
-
-def until(condition: Callable[[], object]) -> None:
-    with gevent.Timeout(PATIENCE_S):
-        while not condition():
-            gevent.sleep(0.001)
 
 
 # --- names ----------------------------------------------------------------------------------------

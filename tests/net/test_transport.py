@@ -20,8 +20,9 @@ from rtmpd.net import transport as transport_module
 from rtmpd.net.tls import TlsTransport, client_context, server_context
 from rtmpd.net.transport import RECV_BYTES, RawSocket, Transport, errno_name
 from rtmpd.net.writer import Writer
-from tests.net.pairs import RESET_ON_CLOSE, tcp_pair, wait_until
+from tests.net.pairs import RESET_ON_CLOSE, tcp_pair
 from tests.support.certificates import make_certificate
+from tests.support.waiting import wait_until
 
 
 class Pair:

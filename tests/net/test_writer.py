@@ -10,7 +10,7 @@ from gevent import socket
 from rtmpd.clock import FakeClock
 from rtmpd.net.transport import RawSocket, Transport
 from rtmpd.net.writer import Writer
-from tests.net.pairs import wait_until
+from tests.support.waiting import wait_until
 
 
 class Pair:

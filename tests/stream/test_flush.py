@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import gevent
 import pytest
 
@@ -12,13 +10,7 @@ from rtmpd.stream.flush import Load
 from rtmpd.stream.stream import Stream
 from tests.support.proof import proves
 from tests.support.streams import AAC_HEADER, CUE, Player, Rig, add, audio, inter, key, send
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition that the hub brings about."""
-    with gevent.Timeout(10):
-        while not condition():
-            gevent.sleep(0.001)
+from tests.support.waiting import until
 
 
 def listening(rig: Rig) -> Player:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import gevent
 import pytest
 
 from rtmpd.errors import LimitReached, StreamBusy, StreamNotFound
 from rtmpd.stream.stream import Stream
 from tests.support.proof import proves
 from tests.support.streams import FakePublisher, Rig, key, send
+from tests.support.waiting import until
 
 CREATED = ("stream_create", {"stream_key": "live/camera", "app": "live", "stream_name": "camera"})
 
@@ -166,18 +166,12 @@ def test_publishers_of_an_application_are_limited() -> None:
 # --- the grace window -------------------------------------------------------------------------------------
 
 
-def wait_for(told: list[str], expected: list[str]) -> None:
-    with gevent.Timeout(10):
-        while told != expected:
-            gevent.sleep(0.001)
-
-
 def test_a_publisher_that_does_not_come_back_in_time_ends_its_players() -> None:
     rig = Rig(publisher_grace_s=0.01)
     stream, player = rig.publish(), rig.join()[1]
     stream.stop_publish(rig.publisher, clean=False)
     assert stream.live and player.watcher.told == []
-    wait_for(player.watcher.told, ["unpublished"])
+    until(lambda: player.watcher.told == ["unpublished"])
     assert not stream.live and rig.registry.find("live/camera") is stream
     rig.publish()
     assert player.watcher.told == ["unpublished", "published"]

@@ -1,4 +1,4 @@
-"""Processes that a test starts, and waiting for what they do."""
+"""Processes that a test starts."""
 
 from __future__ import annotations
 
@@ -7,32 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
-T = TypeVar("T")
 ErrorType = type[BaseException] | None
-POLL_S = 0.02
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def rtmpd(*arguments: str) -> list[str]:
     """The command line of this tree's rtmpd; run it in ``REPOSITORY``."""
     return [sys.executable, "-m", "rtmpd", *arguments]
-
-
-def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 10.0) -> T:
-    """Return the first true result of ``condition``; AssertionError naming ``what`` if none came in time."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        result = condition()
-        if result:
-            return result
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(POLL_S)
 
 
 def free_port() -> int:

@@ -1,20 +1,10 @@
-"""Waiting for a condition, and hooks that a test holds in its hand."""
+"""Hooks that a test holds in its hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import gevent
 from gevent.event import Event as Signal
 
 from rtmpd.event.event import Event
-
-
-def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
-    """Return when the condition holds. It fails the test if that never comes to be."""
-    with gevent.Timeout(within_s, AssertionError("waited in vain")):
-        while not condition():
-            gevent.sleep(0.005)
 
 
 class HeldHook:

@@ -6,13 +6,10 @@ import gc
 import json
 import logging
 import os
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-import gevent
 from gevent import Greenlet
 
 from rtmpd.assembly import House
@@ -34,18 +31,9 @@ from rtmpd.settings import (
 from tests import contract
 from tests.support import ledger
 from tests.support.client import Client, Raw, audio, keyframe
+from tests.support.waiting import wait_until
 
-T = TypeVar("T")
 WATCH_PERIOD_S = 0.02
-
-
-def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 8.0) -> T:
-    """The first true result of ``condition``; AssertionError naming ``what`` if none came in time."""
-    deadline = time.monotonic() + timeout_s
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        gevent.sleep(0.005)
-    return result
 
 
 def descriptors() -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
@@ -29,13 +28,6 @@ PATIENCE_S = 20.0
 # Nothing is dropped however fast a file is sent, and a publisher that vanishes leaves its players
 # waiting: whoever ends at once was told.
 APP = AppSettings(publisher_grace_s=600.0, backlog_bytes=1 << 28, backlog_ms=1 << 30)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        gevent.sleep(0.005)
 
 
 def ended(greenlet: gevent.Greenlet[..., int]) -> int:

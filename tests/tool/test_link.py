@@ -24,8 +24,9 @@ from rtmpd.protocol.session import ServerSession
 from rtmpd.protocol.url import parse_url
 from rtmpd.tool import play, publish
 from rtmpd.tool.play import Tally
+from tests.support.waiting import until
 
-from .conftest import AUDIO, VIDEO, clip, tags_of, until
+from .conftest import AUDIO, VIDEO, clip, tags_of
 
 TOOLS = [(publish, ["FILE"]), (play, [])]
 

@@ -15,8 +15,9 @@ from rtmpd.protocol.constants import DATA_AMF0
 from rtmpd.protocol.message import Message
 from rtmpd.settings import Address, Settings, TlsSettings
 from rtmpd.tool import play, publish
+from tests.support.waiting import until
 
-from .conftest import SAMPLE, RunningHouse, clip, ended, tags_of, until
+from .conftest import SAMPLE, RunningHouse, clip, ended, tags_of
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from rtmpd.clock import Clock
 from rtmpd.errors import OperatorRefused, PermanentDeliveryError, TransientDeliveryError
 from rtmpd.hook.control import HookControl
 from rtmpd.settings import FilterSettings, RetrySettings
-from tests.support.hooks import HeldHook, until
+from tests.support.hooks import HeldHook
 from tests.support.proof import proves
+from tests.support.waiting import until
 
 from .test_durable import Taker, add, managed, publish, settled
 

@@ -20,8 +20,9 @@ from rtmpd.settings import (
     RetrySettings,
     StoreSettings,
 )
-from tests.support.hooks import HeldHook, until
+from tests.support.hooks import HeldHook
 from tests.support.proof import proves
+from tests.support.waiting import until
 
 DURABLE = DeliverySettings(guarantee_level=GUARANTEE_AT_LEAST_ONCE)
 PATIENT = RetrySettings(max_attempts=1000, initial_delay_s=0.01, max_delay_s=0.02)

@@ -6,7 +6,8 @@ import pytest
 
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.settings import GUARANTEE_AT_LEAST_ONCE, DeliverySettings
-from tests.support.hooks import Signal, until
+from tests.support.hooks import Signal
+from tests.support.waiting import until
 
 from .test_durable import add, managed, settled
 

@@ -15,7 +15,8 @@ from rtmpd.hook.store import database as database_module
 from rtmpd.hook.store.database import Database, Reserve, unusable
 from rtmpd.hook.store.log import EventLog
 from rtmpd.settings import HooksSettings, StoreSettings
-from tests.support.hooks import HeldHook, until
+from tests.support.hooks import HeldHook
+from tests.support.waiting import until
 
 from .test_durable import Later, Taker, add, managed, publish, settled  # noqa: F401  managed is a fixture
 
@@ -408,7 +409,7 @@ def test_a_full_disk_takes_replay_away_before_it_takes_events(small, monkeypatch
     until(lambda: len(hook.events) == 3000)
     fill_up(small)
     storm(manager, 9000, 3000)
-    until(lambda: len(hook.events) == 12_000, within_s=60)
+    until(lambda: len(hook.events) == 12_000, timeout_s=60)
     assert facts(manager)["dropped"] == 0
     assert [(fault.kind, fault.message) for fault in manager.events.faults()] == [
         ("store_full", "its disk is full, so that the file does not grow")
@@ -420,7 +421,7 @@ def test_a_full_disk_takes_replay_away_before_it_takes_events(small, monkeypatch
     assert os.stat(small / "events.db-reserve").st_size == 4 << 20, "for the next time"
     assert [*manager.events.faults()] == []
     storm(manager, 9000, 12_000)
-    until(lambda: len(hook.events) == 21_000, within_s=60)
+    until(lambda: len(hook.events) == 21_000, timeout_s=60)
     assert os.stat(small / "events.db").st_size > size, "and the file grows again"
     manager.close(2)
 
