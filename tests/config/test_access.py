@@ -67,7 +67,6 @@ def test_everybody_may_by_default(ini: ReadIni) -> None:
     assert settings.apps.default.publish_access == settings.apps.default.play_access == ("open",)
 
 
-@proves("apps.play_access", "apps.play_deny", "apps.publish_tokens", "apps.play_tokens")
 def test_tokens_modes_and_lists_are_read_and_inherited(ini: ReadIni) -> None:
     apps = ini(f"""
 [apps]

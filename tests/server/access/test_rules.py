@@ -71,12 +71,14 @@ def test_everybody_may_by_default() -> None:
     assert rule.is_open and not rule.asks
 
 
-@proves("apps.publish_access")
-def test_publish_and_play_have_rules_of_their_own() -> None:
-    rules = access({"publish_access": ("token",), "publish_tokens": TOKENS})
-    assert not judge(rules, ask()).allowed
-    assert judge(rules, ask(token="t")).identity == "studio"
-    assert judge(rules, ask(action="play")).allowed
+@proves("apps.publish_access", "apps.publish_tokens", "apps.play_access", "apps.play_tokens")
+@pytest.mark.parametrize("action", ["publish", "play"])
+def test_publish_and_play_have_rules_of_their_own(action: str) -> None:
+    other = {"publish": "play", "play": "publish"}[action]
+    rules = access({f"{action}_access": ("token",), f"{action}_tokens": TOKENS})
+    assert not judge(rules, ask(action=action)).allowed
+    assert judge(rules, ask(token="t", action=action)).identity == "studio"
+    assert judge(rules, ask(action=other)).allowed
 
 
 def test_an_application_can_have_rules_of_its_own() -> None:
