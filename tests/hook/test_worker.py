@@ -331,7 +331,7 @@ for line in sys.stdin:
     sys.stderr.flush()
     say("ack " + json.loads(line)["id"])
 """)
-    with caplog.at_level("INFO", "rtmpd.hook.w"):
+    with caplog.at_level("INFO", "rtmpd"):
         give(hook, event(1))
         until(lambda: any("more lines" in str(row.fields.get("line")) for row in caplog.records))
     said = [row.fields["line"] for row in caplog.records if row.message == "Worker says"]

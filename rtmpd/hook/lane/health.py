@@ -108,7 +108,7 @@ class Health:
 
     def is_last(self, attempts: int) -> bool:
         """Whether an event that was tried so often is not tried again."""
-        return self._backoff(attempts) is None
+        return attempts >= self._backoff.max_attempts
 
     def retry_at(self, attempts: int, error: DeliveryError, now: float) -> float:
         """The moment of the next try of an event that has failed so often: after its backoff, or later if the endpoint

@@ -411,10 +411,12 @@ class Lane:
                     self._hold(run, now)
             self._set_timer()
             return
-        failures = dict(zip(deliveries, errors, strict=True))
+        patterns = self.settings.retry.retryable_errors
+        verdicts = [fault.fault_of(error, patterns) if error else "" for error in errors]
+        ends = dict(zip(deliveries, zip(errors, verdicts, strict=True), strict=True))
         for run in runs:
-            self._end_run(run, failures, started, now)
-        self._learn(deliveries, errors, execution.is_probe, now - started, now)
+            self._end_run(run, ends, started, now)
+        self._learn(deliveries, errors, verdicts, execution.is_probe, now - started, now)
         if any(errors):
             self._set_timer()
 
@@ -435,7 +437,7 @@ class Lane:
             return [PermanentDeliveryError(_BUG_WORDS, deadletter.BUG)] * len(deliveries)
 
     def _end_run(
-        self, run: list[Delivery], failures: dict[Delivery, DeliveryError | None], started: float, now: float
+        self, run: list[Delivery], ends: dict[Delivery, tuple[DeliveryError | None, str]], started: float, now: float
     ) -> None:
         """Act on the outcome of each event of one key. What comes after one that is tried again has overtaken it, so it
         goes again too, in its order."""
@@ -443,14 +445,14 @@ class Lane:
         at = now
         is_left = False
         for each in run:
-            error = failures[each]
+            error, verdict = ends[each]
             if kept and error is None:
                 each.reason = each.reason or ERROR
                 kept.append(each)
                 continue
             tried = Tried(self.hook, each.event, each.attempts + 1, now - started, each.reason, error)
             self._observer.tried(tried)
-            outcome = self._outcome(each, error, now)
+            outcome = self._outcome(each, error, verdict, now)
             self._report(each, outcome, tried)
             if isinstance(outcome, Settled):
                 self._settle(each, outcome, str(error))
@@ -469,11 +471,10 @@ class Lane:
 
     # --- outcomes -------------------------------------------------------------------------------------
 
-    def _outcome(self, delivery: Delivery, error: DeliveryError | None, now: float) -> Outcome:
+    def _outcome(self, delivery: Delivery, error: DeliveryError | None, verdict: str, now: float) -> Outcome:
         """What becomes of an event by one try: its fault decides who pays."""
         if error is None:
             return DELIVERED
-        verdict = fault.fault_of(error, self.settings.retry.retryable_errors)
         lane = Situation(delivery.seq > 0, self.is_ending, bool(self.disabled_by))
         outcome = judge(delivery, error, verdict, lane, self._health, now)
         return Again(self._due_at(delivery, outcome.at, now)) if isinstance(outcome, Again) else outcome
@@ -486,12 +487,17 @@ class Lane:
         return min(at, max(delivery.since + max_age_s, now)) if max_age_s else at
 
     def _learn(
-        self, deliveries: list[Delivery], errors: list[DeliveryError | None], is_probe: bool, seconds: float, now: float
+        self,
+        deliveries: list[Delivery],
+        errors: list[DeliveryError | None],
+        verdicts: list[str],
+        is_probe: bool,
+        seconds: float,
+        now: float,
     ) -> None:
         """What the execution says about the endpoint, once for all of its events: if one of them was a success the
         endpoint is there."""
-        health, patterns = self._health, self.settings.retry.retryable_errors
-        verdicts = [fault.fault_of(error, patterns) if error else "" for error in errors]
+        health = self._health
         failures = health.failures
         if fault.GONE in verdicts and health.retries and not self.is_ending:
             self._disable(str(errors[verdicts.index(fault.GONE)]))

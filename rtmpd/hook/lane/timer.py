@@ -19,34 +19,30 @@ class Timer:
     fails now and then sets it hundreds of times a second.
     """
 
-    __slots__ = ("_clock", "_ring", "_timer", "at")
+    __slots__ = ("_clock", "_fires_at", "_ring", "_timer", "at")
 
     def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
         self._clock = clock
         self._ring = ring
         self._timer: Any = None
+        self._fires_at = 0.0  # of the loop's timer: not after ``at``; if that is too early it is started again then
         self.at: float | None = None
 
     def set(self, at: float) -> None:
         """Ring at that moment instead of the one that was set before."""
-        if self.at == at:
-            return
-        self.stop()
         self.at = at
-        self._start()
+        if self._timer is None or at < self._fires_at:
+            self._close()
+            self._start()
 
     def stop(self) -> None:
         """Do not ring."""
         self.at = None
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
+        self._close()
 
     def check(self) -> None:
         """Ring if the moment has come, else go on waiting for it."""
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
+        self._close()
         if self.at is None:
             return
         if self._clock.monotonic() < self.at:
@@ -55,7 +51,13 @@ class Timer:
         self.at = None
         self._ring()
 
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
     def _start(self) -> None:
         assert self.at is not None
+        self._fires_at = self.at
         self._timer = get_hub().loop.timer(max(self.at - self._clock.monotonic(), _MIN_S))
         self._timer.start(self.check, update=True)
