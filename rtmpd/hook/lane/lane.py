@@ -55,6 +55,10 @@ _KILL_WAIT_S = 1.0
 _BUG_WORDS = "bug in the hook"
 
 
+#: What became of each delivery of an execution: its error, and the fault that the error is ("" and None for a success).
+Ends = dict[Delivery, tuple[DeliveryError | None, str]]
+
+
 class Execution(NamedTuple):
     """What a worker delivers at once: runs of events of one key each, the first of which leads. ``is_probe`` is whether
     it was begun while the breaker was open, ``is_retry`` whether it takes of the share of retries."""
@@ -412,11 +416,13 @@ class Lane:
             self._set_timer()
             return
         patterns = self.settings.retry.retryable_errors
-        verdicts = [fault.fault_of(error, patterns) if error else "" for error in errors]
-        ends = dict(zip(deliveries, zip(errors, verdicts, strict=True), strict=True))
+        ends: Ends = {
+            delivery: (error, fault.fault_of(error, patterns) if error else "")
+            for delivery, error in zip(deliveries, errors, strict=True)
+        }
         for run in runs:
             self._end_run(run, ends, started, now)
-        self._learn(deliveries, errors, verdicts, execution.is_probe, now - started, now)
+        self._learn(ends, execution.is_probe, now - started, now)
         if any(errors):
             self._set_timer()
 
@@ -436,9 +442,7 @@ class Lane:
             self._log.exception("Hook execution failed", **tried.facts(), error=_BUG_WORDS)
             return [PermanentDeliveryError(_BUG_WORDS, deadletter.BUG)] * len(deliveries)
 
-    def _end_run(
-        self, run: list[Delivery], ends: dict[Delivery, tuple[DeliveryError | None, str]], started: float, now: float
-    ) -> None:
+    def _end_run(self, run: list[Delivery], ends: Ends, started: float, now: float) -> None:
         """Act on the outcome of each event of one key. What comes after one that is tried again has overtaken it, so it
         goes again too, in its order."""
         kept: list[Delivery] = []
@@ -486,26 +490,19 @@ class Lane:
         max_age_s = self.settings.delivery.max_age_s
         return min(at, max(delivery.since + max_age_s, now)) if max_age_s else at
 
-    def _learn(
-        self,
-        deliveries: list[Delivery],
-        errors: list[DeliveryError | None],
-        verdicts: list[str],
-        is_probe: bool,
-        seconds: float,
-        now: float,
-    ) -> None:
+    def _learn(self, ends: Ends, is_probe: bool, seconds: float, now: float) -> None:
         """What the execution says about the endpoint, once for all of its events: if one of them was a success the
         endpoint is there."""
         health = self._health
+        verdicts = {verdict: error for error, verdict in ends.values()}
         failures = health.failures
         if fault.GONE in verdicts and health.retries and not self.is_ending:
-            self._disable(str(errors[verdicts.index(fault.GONE)]))
+            self._disable(str(verdicts[fault.GONE]))
         elif "" in verdicts:
             if health.succeeded(now, seconds, self.active + 1):
                 self._report_health("hook_recovered", failures)
         elif health.retries and not (self.is_ending or self.disabled_by) and (is_probe or not health.is_open):
-            for delivery, error, verdict in zip(deliveries, errors, verdicts, strict=True):
+            for delivery, (error, verdict) in ends.items():
                 if error and verdict != fault.EVENT:
                     if health.failed(verdict, error, delivery.attempts, now):
                         self._report_health("hook_degraded", health.failures)
