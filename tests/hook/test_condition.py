@@ -65,11 +65,11 @@ def test_a_value_in_quotes_is_text_without_them() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("", "no condition", "FIELD OPERATOR VALUE"),
-        ("data.a", "no condition", "FIELD OPERATOR VALUE"),
-        ("data.a like b", "no condition", "FIELD OPERATOR VALUE"),
-        ("data.a !~ b", "no condition", "FIELD OPERATOR VALUE"),
-        ("> 3", "no condition", "FIELD OPERATOR VALUE"),
+        ("", "not a condition", "FIELD OPERATOR VALUE"),
+        ("data.a", "not a condition", "FIELD OPERATOR VALUE"),
+        ("data.a like b", "not a condition", "FIELD OPERATOR VALUE"),
+        ("data.a !~ b", "not a condition", "FIELD OPERATOR VALUE"),
+        ("> 3", "not a condition", "FIELD OPERATOR VALUE"),
         ("data.a >", "no value", '""'),
         ("data.a eq", "no value", '""'),
         ("data.a => 3", "no operator =>", ">="),

@@ -87,7 +87,7 @@ def test_what_is_wrong_with_a_key_pair_is_told():
     assert "another one" in mistake(standard(WHSK), OTHER_WHPK)
     assert "public key (whpk_) is needed" in mistake(standard(WHSK), WHSEC)
     assert "cannot check" in mistake(standard(WHSEC), WHPK)
-    assert "no public key" in mistake(standard(WHSK), "whpk_AAAA")
+    assert "not an Ed25519 public key" in mistake(standard(WHSK), "whpk_AAAA")
     again = json.dumps(json.loads(BODY)).encode()
     assert "parsed and written again" in mistake(standard(WHSK), WHPK, again)
     assert "not what was sent" in mistake(standard(WHSK), WHPK, BODY.replace(b"live", b"evil"))
@@ -98,9 +98,9 @@ def test_what_is_wrong_with_a_key_pair_is_told():
 @pytest.mark.parametrize(
     ("secret", "words"),
     [
-        ("whsk_", "no private key"),
-        ("whsk_AAAA", "no private key"),
-        ("whsk_!", "no private key"),
+        ("whsk_", "not an Ed25519 private key"),
+        ("whsk_AAAA", "not an Ed25519 private key"),
+        ("whsk_!", "not an Ed25519 private key"),
         ("whsk_" + base64.b64encode(base64.b64decode(PAIR)[:32] + b"x" * 32).decode(), "does not belong"),
         (WHPK, "public key"),
     ],

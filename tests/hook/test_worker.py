@@ -226,7 +226,7 @@ def test_batches_of_one_worker_take_turns(start):
         ("sys.stdin.readline(); sys.exit(3)", "ended with exit status 3"),
         ("sys.stdin.readline(); os.kill(os.getpid(), 9)", "ended by signal 9"),
         ("sys.stdin.readline(); print('out of luck', file=sys.stderr); sys.exit(1)", "exit status 1: out of luck"),
-        ("sys.stdin.readline(); say('hello'); time.sleep(3600)", "no answer: 'hello'"),
+        ("sys.stdin.readline(); say('hello'); time.sleep(3600)", "not an answer: 'hello'"),
         ("sys.stdin.readline(); say('ack evt_99'); time.sleep(3600)", "was not asked: 'ack evt_99'"),
         ("sys.stdin.readline(); os.close(1); time.sleep(3600)", "closed its standard output"),
         ("sys.stdin.readline(); print('x' * 70000, end='', flush=True); time.sleep(3600)", "more than 65536"),
