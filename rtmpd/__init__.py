@@ -5,7 +5,7 @@ Where to look (each package's docstring has more):
 - settings: ``config`` (INI file and flags to values), ``settings`` (the values, with defaults)
 - clients: ``server`` (connections, publish, play), ``server.access`` (who may), ``protocol`` (RTMP), ``net`` (sockets)
 - media: ``stream`` (live streams, GOP cache), ``codec`` (headers), ``quality`` (alerts), ``output`` (recordings,
-  relays)
+  relays), ``playback`` (viewers over HTTP), ``cmaf`` (fragmented MP4)
 - events: ``event`` (the catalogue), ``hook`` (filters, delivery, retries, storage)
 - operation: ``http`` (API), ``ctl`` (rtmpctl), ``metrics``, ``monitor``, ``daemon`` (process, signals)
 - modules: ``errors`` (every error and the text of each refusal), ``backoff`` (delays of retries), ``identity`` (which

@@ -49,7 +49,7 @@ def _check_format(checked: Checked, path: Path, type: str, values: Values) -> No
     if "format" not in values or values["format"] in known:
         return
     if known:
-        checked.problem((*path, "format"), f"is no format of type = {type}", nearest(values["format"], list(known)))
+        checked.problem((*path, "format"), f"is not a format of type = {type}", nearest(values["format"], list(known)))
     else:
         hint = f"this hook has type = {type}"
         checked.problem((*path, "format"), f"is for type = {STDIO} and type = {WEBHOOK}", hint)

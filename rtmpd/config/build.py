@@ -145,7 +145,7 @@ def _fields(checked: Checked, path: Path, values: Values) -> Values:
 
 
 def _alerts(checked: Checked) -> AlertSettings:
-    """A threshold that was left empty is none, except that of connections, which then goes by the limit."""
+    """Resolve an empty threshold: it is off, except that of connections, which follows the limit."""
     for path in checked.value("alerts", "disk_paths"):
         if not os.path.isabs(path):
             checked.problem(("alerts", "disk_paths"), f"{path} is not an absolute path", "begin it with /")
@@ -218,7 +218,7 @@ class _Hooks:
     def _named(self, name: str, values: Values) -> HookSettings | None:
         path = ("hooks", name)
         if not _HOOK_NAME.fullmatch(name):
-            self.checked.problem(path, "is no name for a hook", "use letters, digits, _ and -, at most 64")
+            self.checked.problem(path, "is not a valid name for a hook", "use letters, digits, _ and -, at most 64")
         type = values.get("type")
         if type is None:
             if "type" not in self.checked.tree.sections[path]:

@@ -54,7 +54,8 @@ def _lookup(reference: str, environ: Mapping[str, str], directory: str) -> str:
         return _content(os.path.join(directory, reference[len("file:") :]))
     name, fallback_sign, fallback = reference.partition(":-")
     if not _NAME.fullmatch(name):
-        raise BadValue(f"has ${{{reference}}}, which is no reference", "write ${VAR}, ${VAR:-default} or ${file:PATH}")
+        hint = "write ${VAR}, ${VAR:-default} or ${file:PATH}"
+        raise BadValue(f"has ${{{reference}}}, which is not a reference", hint)
     if fallback_sign:
         return environ.get(name) or fallback
     if name not in environ:

@@ -17,7 +17,7 @@ from .check import Checked, Values
 from .entries import HookOptionFlag, Origin, Path
 from .values import BadValue
 
-#: Raises FilterError if its text is no condition.
+#: Raises FilterError if the text is not a condition.
 CheckCondition = Callable[[str], None]
 
 _KEYS = tuple(field.name for field in fields(FilterSettings))

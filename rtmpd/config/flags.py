@@ -303,7 +303,7 @@ def _sort_out(argv: Sequence[str]) -> _Words:
         word = rest.pop(0)
         if word == "--" or word == "-" or not word.startswith("-"):
             for extra in rest if word == "--" else [word]:
-                words.problem("", f'"{masked(extra)}" is no flag', hint=_positional_hint(extra))
+                words.problem("", f'"{masked(extra)}" is not a flag', hint=_positional_hint(extra))
             if word == "--":
                 break
             continue

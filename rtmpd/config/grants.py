@@ -20,7 +20,7 @@ def modes(value: Text) -> tuple[str, ...]:
     found = names(value)
     for name in found:
         if name not in MODES:
-            raise BadValue(f"has {name}, which is no access mode", nearest(name, list(MODES)))
+            raise BadValue(f"has {name}, which is not an access mode", nearest(name, list(MODES)))
     if not found:
         raise BadValue("names no access mode", "write open to admit everybody")
     return found
@@ -41,12 +41,12 @@ def token(text: str) -> TokenSettings:
     first, *more = _BLANKS.split(text.strip(" \t\r\n"))  # other spaces may be part of a stream's name
     identity, colon, secret = first.partition(":")
     if not colon or not identity or not secret or len(more) > 2:
-        raise BadValue("is no token", TOKEN_HINT)
+        raise BadValue("is not a token", TOKEN_HINT)
     if secret.startswith(_HASHED) and not _DIGEST.fullmatch(secret.removeprefix(_HASHED)):
-        raise BadValue(f"has a digest for {identity} that is none", "write sha256: and 64 hex digits")
+        raise BadValue(f"has a digest for {identity} that is not valid", "write sha256: and 64 hex digits")
     action = more[1] if len(more) > 1 else ""
     if action and action not in ACTIONS:
-        raise BadValue(f"has an action for {identity} that is none", "write publish or play")
+        raise BadValue(f"has an action for {identity} that is not valid", "write publish or play")
     return TokenSettings(identity, secret, more[0] if more else "*", (action,) if action else ACTIONS)
 
 

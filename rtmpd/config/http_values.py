@@ -17,7 +17,7 @@ def content_type(value: Text) -> str:
     """A media type, with parameters or without, or nothing."""
     given = text(value).strip()
     if given and not _CONTENT_TYPE.fullmatch(given):
-        raise BadValue("is no content type", "write one like application/json or text/plain; charset=utf-8")
+        raise BadValue("is not a content type", "write one like application/json or text/plain; charset=utf-8")
     return given
 
 
@@ -25,7 +25,7 @@ def node(value: Text) -> str:
     """The name of a server, or nothing."""
     given = text(value).strip()
     if not _NODE.fullmatch(given):
-        raise BadValue("is no name for a server", "use letters, digits, dots, _ and -, at most 255")
+        raise BadValue("is not a valid name for a server", "use letters, digits, dots, _ and -, at most 255")
     return given
 
 

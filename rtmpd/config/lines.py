@@ -123,7 +123,7 @@ def header(name: str, depth: int) -> str:
 
 
 class _Fault(Exception):
-    """Message and hint for a value that is no list of quoted and unquoted items."""
+    """Return message and hint for a value that is not a list of quoted and unquoted items."""
 
 
 def _end_of_value(value: str) -> int:

@@ -14,7 +14,7 @@ def octal(value: Text) -> int | None:
     if not given:
         return None
     if not re.fullmatch("0?[0-7]{3}", given):
-        raise BadValue("is no octal number of three digits", "write 027, or leave it empty")
+        raise BadValue("is not an octal number of three digits", "write 027, or leave it empty")
     return int(given, 8)
 
 

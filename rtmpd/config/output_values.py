@@ -54,9 +54,9 @@ def _check_destination(template: str) -> None:
         parts = urlsplit(template, allow_fragments=False)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise BadValue("has a destination that is no URL", _FORM) from error
+        raise BadValue("has a destination that is not a URL", _FORM) from error
     if parts.scheme not in _SCHEMES or not host or port == 0 or "{" in parts.netloc:
-        raise BadValue("has a destination that is no URL of an RTMP server", _FORM)
+        raise BadValue("has a destination that is not the URL of an RTMP server", _FORM)
     if "@" in parts.netloc:
         raise BadValue(
             "has a destination with a user name, and rtmpd does not log in (authmod=adobe, authmod=llnw)",

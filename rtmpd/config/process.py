@@ -37,7 +37,7 @@ def check_reconnect_url(checked: Checked) -> None:
     """A URL that clients cannot use is worse than none."""
     url: str = checked.value("server", "reconnect_url")
     if url and not _RTMP_URL.fullmatch(url):
-        checked.problem(("server", "reconnect_url"), "is no RTMP URL", "write rtmp://host/application")
+        checked.problem(("server", "reconnect_url"), "is not an RTMP URL", "write rtmp://host/application")
 
 
 def _check_known(checked: Checked, key: str, name: str, find: Callable[[str], object]) -> None:

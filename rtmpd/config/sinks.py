@@ -47,7 +47,7 @@ def audit(checked: Checked) -> AuditSettings:
 
 
 def _worker(hook: HookSettings, checked: Checked, path: Path, values: Values) -> HookSettings:
-    """One process, and one batch at a time: many events are told to it at once, but not by many."""
+    """A worker has one process and one batch at a time, so concurrency does not apply to it."""
     if "concurrency" in values:
         hint = "a worker is one process; batch_events says how many events it may have at once"
         checked.problem((*path, "concurrency"), f"is not for type = {WORKER}", hint)

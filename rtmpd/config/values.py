@@ -133,7 +133,7 @@ def header(value: Text) -> str:
     """The name of a header, or nothing."""
     given = text(value).strip()
     if given and not _HEADER_NAME.fullmatch(given):
-        raise BadValue("is no name of a header", "write one like X-API-Key")
+        raise BadValue("is not a header name", "write one like X-API-Key")
     return given
 
 
@@ -143,7 +143,7 @@ def headers(value: Text) -> tuple[tuple[str, str], ...]:
     for item in _items(value):
         name, colon, content = (part.strip() for part in item.partition(":"))
         if not colon or not _HEADER_NAME.fullmatch(name):
-            raise BadValue("is no header", HEADER_HINT)
+            raise BadValue("is not a header", HEADER_HINT)
         if not (content.isascii() and content.isprintable()):
             raise BadValue(f"has a value for {name} that no header can have", "use letters, digits and signs of ASCII")
         if name.lower() in _OUR_HEADERS or name.lower().startswith("x-rtmp-"):
@@ -158,7 +158,7 @@ def pairs(value: Text) -> tuple[tuple[str, str], ...]:
     for item in _items(value):
         name, equals, content = (part.strip() for part in item.partition("="))
         if not equals or not name:
-            raise BadValue("is no name and its value", "write NAME=VALUE")
+            raise BadValue("is not NAME=VALUE", "write NAME=VALUE")
         found.append((name, content))
     return tuple(found)
 
@@ -188,7 +188,7 @@ def networks(value: Text) -> tuple[str, ...]:
             if name not in ("public", "private", "loopback"):
                 ip_network(name)
         except ValueError as error:
-            raise BadValue(f"has {name}, which is no network: {error}", NETWORK_HINT) from error
+            raise BadValue(f"has {name}, which is not a network: {error}", NETWORK_HINT) from error
     return found
 
 

@@ -1,8 +1,8 @@
-"""Frozen slices of the settings, one for each part.
+"""Frozen slices of the settings, one for each part of the daemon.
 
-A part receives its own slice at construction and reads no global. Reload compares slices with
-``==``. The defaults here are the defaults of ``config/rtmpd.spec``; a test holds the two together.
-Units are in the names: ``_s`` seconds, ``_ms`` milliseconds, ``_bytes`` bytes.
+A part receives its own slice at construction and reads no global. A reload compares slices with ``==``. The defaults
+here repeat those of ``config/rtmpd.spec``, and a test compares the two. Units are in the names: ``_s`` seconds, ``_ms``
+milliseconds, ``_bytes`` bytes.
 """
 
 from __future__ import annotations

@@ -106,12 +106,12 @@ def test_the_token_file_is_part_of_the_settings(ini: ReadIni, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("s3cret", "is no token"),
-        (":s3cret", "is no token"),
-        ("studio:", "is no token"),
-        ("studio:s3cret a b c", "is no token"),
-        ("studio:s3cret live/* watch", "has an action for studio that is none"),
-        ("studio:sha256:s3cret", "has a digest for studio that is none"),
+        ("s3cret", "is not a token"),
+        (":s3cret", "is not a token"),
+        ("studio:", "is not a token"),
+        ("studio:s3cret a b c", "is not a token"),
+        ("studio:s3cret live/* watch", "has an action for studio that is not valid"),
+        ("studio:sha256:s3cret", "has a digest for studio that is not valid"),
     ],
 )
 def test_a_line_that_is_no_token_is_told_with_its_number_and_without_its_secret(

@@ -111,7 +111,7 @@ def test_other_hooks_have_no_bodies_and_no_batches(refuse: Refuse, type: str, li
 
 def test_each_type_has_its_formats(refuse: Refuse) -> None:
     (problem,) = refuse("[hooks]\n[[a]]\ntype = stdio\nformat = cloudevents-binary\n")
-    assert "no format of type = stdio" in problem.message
+    assert "not a format of type = stdio" in problem.message
     (problem,) = refuse("[hooks]\n[[a]]\ntype = script\npath = /bin/sh\nformat = json\n")
     assert "is for type = stdio and type = webhook" in problem.message
 

@@ -112,9 +112,9 @@ def test_parts_that_do_not_exist_yet_say_so() -> None:
 
 def test_a_word_that_is_no_flag_is_an_error_with_advice() -> None:
     assert complaints("my.ini", "-f", "publish", "--", "-listen") == [
-        '"my.ini" is no flag; write -c my.ini',
-        '"publish" is no flag; publish comes first: rtmpd publish ...',
-        '"-listen" is no flag; rtmpd takes flags only; see rtmpd --help',
+        '"my.ini" is not a flag; write -c my.ini',
+        '"publish" is not a flag; publish comes first: rtmpd publish ...',
+        '"-listen" is not a flag; rtmpd takes flags only; see rtmpd --help',
     ]
 
 

@@ -74,7 +74,7 @@ def test_a_hook_that_can_not_run_is_an_error(refuse: Refuse, lines: str, key: st
 
 def test_a_hook_has_a_plain_name(refuse: Refuse) -> None:
     (problem,) = refuse("[hooks]\n[[a b]]\ntype = stdio\n")
-    assert "no name" in problem.message
+    assert "not a valid name" in problem.message
 
 
 @proves("hooks.NAME.event_types")

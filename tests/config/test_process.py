@@ -37,8 +37,8 @@ def test_every_key_of_daemon_arrives(read: Read, tmp_path: Path) -> None:
         ("group", "no-such-group", "there is no group no-such-group on this system"),
         ("working_directory", "/no/such", "/no/such is not a directory"),
         ("pid_file", "/no/such/rtmpd.pid", "/no/such is not a directory"),
-        ("umask", "rw-r--r--", "is no octal number of three digits"),
-        ("umask", "098", "is no octal number of three digits"),
+        ("umask", "rw-r--r--", "is not an octal number of three digits"),
+        ("umask", "098", "is not an octal number of three digits"),
         ("core_dumps", "perhaps", "is not one of"),
     ],
 )

@@ -45,7 +45,7 @@ def read(path: str) -> Node:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        message = f"is no YAML: {getattr(error, 'problem', error)}"
+        message = f"is not valid YAML: {getattr(error, 'problem', error)}"
         raise ConfigError([Problem(f"{path}:{mark.line + 1}" if mark else path, "", message)]) from error
     return _node(root, path, 0) if root is not None else Node(f"{path}:1")
 

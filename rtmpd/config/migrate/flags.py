@@ -18,7 +18,7 @@ _EVERY = "*"
 
 
 def migrate(words: Sequence[str]) -> Draft:
-    """What a command line says. Never raises; what cannot be read is told."""
+    """Read a command line. Never raises; what cannot be read is noted."""
     draft = Draft("a command line")
     line = flags.parse(words)
     for problem in line.problems:

@@ -425,7 +425,7 @@ _TOP: dict[str, _Take] = {
     "writeTimeout": _sets("apps", "send_timeout"),
     "writeQueueSize": _absent("queues are bounded in bytes and in time: backlog_size, backlog_time"),
     "logLevel": _sets("log", "level"),
-    "logFile": _absent("set file in [log] if logs shall go to one"),
+    "logFile": _absent("set file in [log] to write logs to a file"),
     "logDestinations": _absent("logs go to standard error, or to file in [log]"),
     "logStructured": _nothing,
     "sysLogPrefix": _nothing,

@@ -21,7 +21,7 @@ class Rule:
 
 def lists(rules: Sequence[Rule]) -> tuple[list[str], list[str]]:
     """What to allow and what to deny, so that the same addresses pass. An empty list of what to allow is everything.
-    Raises ValueError for an address that is none."""
+    Raises ValueError for an invalid address."""
     exceptions: list[Network] = []
     default_allow = True
     for rule in rules:

@@ -19,7 +19,7 @@ _FIRST = ("notify_update_timeout", "record_path", "record_interval")  # others l
 
 _ASKED = (
     "the question is a POST with JSON (action, app, stream_name, stream_key, token, remote_addr), not a form; only 200 "
-    "admits; a redirect is no answer: rename with stream_name in the body of the answer"
+    "admits; a redirect is not an answer: rename with stream_name in the body of the answer"
 )
 _TOLD = (
     "a webhook: the body is JSON, not a form, with the name behind the application in stream_key; "
@@ -486,7 +486,7 @@ _TABLE: dict[str, _Take] = {
     "notify_update_timeout": _sets_app("update_interval", time=True),
     "notify_method": _absent("webhooks and callbacks are POST requests with JSON"),
     "notify_update_strict": _absent("the answer to session_update ends no session"),
-    "notify_relay_redirect": _absent("an answer that redirects is none; push in [apps] names destinations"),
+    "notify_relay_redirect": _absent("redirects are not supported; set push in [apps]"),
     "exec_publish": _runs("publish_start"),
     "exec_publish_done": _runs("publish_stop"),
     "exec_play": _runs("play_start"),

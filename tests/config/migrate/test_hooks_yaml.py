@@ -113,7 +113,11 @@ hooks:
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("hooks: [a", ":1: is no YAML"), ("a: &a\n  b: *a\n", ":1: is nested too deep, or in itself"), ("\x00", "YAML")],
+    [
+        ("hooks: [a", ":1: is not valid YAML"),
+        ("a: &a\n  b: *a\n", ":1: is nested too deep, or in itself"),
+        ("\x00", "YAML"),
+    ],
 )
 def test_a_file_that_can_not_be_read_names_the_line(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
