@@ -1,4 +1,4 @@
-"""The only code that knows all rooms: settings in, a running house out."""
+"""Connects all rooms: makes a running daemon from settings. The only module that knows all rooms."""
 
 from __future__ import annotations
 

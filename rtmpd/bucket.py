@@ -1,4 +1,4 @@
-"""A token bucket: so many on the average, and so many at once."""
+"""A token bucket: an average rate, and a burst."""
 
 from __future__ import annotations
 

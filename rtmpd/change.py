@@ -1,4 +1,4 @@
-"""One part of a reload: what was made beside the old, and how it takes its place.
+"""One part of a reload: the new object that was created beside the old one, and the step that swaps them.
 
 A room that can change while it runs has a ``prepare`` which builds everything that can fail and returns one of
 these; nothing is in effect yet. Either ``commit`` follows, which is plain assignments and never fails or switches

@@ -1,4 +1,4 @@
-"""Which stream a client means: the one way from what it sends to (application, name).
+"""Decides which stream a client means: maps what it sends to (application, name).
 
 Clients split one URL in different ways. Of ``rtmp://host/live/room/cam`` ffmpeg makes the application ``live/room``
 and the name ``cam``, OBS whatever its two fields hold. So the split says nothing. A stream is named by its whole path,

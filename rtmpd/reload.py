@@ -1,4 +1,4 @@
-"""Reading the configuration again while the daemon runs: plan, prepare, commit, retire.
+"""The order of a reload while the daemon runs: plan, prepare, commit, retire.
 
 What changed is found by comparing slices of the settings. Everything new that can fail is made beside the old; if
 anything does fail nothing has changed. Then the new takes the place of the old, by assignments and without a

@@ -1,4 +1,4 @@
-"""The running daemon: it starts, follows signals, reloads and stops; and its configuration as ``rtmpctl`` sees it.
+"""The running daemon: starts, handles signals, reloads and stops; and shows its configuration to ``rtmpctl``.
 
 One greenlet, the main one, does all of it in turn: it waits for the next word of ``daemon.signals``, so that two
 reloads never overlap, and a stop waits for the reload before it. Requests of ``rtmpctl`` only add a word and wait for

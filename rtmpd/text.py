@@ -1,4 +1,4 @@
-"""Which characters of a text from the network are unfit for a name, a log line or a terminal.
+"""Detects characters in text from the network that are unsafe in a name, a log line or a terminal.
 
 ``str.isprintable`` is not the question: it refuses the joiners of Persian and Hindi words (U+200C, U+200D), every space
 but U+0020, and each letter and emoji that is younger than Python's tables.

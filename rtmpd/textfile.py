@@ -1,4 +1,4 @@
-"""Small text files that people write: configuration, secrets, tokens, keys.
+"""Reads small text files that people write: configuration, secrets, tokens, keys.
 
 All of them are read here, so that they are read by one rule: UTF-8, in which a byte order mark at the beginning is not
 a part of the text (editors of Windows write one). What is something else is refused with a reason and its remedy.

@@ -1,4 +1,4 @@
-"""Who may publish or play: the token file is read, and each mode must have what it checks with."""
+"""Checks of access options: reads the token file, and checks that each mode has its keys or tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""[http] and [playback]: what only several of their values together can tell."""
+"""Checks of several options of [http] and [playback] together."""
 
 from __future__ import annotations
 

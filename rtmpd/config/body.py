@@ -1,4 +1,4 @@
-"""What the webhooks of the files send: formats, templates, batches and what is asked of their receivers."""
+"""Options of the bodies of webhooks: formats, templates, batches and negotiation."""
 
 from __future__ import annotations
 

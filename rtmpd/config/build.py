@@ -1,4 +1,4 @@
-"""Checked values become the frozen settings, and what only several values together can tell is checked."""
+"""Makes the frozen settings from checked values, with checks of several options together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tree of entries against the table of options: every value checked, every problem collected."""
+"""Checks entries against the table of options, and collects every problem."""
 
 from __future__ import annotations
 

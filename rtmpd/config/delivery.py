@@ -1,4 +1,4 @@
-"""How a hook is retried and what it may count on: in its section, and by the flags for the command line's hooks."""
+"""Options of retries and guarantees of a hook, from its section and from flags."""
 
 from __future__ import annotations
 

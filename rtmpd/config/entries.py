@@ -1,4 +1,4 @@
-"""What was written and where, before anything is checked: the common form of files and flags."""
+"""Entries of files and flags, with their places, before any check."""
 
 from __future__ import annotations
 

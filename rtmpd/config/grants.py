@@ -1,4 +1,4 @@
-"""Check functions for who may publish or play: modes, tokens, keys. See ``values``."""
+"""Check functions for access options: modes, tokens, keys. See ``values``."""
 
 from __future__ import annotations
 

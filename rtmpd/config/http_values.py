@@ -1,4 +1,4 @@
-"""Check functions of the configspec for what stands in requests, as ``values`` has them for everything else."""
+"""Check functions for values in HTTP requests. See ``values``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration as an operator asks about it: what was read, what the files say now, and the difference."""
+"""The configuration for operators: the settings in effect, the files now, and the difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each key of a file stands, and what configobj would silently read otherwise than meant.
+"""Finds the line of each key, and values that configobj would silently misread.
 
 configobj says nothing about the line of a value once it is parsed, and cuts an unquoted value at ``#``
 even without a space before it. It matches section headers with a pattern whose time grows with the

@@ -1,4 +1,4 @@
-"""Files and flags become ``Settings``, or every problem that is in the way."""
+"""Loads files and flags into ``Settings``, or collects every problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Permissions, as chmod has them."""
+"""Checks an octal umask."""
 
 from __future__ import annotations
 

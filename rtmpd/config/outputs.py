@@ -1,4 +1,4 @@
-"""What recordings and relays need of several values together."""
+"""Checks of several options of recordings and relays together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""[daemon], and certificates: what only the system can tell of values."""
+"""Checks that need the system: [daemon], and certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only workers and plugins have, and what is kept of all hooks."""
+"""Options of workers and plugins, and of the records of all hooks."""
 
 from __future__ import annotations
 

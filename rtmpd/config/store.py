@@ -1,4 +1,4 @@
-"""Where the event log is."""
+"""The path of the event log."""
 
 from __future__ import annotations
 

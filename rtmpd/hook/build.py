@@ -1,4 +1,4 @@
-"""From the settings of a hook to the hook."""
+"""Makes a hook from its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child process of its own session, started without a fork and ended as a group.
+"""Child processes: started without a fork, each in its own session, and ended as a group.
 
 ``os.posix_spawn`` costs the daemon the same whatever its size, where ``gevent.subprocess`` forks in
 Python with the event loop stopped. The exit comes from a libev child watcher. It must be started

@@ -1,4 +1,4 @@
-"""What an operator can ask of the hooks, and have them do.
+"""The operations of an operator on hooks.
 
 What is not there and what cannot be done is OperatorRefused. Everything here may switch
 greenlets; the iterators yield a record of progress every now and then, and stop where they are when nobody asks on.

@@ -1,4 +1,4 @@
-"""One request and its answer over one HTTP/1.1 connection.
+"""One HTTP/1.1 request and its answer over one connection.
 
 The answer is the first head that is not interim (RFC 9110, 15.2). The head settles the exchange; the body is read as
 far as it is ``Wanted``, within ``BODY_S``, or skipped later, before the next request. An answer belongs to a request

@@ -1,4 +1,4 @@
-"""Whose fault a failed delivery is, for that decides who pays.
+"""Decides what is at fault when a delivery fails, which determines what happens next.
 
 ==========  =======================================================  ==========================================
 fault       answers                                                  who pays

@@ -1,4 +1,4 @@
-"""The HTTP client of the daemon: one request, one answer, over connections that are kept.
+"""The HTTP client of the daemon, with kept connections.
 
 Webhooks, dead letters, access callbacks and token endpoints all go through here. It is written for a sender of events,
 where a general client does the wrong thing:

@@ -1,4 +1,4 @@
-"""Every hook of the server: which event goes to whom, and the lanes it goes through.
+"""All hooks of the server: routes events to hooks, and owns their lanes.
 
 ``emit`` looks the type up, makes the event and appends it to the lanes whose filter lets it pass. Everything that
 can take time happens in the lanes' own greenlets, so nothing an endpoint does reaches the emitter

@@ -1,4 +1,4 @@
-"""Plugins: hooks that come from other Python packages, by entry points of the group ``rtmpd.hooks``.
+"""Plugins: hooks from other Python packages, by entry points of the group ``rtmpd.hooks``.
 
 The entry point is a factory, ``factory(id, options)``: a class or a function that is given the id of the hook and its
 options (a dict of texts and tuples of texts) and returns an object with ``execute(event, deadline)`` and ``close()``.

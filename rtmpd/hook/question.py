@@ -1,4 +1,4 @@
-"""Questions of the access rules, sent under the rules of webhooks: where they may go, and how they are signed."""
+"""Sends the requests of the access callback, with the network rules and signatures of webhooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event that its receiver may have got before, and the reason."""
+"""Labels of events that the receiver may already have got."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child that is talked to in lines, over its standard input and output.
+"""A child process that exchanges lines with us over its standard input and output.
 
 Both pipes are served by callbacks of the event loop, each as it is ready: the child may read slowly, answer early or
 late, or fill its output before it reads on, and neither side waits for the other in a circle. Whoever exchanges

@@ -1,4 +1,4 @@
-"""Work that blocks, done in a thread while greenlets go on."""
+"""Runs blocking work in a thread while greenlets go on."""
 
 from __future__ import annotations
 

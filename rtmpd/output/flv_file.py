@@ -1,4 +1,4 @@
-"""One FLV file that is being written. Everything here blocks, and is for a thread of the room's own.
+"""Writes one FLV file. Everything here blocks, and runs in a thread of this room.
 
 The file is playable at any moment: header, onMetaData, whole tags. What can only be known at the end (duration, size,
 whether there is sound and picture) is written over what stands there, in place, so that it needs no room on the disk.

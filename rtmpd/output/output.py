@@ -1,4 +1,4 @@
-"""The life of one output, the same for relays and recordings.
+"""The life cycle of one output, the same for relays and recordings.
 
 It hears the stream through a tap, works in a greenlet of its own, begins at once and ends once: with its stream, by a
 reload, with the server, or by itself.

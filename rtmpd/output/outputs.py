@@ -1,4 +1,4 @@
-"""The outputs of all streams: which there are, how they begin and how they end."""
+"""Starts and ends the outputs of all streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a recording goes: a template, filled with names that anybody could have chosen.
+"""File names of recordings: a template, filled with names that clients chose.
 
 What stands in the template is the operator's and may make directories. What is filled in comes from the network, so
 each value is made into a plain part of a file's name: it can neither leave the directory nor hide a file.

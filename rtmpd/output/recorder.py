@@ -1,4 +1,4 @@
-"""The recorder of one stream: frames in, files out, and nothing that a disk does reaches the stream.
+"""Records one stream: frames in, files out. A slow disk never affects the stream.
 
 Frames are gathered in a queue that is bounded in bytes. One greenlet hands what has gathered to a thread, waits for it,
 and reports what came of it. A disk that is too slow for the queue, or full, costs the recording and nothing else.

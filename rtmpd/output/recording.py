@@ -1,4 +1,4 @@
-"""The frames of one stream become one file, or one after the other. Everything here blocks: it is for a thread.
+"""Cuts the frames of one stream into files. Everything here blocks, and runs in a thread.
 
 Each file stands by itself: it begins with onMetaData and the sequence headers that are in force, at time 0. A file ends
 where the next can begin, which is a keyframe, or any frame without video.

@@ -1,4 +1,4 @@
-"""A copy of one stream for another server, for as long as the stream lasts.
+"""Sends a copy of one stream to another server, for as long as the stream lasts.
 
 One greenlet dials, publishes, and reads what the server says; the media is sent from where the stream is flushed, as to
 any player. A server that is slow loses whole GOP tails like a slow player, one that is gone is dialled again, and each

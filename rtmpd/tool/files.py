@@ -1,4 +1,4 @@
-"""``rtmpd files``: what comes with rtmpd and is not a program.
+"""``rtmpd files``: lists and prints the data files that come with rtmpd.
 
 Dashboards, alert rules, manual pages, completion, the init script and the unit, examples, documentation.
 

@@ -1,4 +1,4 @@
-"""What publish and play share: how a tool is run and how it ends."""
+"""The common part of publish and play: how a tool runs and ends."""
 
 from __future__ import annotations
 

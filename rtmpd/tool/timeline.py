@@ -1,4 +1,4 @@
-"""When the tags of a file are due, and what their timestamps become when the file is repeated.
+"""Decides when the tags of a file are due, and their timestamps when the file repeats.
 
 Timestamps are milliseconds modulo 2**32; differences are taken the short way round. Only coded
 frames make time pass: the metadata and the sequence headers of many files say 0 whenever their

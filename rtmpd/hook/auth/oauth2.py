@@ -1,4 +1,4 @@
-"""OAuth2 client credentials (RFC 6749, 4.4): a token from the token endpoint, fetched by one for all who need it.
+"""OAuth2 client credentials (RFC 6749, 4.4): one token request at a time, shared by all hooks with the same client.
 
 However many wait, one request is under way per token endpoint, client and scopes; hooks that have these in common share
 the token. A token is renewed before it ends, while the old one is still used; one that a receiver refuses is

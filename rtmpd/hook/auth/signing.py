@@ -1,4 +1,4 @@
-"""How a webhook proves who sends it: headers made from the very bytes that are sent, when they are sent.
+"""Signatures of webhooks: headers made from the exact bytes of the body at the moment of sending.
 
 A signer is a small object of one method; a hook has one for each of its ways. Signing belongs to the sending, not to
 the queueing, since the time in a signature is that of the attempt and a token may have ended meanwhile.

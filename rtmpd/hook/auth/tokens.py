@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519) of our own making, as bearer tokens."""
+"""JSON Web Tokens (RFC 7519) that rtmpd makes, as bearer tokens."""
 
 from __future__ import annotations
 

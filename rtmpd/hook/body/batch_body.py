@@ -1,4 +1,4 @@
-"""Several events in one request: how many, what they are called, and what the answer says of each of them."""
+"""Batches: the size and id of a batch, and the answer for each of its events."""
 
 from __future__ import annotations
 

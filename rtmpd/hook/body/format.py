@@ -1,4 +1,4 @@
-"""How events become the bodies of requests: formats, schemas and batches.
+"""Formats of request bodies: JSON schemas, CloudEvents and batches.
 
 =======================  ================================  =======================================
 format                   one event                         a batch

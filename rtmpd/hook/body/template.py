@@ -1,4 +1,4 @@
-"""Templates: a body in the receiver's own form, so that a chat or a pager needs nobody in between.
+"""Templates: request bodies in the format of the receiver, for chats and pagers.
 
     {"text": "{{ stream_key }} is live", "bitrate": {{ data.bitrate | default 0 }}}
 

@@ -1,4 +1,4 @@
-"""Which events a hook gets: type, severity, stream pattern, conditions, then the rate.
+"""Filters: decide which events a hook gets, by type, severity, stream pattern, conditions and rate.
 
 The order is that of the cost, and the rate comes last so that an event that is refused anyway spends no
 token. Filters are compiled when they are set, so that deciding is a few calls of closures.

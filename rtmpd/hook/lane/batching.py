@@ -1,4 +1,4 @@
-"""How a lane delivers many events in one execution.
+"""Collects several events for one execution.
 
 It gathers until there are ``batch_events``, or until the first of them has waited ``batch_age``. Where one answer is
 for all of them, events of one key go together in their order; where each has its own, one of each key at a time, so

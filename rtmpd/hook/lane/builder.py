@@ -1,4 +1,4 @@
-"""From a hook and its settings to the lane that delivers for it."""
+"""Makes the lane of a hook from its settings."""
 
 from __future__ import annotations
 

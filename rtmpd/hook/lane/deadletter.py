@@ -1,4 +1,4 @@
-"""Events that a hook will not get: counted, the latest of them kept, and posted to a URL if there is one."""
+"""Dead letters: counted, the latest ones kept, and posted to a URL if configured."""
 
 from __future__ import annotations
 

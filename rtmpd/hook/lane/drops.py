@@ -1,4 +1,4 @@
-"""What a bounded queue had to drop: counted, and reported at most once per interval."""
+"""Counts dropped events of a bounded queue, and reports them at most once per interval."""
 
 from __future__ import annotations
 

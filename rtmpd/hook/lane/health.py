@@ -1,4 +1,4 @@
-"""How the endpoint of one lane is doing, and so when it may be asked, and by how many executions at once.
+"""The health of one lane's endpoint: pauses, the breaker, and the number of concurrent executions.
 
 A failure of the endpoint is first of all the failure of one event, which is tried again after a while of its own. Only
 evidence about the endpoint stops the lane as a whole:

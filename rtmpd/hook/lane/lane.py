@@ -1,4 +1,4 @@
-"""One hook's lane: what it has to deliver, its worker pool, and what follows from each try.
+"""The lane of one hook: its queue, its workers, and what follows from each attempt.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What becomes of an event by one try, and of the lane by that.
+"""Decides from one attempt what happens to the event and to the lane.
 
 ====================================  =====================  =========================================================
 the try, by its fault (``fault``)     the event              the lane

@@ -1,4 +1,4 @@
-"""What one lane has to deliver: what may be delivered now, and what waits for a moment of its own.
+"""The schedule of one lane: events that may be delivered now, and events that have to wait.
 
 Each delivery is in one place:
 

@@ -1,4 +1,4 @@
-"""The media goes first: how many deliveries may begin before the event loop looks at the sockets again.
+"""Limits how many deliveries begin in one turn of the event loop, so that media is not delayed.
 
 An event that goes to a hundred hooks wakes a hundred workers at once. Each needs a fraction of a millisecond before it
 waits for its endpoint, and a publisher whose bytes have come meanwhile would wait for all of them. So only a few

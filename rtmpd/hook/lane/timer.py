@@ -1,4 +1,4 @@
-"""One moment at which a lane has to look again: the end of a pause, a retry that is due, a batch that waited enough."""
+"""The timer of a lane: the end of a pause, a retry that is due, or a batch that has waited long enough."""
 
 from __future__ import annotations
 

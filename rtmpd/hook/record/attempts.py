@@ -1,4 +1,4 @@
-"""What became of each try of each hook, lately: for an operator who asks why.
+"""The log of recent attempts of each hook, for operators.
 
 The writer (``batches``) appends them to an SQLite file, or to memory where there is no store; beyond ``rows`` the
 oldest are deleted. It is a help, not a record: a power cut may take the last moments, a broken file is moved aside and

@@ -1,4 +1,4 @@
-"""The audit trail: what became of deliveries and what operators did, in a file that shows whether it was changed.
+"""The audit trail: results of deliveries and actions of operators, in a tamper-evident file.
 
 The writer (``batches``) chains the records (``chain``), writes them and waits for the disk. What cannot be written, or
 is more than can be, is counted, and the next record that is written says how much it was: the trail has no silent

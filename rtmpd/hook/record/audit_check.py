@@ -1,4 +1,4 @@
-"""``rtmpd audit FILE...``: whether an audit trail is as it was written.
+"""``rtmpd audit FILE...``: checks whether an audit trail was changed.
 
 Files are walked in the order of their first records, so a shell's glob will do; ``.gz`` is read as it is. The first
 broken place is named. Needs neither gevent nor a running rtmpd: ``python -m rtmpd.hook.record.audit_check``.

@@ -1,4 +1,4 @@
-"""The metrics of events and hooks: what the lanes report as it happens, and what the hooks have counted themselves."""
+"""The metrics of events and hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered of tries and of ends: counted, in the log of attempts, and in the audit trail."""
+"""Passes each attempt and each final result to the metrics, the log of attempts and the audit trail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kind of hook can do."""
+"""The interface of every kind of hook."""
 
 from __future__ import annotations
 

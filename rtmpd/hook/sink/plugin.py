@@ -1,4 +1,4 @@
-"""A hook of another package, kept at arm's length: see ``plugins`` for what it has to be.
+"""Calls a hook of another package; ``plugins`` describes the contract.
 
 It runs in the lane's greenlet if it waits as gevent waits, else in threads of its own, one for each of the
 hook's executions. Either way it has until the deadline. A thread cannot be ended from outside, so a plugin that

@@ -1,4 +1,4 @@
-"""A script per event: the event is its environment, its exit status the answer.
+"""Runs a script for each event: the environment has the event, the exit status is the answer.
 
 ===============  ===================================================================
 exit status      meaning

@@ -1,4 +1,4 @@
-"""Every event on standard output, as a JSON line or as a block of shell variables.
+"""Writes every event to standard output, as a JSON line or as a block of shell variables.
 
 Readers key on the prefix ``RTMP_EVENT: `` of a line, or on ``# RTMP Event: `` at the head of a block
 that ends with a blank line. One event is one write, so lines of others never end up inside it.

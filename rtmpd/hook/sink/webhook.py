@@ -1,4 +1,4 @@
-"""A POST per event or per batch of them: the body is what ``format`` makes of it, the answer's status decides.
+"""Sends a POST for each event or batch; the status of the answer decides.
 
 =============================  =====================================
 answer                         meaning

@@ -1,4 +1,4 @@
-"""A program that stays: it gets one line per event and answers each (``dialogue``).
+"""A program that keeps running: it gets one line per event and answers each (``dialogue``).
 
 It is started when there is something for it, has its own session, and sees PATH, HOME, LANG, TZ and
 ``RTMPD_WORKER_PROTOCOL`` in its environment, nothing else. What it writes to stderr is logged. When rtmpd lets go

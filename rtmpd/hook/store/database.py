@@ -1,4 +1,4 @@
-"""The file under the log. Everything here blocks: it runs on the log's own thread, one call at a time.
+"""The SQLite file of the log. Everything here blocks: it runs on the log's own thread, one call at a time.
 
 SQLite in WAL mode with one exclusive connection: no second daemon can deliver the same events, and
 no reader keeps the WAL from being folded into the file. With ``full`` every commit is on the disk before it

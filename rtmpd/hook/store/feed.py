@@ -1,4 +1,4 @@
-"""One lane's way through the log: a cursor, and the exceptions to it.
+"""The position of one lane in the log: a cursor, and the exceptions to it.
 
 Where an event of the lane can be, by its seq in the log:
 

@@ -1,4 +1,4 @@
-"""The event log: what is accepted is on the disk, and every lane reads it at its own pace.
+"""The event log: accepted events are on disk, and every lane reads them at its own pace.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The ends that a crash has kept from being emitted."""
+"""Emits the ends that a crash prevented."""
 
 from __future__ import annotations
 

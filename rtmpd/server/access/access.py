@@ -1,4 +1,4 @@
-"""The rules of every application, made from the settings once. Replaced as a whole when they change."""
+"""The access rules of every application, made from the settings, and replaced as a whole when they change."""
 
 from __future__ import annotations
 

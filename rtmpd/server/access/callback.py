@@ -1,4 +1,4 @@
-"""Asks an HTTP server: each question is a POST with a JSON body.
+"""The mode callback: asks an HTTP server with a POST.
 
     {"action": "publish", "app": "live", "stream_name": "a", "stream_key": "live/a", "token": "x",
      "remote_addr": "192.0.2.7:50123"}

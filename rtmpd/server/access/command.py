@@ -1,4 +1,4 @@
-"""``token issue`` and ``token check``: signed keys made and read by hand.
+"""``token issue`` and ``token check``: makes and checks signed keys on the command line.
 
 Needs neither the daemon nor its libraries. The keys come from a configuration, which the caller reads, from a
 file with one key a line, or from the environment; never from the command line, which everybody can see.

@@ -1,4 +1,4 @@
-"""Fixed tokens: those of the configuration, and those of the token file.
+"""Fixed tokens, from the configuration and from the token file.
 
 What is kept is a keyed digest of each token, under a key that is made at start. A lookup in a
 dictionary takes a time that depends on the digest, which no client can know or steer, so it

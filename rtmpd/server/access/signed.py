@@ -1,4 +1,4 @@
-"""Signed expiring keys: tokens that carry what they are good for, made by anyone with a signing key.
+"""Signed expiring keys: tokens that contain their own permissions, made by anyone with a signing key.
 
 Nothing about a key is stored here. It is JSON, the time it was made and an HMAC-SHA256, in the form of
 itsdangerous' ``URLSafeTimedSerializer``; its text needs no escaping in a URL.
