@@ -8,9 +8,10 @@ Where to look (each package's docstring has more):
   relays), ``playback`` (viewers over HTTP), ``cmaf`` (fragmented MP4)
 - events: ``event`` (the catalogue), ``hook`` (filters, delivery, retries, storage)
 - operation: ``http`` (API), ``ctl`` (rtmpctl), ``metrics``, ``monitor``, ``daemon`` (process, signals)
-- modules: ``errors`` (every error and the text of each refusal), ``backoff`` (delays of retries), ``identity`` (which
-  stream a client means), ``cli`` (front door), ``run`` (the running daemon), ``assembly`` (connects the rooms),
-  ``reload`` (the order of a reload; each room's ``prepare`` changes its own parts, RTMP listeners in ``server.server``)
+- modules: ``errors`` (every error; refusals with their status codes, and where their texts are), ``backoff`` (delays of
+  retries), ``identity`` (which stream a client means), ``cli`` (front door), ``run`` (the running daemon), ``assembly``
+  (connects the rooms), ``reload`` (the order of a reload; each room's ``prepare`` changes its own parts, RTMP listeners
+  in ``server.server``)
 """
 
 from importlib.util import find_spec

@@ -1,4 +1,7 @@
-"""The one error family.
+"""All errors of rtmpd. Refusals to RTMP clients are the subclasses of ``Rejected``, with their status codes; their
+texts are where they are raised: ``server.requests`` (connect, publish, play), ``stream.registry`` (conflicts, limits),
+``identity`` (names), ``server.context`` (connections). A client that the access rules refuse gets the fixed text of
+``AccessDenied``.
 
 Every error that a peer, a file or our own code can cause is a class of this module. An error of a
 connection says what the ``connection_error`` event needs: its type, the phase it belongs to and a
@@ -118,15 +121,15 @@ class UrlError(RtmpdError):
 
 
 class Rejected(RtmpdError):
-    """A request that is refused. ``status`` is the NetStream or NetConnection code sent back,
-    ``error_type`` the one of the ``stream_error`` event."""
+    """A refused request. The client gets ``status``, a NetStream or NetConnection code, and the message as description;
+    ``error_type`` is that of the ``stream_error`` event."""
 
     status = "NetStream.Failed"
     error_type = "stream_error"
 
 
 class StreamBusy(Rejected):
-    """The key has a publisher already."""
+    """The key already has a publisher."""
 
     status = "NetStream.Publish.BadName"
     error_type = "publish_conflict"
@@ -150,7 +153,7 @@ class StreamNotFound(Rejected):
 
 
 class LimitReached(Rejected):
-    """A configured limit allows no more; ``status`` depends on what was asked for."""
+    """A configured limit was reached; ``status`` depends on the request."""
 
     error_type = "limit_reached"
 
@@ -160,8 +163,8 @@ class LimitReached(Rejected):
 
 
 class AccessDenied(Rejected):
-    """The access rules do not let this client publish or play. The client gets no more than that; ``reason``
-    is for the operator."""
+    """The access rules refuse this publish or play. The client gets only a fixed text; ``reason`` is for the
+    operator."""
 
     error_type = "auth_failed"
 

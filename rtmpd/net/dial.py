@@ -1,4 +1,4 @@
-"""The way out: a connection to another server, up to the end of the RTMP handshake."""
+"""Connects to another server, up to the end of the RTMP handshake."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dial(
     timeout_s: float,
     verify: bool = True,
 ) -> Peer:
-    """A peer that is ready for connect. The caller closes its writer and then its transport.
+    """Return a peer that is ready for the connect command. The caller closes its writer and then its transport.
 
     ``way`` resolves the name and races its addresses. ``timeout_s`` is for everything here together; ``verify`` checks
     the certificate of rtmps.

@@ -1,4 +1,4 @@
-"""A connection to another server, as its client: from the address to a running stream, and out of it."""
+"""An RTMP client connection to another server, from the address to a running stream."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Link:
         self.peer.writer.listen(self)
 
     def publish(self, chunk_size_bytes: int = CHUNK_SIZE_BYTES) -> None:
-        """Connect and publish; when this returns the server takes media."""
+        """Connect and publish; returns when the server accepts media."""
         with self._deadline("start publishing"):
             self._connect()
             self.peer.announce_chunk_size(chunk_size_bytes)
@@ -57,14 +57,14 @@ class Link:
             self.peer.flush()
 
     def play(self) -> None:
-        """Connect and play; when this returns the server has agreed."""
+        """Connect and play; returns when the server has agreed."""
         with self._deadline("start playing"):
             self._connect()
             self.peer.send_all(self.session.play(self._url.stream_name))
             self._read_until(State.STARTED)
 
     def read(self) -> list[Message]:
-        """The next media. Raises EndedByServer at the end of the stream, RefusedByServer."""
+        """Return the next media message. Raises EndedByServer at the end of the stream, RefusedByServer."""
         while not self._media:
             self._read_message()
         media, self._media = self._media, []

@@ -1,6 +1,6 @@
 """Listening sockets: TCP on every address of a name, and Unix sockets that only their owner can reach.
 
-The sockets are the system's own, and block: the caller makes of them what it needs.
+The sockets are plain blocking sockets; the caller wraps them as needed.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def _bound(endpoint: Endpoint, backlog: int, v6only: bool = True) -> Any:
 
 
 def listen_unix(path: str, backlog: int) -> Any:
-    """Return a listening socket at ``path``, for its owner only. What a process that was killed has left there is
-    replaced; what a running one listens on is not, nor anything else. Raises OSError."""
+    """Return a listening socket at ``path``, for its owner only. A socket left by a killed process is replaced; a
+    socket in use, or any other file, is not. Raises OSError."""
     sock = RawSocket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
     try:
         if os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""Which network an address belongs to: one table for clients that come in and for servers we connect to.
+"""Classifies addresses as loopback, private or public: one table for clients and for servers that we connect to.
 
 ========  ==============================================================================================
 word      addresses
@@ -55,8 +55,8 @@ _COMPATIBLE = ip_network("::/96")
 
 
 class NetworkRules:
-    """Which addresses may: none of ``never`` and of ``deny``, and of the others only those of ``allow``, if there are
-    any. ``allow`` and ``deny`` are networks in CIDR form or the words above. Raises ValueError for anything else."""
+    """Rules for addresses: none of ``never`` and ``deny`` is allowed, and if ``allow`` is not empty, only its addresses
+    are. ``allow`` and ``deny`` are networks in CIDR form or the words above. Raises ValueError for anything else."""
 
     __slots__ = ("_allow", "_deny", "_never", "is_empty")
 
@@ -70,8 +70,8 @@ class NetworkRules:
         self.is_empty = not (self._allow.given or self._deny.given or never)
 
     def refusal(self, address: str) -> str:
-        """Return why the address may not (``NEVER``, ``DENIED``, ``NOT_ALLOWED``), "" if it may. A zone (``%eth0``) is
-        ignored. Raises ValueError if ``address`` is not an address."""
+        """Return why the address is refused (``NEVER``, ``DENIED``, ``NOT_ALLOWED``), "" if it is allowed. A zone
+        (``%eth0``) is ignored. Raises ValueError if ``address`` is not an address."""
         if self.is_empty:
             return ""
         for meant in _meanings(ip_address(address.partition("%")[0])):
@@ -85,7 +85,7 @@ class NetworkRules:
 
 
 class _Networks:
-    """A list of networks as it is written."""
+    """Return the text of a list of networks."""
 
     __slots__ = ("_networks", "_words", "given")
 
@@ -110,7 +110,7 @@ def _is_in(address: _Address, networks: Iterable[_Network]) -> bool:
 
 
 def _meanings(address: _Address) -> list[_Address]:
-    """The address and the IPv4 address inside it, if there is one; of a mapped or NAT64 address only the latter."""
+    """Return the address and any embedded IPv4 address; of a mapped or NAT64 address only the latter."""
     if isinstance(address, IPv4Address):
         return [address]
     if address.ipv4_mapped:

@@ -1,4 +1,4 @@
-"""The way to other machines: from a name to its addresses, and from the addresses to a connection.
+"""Outgoing connections: resolves a name to its addresses, and connects to one of them.
 
 Each consumer (a hook, the access callbacks, the relays, StatsD ...) has an ``Outgoing`` of its own, so that a name
 server that never answers delays only what needs that very name:

@@ -1,4 +1,4 @@
-"""What a connection has to send and the kernel did not take yet.
+"""The queue of bytes that a connection has to send and the kernel has not taken yet.
 
 ``write`` tries to send at once; what is left waits for a writable socket. The queue here is for
 bytes that may not be lost: replies, and the rest of a message that was begun. Media that may be

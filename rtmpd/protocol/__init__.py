@@ -2,6 +2,6 @@
 
 ``handshake`` and ``chunk`` turn bytes into messages, ``amf0`` and ``command`` read commands, ``session`` decides by
 state what a client may ask (``notice`` is what it reports), ``client`` is the same for an RTMP client, ``flv`` reads
-and writes tags. ``status`` encodes answers; the texts of refusals are in ``rtmpd.errors``. May import ``errors``. Begin
-with ``session``.
+and writes tags. ``status`` encodes answers; ``rtmpd.errors`` says where the texts of refusals are. May import
+``errors``. Begin with ``session``.
 """

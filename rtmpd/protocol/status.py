@@ -1,4 +1,5 @@
-"""What a server answers: ``_result``, ``_error``, ``onStatus``.
+"""Encodes a server's answers: ``_result``, ``_error``, ``onStatus``. The texts of refusals are not here: see
+``rtmpd.errors``.
 
 Source: RTMP 1.0, 7.2.1.1 (connect), 7.2.2 (NetStream). The order of properties is kept as players
 know it: level, code, description first. Answers that recur from session to session are encoded

@@ -1,4 +1,4 @@
-"""What every connection of one server shares."""
+"""The state that all connections of one server share."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class Context:
         self.limit(self.limits)
 
     def configure(self, apps: AppsSettings) -> None:
-        """Apply these settings of the applications. A stream that runs belongs from now on to the application that its
-        key means by them."""
+        """Apply these settings of the applications. A running stream then belongs to the application that its key has
+        in the new settings."""
         self.apps = apps
         self.applications = Applications(apps)
         self.registry.configure(apps, self.applications.identify_again)

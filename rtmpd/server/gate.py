@@ -1,4 +1,4 @@
-"""Where a client waits for its verdict, with what it asked for held for it meanwhile.
+"""Waits for the verdict on a client's request, while its stream key is reserved.
 
 A verdict that takes an HTTP request is awaited in a greenlet of its own, so that the end of the
 connection (the client leaves, the server stops) ends the wait too, and frees what was held.

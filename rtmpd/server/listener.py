@@ -1,4 +1,4 @@
-"""Listening sockets. Accepting survives every shortage of the system: descriptors, memory, greenlets."""
+"""Accepts connections on listening sockets, and survives shortages of descriptors, memory and greenlets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Listener:
 
     @property
     def shortage(self) -> str:
-        """Why no connection is accepted now, "" if they are."""
+        """Why no connection is accepted now, "" if connections are accepted."""
         return next((shortage for door in self._doors if (shortage := door.shortage)), "")
 
     def bind(self, backlog: int) -> Address:
@@ -76,7 +76,7 @@ class Listener:
             door.start()
 
     def stop(self) -> None:
-        """Accept no more and give the port back; connections go on."""
+        """Stop accepting and release the port; connections go on."""
         for door in self._doors:
             door.stop()
 

@@ -1,4 +1,4 @@
-"""The server's metrics, read from what it counts anyway."""
+"""The metrics of the server, read from counters that it keeps anyway."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ServerMetrics:
         self.settings = settings
 
     def read(self) -> Iterator[Reading]:
-        """Every metric of the server, its applications and, by option, its streams."""
+        """Yield every metric of the server, its applications and, if enabled, its streams."""
         streams = list(self._context.registry)
         yield from self._server(streams)
         yield from self._apps(streams)

@@ -1,4 +1,4 @@
-"""The events of a connection's life, with a log line for each."""
+"""Emits the events of a connection, with a log line for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client asks for: connect, publish and play, granted or refused."""
+"""Handles connect, publish and play requests of a client: admits or refuses them."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Group:
         return len(self.caught_up) + len(self.behind)
 
     def promote(self, member: Receiver) -> None:
-        """Send to this member directly from now on: it has everything, or is new."""
+        """Send to this member directly from now on, because it has caught up or is new."""
         if member in self.behind:
             self.behind.remove(member)
         self.caught_up.append(member)
@@ -103,7 +103,7 @@ class Group:
             del self._sends[index]
 
     def flush(self) -> None:
-        """Send the frames that have gathered to everybody. Never raises."""
+        """Send the gathered frames to all members. Never raises."""
         frames = self.frames
         if not frames:
             return
@@ -140,7 +140,7 @@ class Group:
         self.sent_bytes += size
 
     def _settle(self, frames: list[Frame], data: bytes, sent_to: list[int], broken: dict[int, OSError]) -> None:
-        """Deal with those that did not take everything. They are looked up before any moves."""
+        """Move members that did not take everything to ``behind``. All are looked up before any moves."""
         slow = [(self.caught_up[index], sent) for index, sent in enumerate(sent_to) if sent != len(data)]
         failed = [(self.caught_up[index], error) for index, error in broken.items()]
         for member, sent in slow:

@@ -1,4 +1,4 @@
-"""When a stream's frames are sent: the flush policies.
+"""The flush policies: decide when a stream's frames are sent.
 
 The number of sends is what a relay costs, so holding frames back a little buys a lot. A policy is
 asked at one moment only: ``idle``, when everything that one read of the publisher brought is in.

@@ -1,5 +1,4 @@
-"""What a late joiner needs to begin at once: metadata, sequence headers, and the pictures since
-the last keyframe."""
+"""The GOP cache: metadata, sequence headers and the messages since the last keyframe, for late joiners."""
 
 from __future__ import annotations
 
@@ -47,7 +46,7 @@ class GopCache:
         self.clear()
 
     def configure(self, enabled: bool, limit_bytes: int, limit_frames: int) -> None:
-        """Apply these bounds from now on."""
+        """Change the limits."""
         self.enabled = enabled
         self._limit_bytes = limit_bytes
         self._limit_frames = limit_frames

@@ -1,4 +1,4 @@
-"""Every live stream, by key, and the rules of who may publish on it.
+"""All live streams by key, and the conflict rules for publishers.
 
 A stream exists from its first publisher or waiting player until neither is left. The registry is
 where a key is claimed: the slot is taken before anything else happens, so two publishers can never

@@ -1,4 +1,4 @@
-"""An output's place in a stream: it wants the frames themselves, not their bytes on a socket.
+"""Taps: members of a stream that get the frames themselves, not their bytes on a socket.
 
 To its group a tap is a member that is always behind, so it is handed every frame and never sent to. What it does with
 them, and what it drops, is its own matter; it must not wait.

@@ -1,4 +1,4 @@
-"""A publisher's timestamps, made into a time that only goes on.
+"""Maps a publisher's timestamps to the continuous time of the stream.
 
 Encoders set their clocks (an hour back, a day ahead), restart one of their sources, mask the sign bit, or give sound
 and picture two different clocks. What is made of a stream (players, GOP cache, recordings, relays) gets the time of
