@@ -19,7 +19,7 @@ class TokenBucket:
         self._at = monotonic()
 
     def take(self) -> bool:
-        """Spend a token; false, and nothing spent, if there is none."""
+        """Spend a token; return false, with nothing spent, if the bucket is empty."""
         now = self._monotonic()
         self._tokens = min(self.burst, self._tokens + (now - self._at) * self.per_s)
         self._at = now

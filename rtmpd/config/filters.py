@@ -31,7 +31,7 @@ def of_section(checked: Checked, path: Path, values: Values, check_condition: Ch
     for error, text in _wrong(given.get("conditions", ()), check_condition):
         checked.problem((*path, "conditions"), f"{text!r} {error}", error.hint)
     if given.get("rate_burst") and "rate_limit" not in checked.tree.sections[path]:
-        checked.problem((*path, "rate_burst"), "is the burst of a rate limit, and there is none", _BURST_HINT)
+        checked.problem((*path, "rate_burst"), "needs a rate_limit", _BURST_HINT)
     return FilterSettings(**given)
 
 
@@ -59,7 +59,7 @@ class CommandLineFilter:
         self.event_types: tuple[str, ...] = self._values.pop("event_types", ())
         self.settings = FilterSettings(**self._values)
         if "rate_burst" in self._origins and "rate_limit" not in self._origins:
-            self._problem("rate_burst", "is the burst of a rate limit, and there is none", "add -hook-rate-limit 10/1m")
+            self._problem("rate_burst", "needs a rate limit", "add -hook-rate-limit 10/1m")
 
     def applied(self, hook: HookSettings, of_command_line: bool) -> HookSettings:
         """The hook with what the flags add to it."""

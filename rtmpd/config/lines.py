@@ -127,7 +127,7 @@ class _Fault(Exception):
 
 
 def _end_of_value(value: str) -> int:
-    """Where the comment after a value starts, its length if there is none."""
+    """Return where the comment after a value starts, or the length of the text without a comment."""
     at = 0
     while at < len(value) and value[at] != "#":
         if value[at] == "," and value != ",":

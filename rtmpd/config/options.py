@@ -43,7 +43,7 @@ _VALIDATOR = Validator({name: check for room in _ROOMS for name, check in room.C
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One key. ``default`` is text as in a file, None if there is none; ``arguments`` are those of
+    """One key. ``default`` is text as in a file, or None; ``arguments`` are those of
     the check, as text; ``field`` names the field of the settings slice."""
 
     key: str
@@ -67,7 +67,7 @@ class Option:
         return _VALIDATOR.check(f"{self.kind}({self.arguments})", value)
 
     def default_value(self) -> Any:
-        """The default, checked; None if there is none."""
+        """The checked default, or None."""
         return None if self.default is None else self.check(self.default)
 
 

@@ -98,7 +98,7 @@ def _read(name: str) -> bytes:
 
 
 def _headers(text: str) -> tuple[tuple[str, str] | None, dict[str, str]]:
-    """Method and path of the request line, None if there is none; headers by their names in lower case."""
+    """Return method and path of the request line, or None, and the headers by their names in lower case."""
     request_line = None
     headers = {}
     for row in text.splitlines():

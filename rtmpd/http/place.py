@@ -29,7 +29,7 @@ def candidates(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def usable(path: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Return where to create the socket: ``path`` or, for the default, the first writable place; "" if there is none.
+    """Return where to create the socket: ``path`` or, for the default, the first writable place, or "".
     The user's state directory is created if needed."""
     if path != CONTROL_SOCKET:
         return path
@@ -44,7 +44,7 @@ def usable(path: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def existing(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the first place with a socket, or the default one if there is none."""
+    """Return the first place with a socket, else the default one."""
     return next((path for path in candidates(environ) if os.path.exists(path)), CONTROL_SOCKET)
 
 

@@ -51,7 +51,7 @@ class Samples:
         self._values.append(value)
 
     def take(self, share: float = 0.95) -> float:
-        """Return the percentile ``share`` (nearest rank), 0 if there is no value, and forget all values."""
+        """Return the percentile ``share`` (nearest rank), 0 without values, and forget all values."""
         values = sorted(self._values)
         self._values.clear()
         return values[min(int(len(values) * share), len(values) - 1)] if values else 0.0

@@ -104,7 +104,7 @@ class Alert:
         self._critical.tune(levels.critical, timing)
 
     def look(self, value: float, now: float) -> Change | None:
-        """Update with a value and return the change to report, None if there is none."""
+        """Update with a value and return the change to report, or None."""
         self._warning.look(value, now)
         self._critical.look(value, now)
         return self._become(self._level(now), value, now)

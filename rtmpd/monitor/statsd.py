@@ -232,7 +232,7 @@ class StatsdPusher:
                     pipe.timing(path, each)
 
     def _connected(self) -> _Udp | _Tcp:
-        """Return the client. Creates one if there is none or, for UDP, if the name may have another address now."""
+        """Return the client. Creates the first one and, for UDP, a new one when the name may have another address."""
         now = self._clock.monotonic()
         if isinstance(self._client, _Udp) and now - self._resolved_at > _RESOLVE_AGAIN_S:
             self._forget_client()

@@ -153,5 +153,5 @@ def _cpu_seconds() -> float:
 
 
 def _number(text: str) -> int:
-    """Return the limit in a file; 0 if there is none (``max`` in groups of version 2)."""
+    """Return the limit in a file, or 0 (``max`` in groups of version 2)."""
     return int(text) if text.strip().isdigit() else 0

@@ -42,7 +42,7 @@ class Directive:
 
     @property
     def first(self) -> str:
-        """The first argument, "" if there is none."""
+        """The first argument, or ""."""
         return self.words[0] if self.words else ""
 
     @property

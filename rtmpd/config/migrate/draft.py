@@ -154,7 +154,7 @@ class Draft:
         return all(note.verdict != ABSENT for note in self.notes)
 
     def _fitting(self, path: Path, key: str, value: Value, where: str) -> Value | None:
-        """The value, or the nearest one that the option takes, which is noted; None if there is none."""
+        """Return the value, or the nearest one that the option accepts, which is noted; or None."""
         section = spec().find(path)
         option = section.options.get(key) if section else None
         items = [value] if isinstance(value, str) else list(value)

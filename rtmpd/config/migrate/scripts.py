@@ -121,7 +121,7 @@ def _unsafe_shell(words: Sequence[str], shell: int) -> str:
 
 
 def _text_of_shell(words: Sequence[str]) -> int:
-    """The index of the text that a shell in ``words`` reads (``sh -c TEXT``), 0 if there is none."""
+    """Return the index of the text that a shell in ``words`` reads (``sh -c TEXT``), or 0."""
     shell = next((index for index, word in enumerate(words) if word.rpartition("/")[2] in _SHELLS), None)
     if shell is None:
         return 0

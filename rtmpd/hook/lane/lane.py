@@ -224,7 +224,7 @@ class Lane:
         self._wake()
 
     def drop(self, event: Event) -> None:
-        """There is no room for the event."""
+        """Count the event as dropped, because the queue is full."""
         self._drops.add(event)
 
     def _take_in(self, event: Event, seq: int, born_at: int, attempts: int, reason: str) -> None:

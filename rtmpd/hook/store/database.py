@@ -397,7 +397,7 @@ class Reserve:
         return True
 
     def noted(self) -> dict[str, int]:
-        """Return the note, empty if there is none."""
+        """Return the note, or an empty one."""
         try:
             with open(self._path, "rb") as file:
                 text = file.read(_NOTE_BYTES).rstrip(b"\0")
