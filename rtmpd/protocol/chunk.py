@@ -22,6 +22,7 @@ can be compiled as it stands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 from ..errors import ChunkError, ConnectionLost
@@ -31,6 +32,7 @@ from .source import Buffer
 
 _HEADER_LENGTH: Final = (11, 7, 3, 0)
 _MASK32: Final = 0xFFFFFFFF
+_pack_header: Final = Struct(">II").pack  # a basic header of one byte, timestamp; length, type
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,14 +292,11 @@ def append_chunks(
     if timestamp >= EXTENDED_TIMESTAMP:
         extended = timestamp.to_bytes(4, "big")
         field = EXTENDED_TIMESTAMP
-    header = (
-        (bytes((csid,)) if csid < 64 else basic_header(0, csid))
-        + field.to_bytes(3, "big")
-        + length.to_bytes(3, "big")
-        + bytes((type_id,))
-        + msid.to_bytes(4, "little")
-        + extended
-    )
+    if csid < 64:
+        header = _pack_header(csid << 24 | field, length << 8 | type_id) + msid.to_bytes(4, "little") + extended
+    else:
+        fields = _pack_header(field, length << 8 | type_id)[1:]  # without the byte that a short csid takes
+        header = basic_header(0, csid) + fields + msid.to_bytes(4, "little") + extended
     out.append(header)
     if length <= chunk_size:
         out.append(payload)
