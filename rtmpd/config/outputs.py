@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..settings import AppsSettings
-from ..settings.output import EXISTING_UNIQUE, RECORD_OFF, OutputSettings
+from ..settings.output import EXISTING_UNIQUE, FORMAT_MP4, RECORD_OFF, OutputSettings
 from .check import Checked
 from .entries import Path
 
@@ -33,6 +33,12 @@ def _check_app(checked: Checked, path: Path, app: OutputSettings) -> None:
     if app.segmented and app.record_existing != EXISTING_UNIQUE:
         checked.problem(
             (*path, "record_existing"), "would have segments go over each other", "write record_existing = unique"
+        )
+    elif app.record_format == FORMAT_MP4 and app.record_existing != EXISTING_UNIQUE:
+        checked.problem(
+            (*path, "record_existing"),
+            "is for FLV only: where codecs change, another MP4 begins",
+            "write record_existing = unique",
         )
 
 

@@ -330,6 +330,13 @@ _SERVER = Group(
             "path string file", "format string container", _SESSION, "size integer bytes", _DURATION, _REASON,
             *_AFTER_CRASH,
         )),
+        EventType("recording_recovered", WARNING, "A start finished a recording that a crash left.", fields(
+            "path string file", _DURATION, "lost_ms integer milliseconds",
+        )),
+        EventType("recording_deleted", INFO, "A recording was deleted, as the settings say.", fields(
+            "path string file", "size integer bytes", "age_sec number seconds",
+            "rule string age, size or free",
+        )),
         EventType("segment_complete", INFO, "A segment file was closed.", fields(
             "path string file",
             "size integer bytes",

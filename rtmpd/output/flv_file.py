@@ -6,8 +6,6 @@ whether there is sound and picture) is written over what stands there, in place,
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import struct
 from collections.abc import Iterable
@@ -22,10 +20,9 @@ from ..protocol.constants import AUDIO, DATA_AMF0, VIDEO
 from ..protocol.flv import file_header, tag
 from ..protocol.message import Message
 from ..settings.output import EXISTING_APPEND, EXISTING_REPLACE
+from .media_file import MAX_NAMES, PART, MediaFile, create, open_locked, sync_directory
 from .path import with_suffix
 
-PART: Final = ".part"
-_MAX_NAMES: Final = 1000
 _FLAGS_OFFSET: Final = 4
 _FIRST_TAG_OFFSET: Final = 13
 _TAG_HEADER_BYTES: Final = 11
@@ -56,9 +53,8 @@ def metadata(published: bytes, is_first: bool = True) -> bytes:
         return encode("onMetaData", EcmaArray({**ours}))
 
 
-class FlvFile:
-    """``path`` is what the file is called in the end, ``size`` its bytes, ``begins_ms`` where its first new tag stands
-    in its own time. Every method blocks and raises OSError; only one thread may be in one at a time."""
+class FlvFile(MediaFile):
+    """One that may go on with a file that is there."""
 
     __slots__ = ("_duration_ms", "_file", "_flags", "_last", "_open_path", "begins_ms", "path", "size")
 
@@ -71,7 +67,7 @@ class FlvFile:
         os.makedirs(os.path.dirname(path) or ".", mode=0o755, exist_ok=True)
         if existing == EXISTING_APPEND and self._continue(path):
             return
-        self.path, self._open_path, self._file = _create(path, existing == EXISTING_REPLACE, PART if part else "")
+        self.path, self._open_path, self._file = create(path, existing == EXISTING_REPLACE, PART if part else "")
         try:
             self._append([file_header(audio=True, video=True), tag(Message(DATA_AMF0, metadata(published), 0))])
         except OSError:
@@ -145,7 +141,7 @@ class FlvFile:
                 os.rename(self._open_path, self.path)  # before the lock goes with the descriptor
         finally:
             self._file.close()
-        _sync_directory(os.path.dirname(self.path) or ".")
+        sync_directory(os.path.dirname(self.path) or ".")
 
     def _patch(self) -> None:
         self._file.seek(0)
@@ -175,51 +171,20 @@ def _whole_bytes(pieces: list[bytes], written: int) -> int:
 # --- files that are there already -------------------------------------------------------------------
 
 
-def _create(path: str, replace: bool, part: str) -> tuple[str, str, FileIO]:
-    """A new file: what it will be called, what it is called now, and itself. A file in use is left alone;
-    what a crash left under a name for the time of writing is replaced if files are."""
-    for number in range(_MAX_NAMES):
-        final = with_suffix(path, number)
-        if os.path.lexists(final) and not replace:
-            continue
-        try:
-            file = _open(final + part, os.O_CREAT if replace else os.O_CREAT | os.O_EXCL)
-        except FileExistsError:
-            continue
-        if file is not None:
-            file.truncate(0)
-            return final, final + part, file
-    raise FileExistsError(errno.EEXIST, f"there are {_MAX_NAMES} files of this name", path)
-
-
 def _left_off(path: str) -> tuple[str, str, FileIO, int, int] | None:
     """The file to go on with, if there is one: what it is called in the end, what it is called now, itself, where its
     last whole tag ends, and the timestamp of that. One that cannot be gone on with is left alone."""
-    for number in range(_MAX_NAMES):
+    for number in range(MAX_NAMES):
         final = with_suffix(path, number)
         there = [name for name in (final, final + PART) if os.path.lexists(name)]
         if not there:
             return None
-        file = _open(there[0], 0)
+        file = open_locked(there[0], 0)
         if file is not None:
             end = _end(file)
             if end is not None:
                 return final, there[0], file, *end
             file.close()
-    return None
-
-
-def _open(path: str, flags: int) -> FileIO | None:
-    """The file, locked for as long as it is open and this process lives; None if another writer has it, or has just
-    renamed it."""
-    file = FileIO(os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666), "r+b")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
-            return file
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    file.close()
     return None
 
 
@@ -252,12 +217,3 @@ def _last_tag(data: bytes) -> tuple[int, int] | None:
         if is_tag and int.from_bytes(header[1:4], "big") == tag_bytes - _TAG_HEADER_BYTES:
             return end, header[7] << 24 | int.from_bytes(header[4:7], "big")
     return None
-
-
-def _sync_directory(path: str) -> None:
-    """Write the directory of ``path`` to the disk, so that the file's name survives a power failure."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -6,6 +6,7 @@ reload, with the server, or by itself.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import gevent
@@ -24,7 +25,7 @@ class Owner(Protocol):
         """``output`` has left its stream, and closes now. Called once; must not switch greenlets."""
 
 
-class Output:
+class Output(ABC):
     """A subclass does its work in ``_run``, the body of the greenlet. It takes frames by ``begin`` and ``take``, which
     are called from where the stream is flushed. ``reason`` is why it ends, "" while it does not.
 
@@ -40,24 +41,25 @@ class Output:
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = name
 
+    @abstractmethod
     def _run(self) -> None:
-        raise NotImplementedError
+        """Do the work, until ``reason`` is set."""
 
+    @abstractmethod
     def _wind_up(self) -> None:
         """Make ``_run`` notice that ``reason`` is set."""
-        raise NotImplementedError
 
     # --- called by the stream ---------------------------------------------------------------------
 
+    @abstractmethod
     def begin(self, burst: list[Frame], wait_for_keyframe: bool) -> None:
         """The output joins with ``burst``; without a keyframe in it, video cannot be shown before the next one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, frames: list[Frame]) -> None:
         """The frames of one flush."""
-        raise NotImplementedError
 
-    def published(self) -> None:
+    def published(self) -> None:  # noqa: B027  a relay or a recording just goes on
         """Another publisher goes on with the stream, and the output with what it sends."""
 
     def unpublished(self) -> None:
@@ -74,9 +76,9 @@ class Output:
             self.stream.detach(self._tap)
             self._wind_up()
 
+    @abstractmethod
     def abandon(self) -> None:
         """Wait no longer for the disk or the destination."""
-        raise NotImplementedError
 
     @property
     def closed(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import gevent
 from gevent.threadpool import ThreadPool
@@ -22,16 +22,20 @@ from ..settings import AppsSettings
 from ..settings.output import RECORD_OFF
 from ..stream.registry import Registry
 from ..stream.stream import Stream
+from .mp4_file import recover
 from .output import Output
 from .recorder import Recorder
 from .relay import CONNECTED, Relay
+from .retention import sweep
 
 _THREADS: Final = 4  # for the files of all recordings; one stuck disk must not take them all
 _MAX_LOOKUPS: Final = 32  # of names of destinations, at the same time
 _WATCH_PERIOD_S: Final = 1.0
+_KEEP_PERIOD_S: Final = 60.0
 _CLOSING_S: Final = 3.0
 
 _log = logger("output")
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -68,7 +72,10 @@ class Outputs:
         self._registry = registry
         self._failed: dict[str, str] = {}  # by stream key: why its recording ended early; the stream goes on
         self._watcher: gevent.Greenlet[[], None] | None = None
+        self._keeper: gevent.Greenlet[[], None] | None = None
         self.watch_period_s = _WATCH_PERIOD_S
+        self.keep_period_s = _KEEP_PERIOD_S
+        self._is_at_work = False  # a thread looks through the directories of recordings
         self.stream_end = "unpublished"
         registry.on_start(self.begin)
 
@@ -76,6 +83,48 @@ class Outputs:
         """Look after the outputs from now on, about once a second."""
         self._watcher = gevent.spawn(self._watch)
         self._watcher.name = "outputs"
+        self._keeper = gevent.spawn(self._keep)
+        self._keeper.name = "keeper of recordings"
+
+    def _keep(self) -> None:
+        """Finish what a crash left in the directories of recordings; then delete, once a minute, what is not kept."""
+        self._finish()
+        while True:
+            named = [(name, app) for name, app in self._apps.named if app.record != RECORD_OFF]
+            apps = [*named, ("", self._apps.default)] if self._apps.default.record != RECORD_OFF else named
+            wall = self._clock.wall()
+            for found in self._look(sweep, apps, wall):
+                if isinstance(found, OSError):
+                    _log.error("a recording cannot be deleted", path=found.filename, error=found)
+                    continue
+                _log.info("recording deleted", path=found.path, size=found.size, rule=found.rule)
+                self._emit(
+                    "recording_deleted",
+                    path=found.path,
+                    size=found.size,
+                    age_sec=round(found.age_s, 3),
+                    rule=found.rule,
+                )
+            gevent.sleep(self.keep_period_s)
+
+    def _look(self, work: Callable[..., list[T]], *given: object) -> list[T]:
+        """Do ``work`` in a thread and wait for it."""
+        self._is_at_work = True
+        try:
+            return self._threads.apply(work, given)
+        finally:
+            self._is_at_work = False
+
+    def _finish(self) -> None:
+        settings = [self._apps.default, *(app for _, app in self._apps.named)]
+        for directory in dict.fromkeys(app.record_dir for app in settings if app.record != RECORD_OFF):
+            for found in self._look(recover, directory):
+                if isinstance(found, OSError):
+                    _log.error("a recording that a crash left cannot be finished", path=found.filename, error=found)
+                    continue
+                duration_s = round(found.duration_ms / 1000, 3)
+                _log.warning("recording recovered", path=found.path, duration_sec=duration_s, lost_ms=found.lost_ms)
+                self._emit("recording_recovered", path=found.path, duration_sec=duration_s, lost_ms=found.lost_ms)
 
     def begin(self, stream: Stream) -> None:
         """Begin the outputs of a stream that has a publisher; those that waited for its return go on. Never raises."""
@@ -170,7 +219,10 @@ class Outputs:
         if self._watcher is not None:
             self._watcher.kill()
         self._settle()
-        if not any(isinstance(output, Recorder) for output in self._closing):
+        is_at_work = self._is_at_work
+        if self._keeper is not None:
+            self._keeper.kill()
+        if not is_at_work and not any(isinstance(output, Recorder) for output in self._closing):
             self._threads.kill()  # else a thread hangs in the disk, and ends with the process
 
     def faults(self) -> Iterator[Fault]:

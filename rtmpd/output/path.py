@@ -6,6 +6,7 @@ each value is made into a plain part of a file's name: it can neither leave the 
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from string import Formatter
@@ -53,6 +54,27 @@ def render(template: str, name: Name) -> str:
         elif field is not None:
             parts.append(safe({"app": name.app, "name": name.name, "session": name.session_id}[field]))
     return "".join(parts)
+
+
+def pattern(template: str, app: str) -> str:
+    """A regular expression for every path that ``template`` may mean, with the numbers of ``with_suffix`` and with
+    either ending of a recording. ``app`` is the application, "" for any."""
+    stem, dot, extension = template.rpartition(".")
+    if not stem or "/" in extension or "}" in extension:
+        stem, dot, extension = template, "", ""
+    parts: list[str] = []
+    for literal, field, spec, _ in Formatter().parse(stem):
+        parts.append(re.escape(literal))
+        if field == "time":
+            parts.append("/".join("[^/]+" for _ in (spec or "").split("/")))
+        elif field == "segment":
+            parts.append("[0-9]+")
+        elif field == "app" and app:
+            parts.append(re.escape(safe(app)))
+        elif field is not None:
+            parts.append("[^/]+")
+    ending = "(flv|mp4)" if extension == "flv" else re.escape(extension)
+    return f"{''.join(parts)}(-[0-9]+)?{re.escape(dot)}{ending}"
 
 
 def with_suffix(path: str, number: int) -> str:

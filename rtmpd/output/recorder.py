@@ -23,7 +23,6 @@ from .path import Name
 from .recording import ERROR, MAX_SIZE, Completed, Fact, Opened, Recording, Stopped
 
 DISK_SLOW: Final = "disk_slow"
-FORMAT: Final = "flv"
 
 _log = logger("output")
 
@@ -148,12 +147,19 @@ class Recorder(Output):
             return
         self._path = path
         self._opened_at = self._clock.monotonic()
-        self._emit("recording_start", stream_key=self.stream.key, path=path, format=FORMAT, session_id=self.session_id)
+        self._emit(
+            "recording_start",
+            stream_key=self.stream.key,
+            path=path,
+            format=self.settings.record_format,
+            session_id=self.session_id,
+        )
         _log.info("recording started", **self._whereabouts())
 
     def _report_segment(self, fact: Completed) -> None:
         self._path = fact.path
-        if self.settings.segmented and not self._reported:
+        is_one_of_many = self.settings.segmented or fact.number > 1 or not fact.is_last
+        if is_one_of_many and not self._reported:
             self._emit(
                 "segment_complete",
                 stream_key=self.stream.key,
@@ -173,7 +179,7 @@ class Recorder(Output):
             "recording_stop",
             stream_key=self.stream.key,
             path=self._path,
-            format=FORMAT,
+            format=self.settings.record_format,
             session_id=self.session_id,
             size=self._recording.size,
             duration_sec=duration,

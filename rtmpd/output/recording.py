@@ -17,11 +17,14 @@ from typing import Final, NamedTuple
 from ..clock import Clock
 from ..codec.classify import AUDIO, DATA, HEADER, KEYFRAME, NOT_CACHED, VIDEO, header_slot
 from ..codec.metadata import is_metadata
+from ..errors import MediaError
 from ..protocol.message import Message
-from ..settings.output import RECORD_ALL, RECORD_AUDIO, RECORD_KEYFRAMES, RECORD_VIDEO, OutputSettings
+from ..settings.output import FORMAT_MP4, RECORD_ALL, RECORD_AUDIO, RECORD_KEYFRAMES, RECORD_VIDEO, OutputSettings
 from ..stream.frame import Frame
 from ..stream.timeline import step_ms
 from .flv_file import FlvFile, metadata
+from .media_file import MediaFile
+from .mp4_file import SUFFIX, Mp4File
 from .path import Name, render
 
 DISK_FULL: Final = "disk_full"
@@ -49,12 +52,13 @@ class Opened(NamedTuple):
 
 
 class Completed(NamedTuple):
-    """A file is closed. ``number`` counts from 1."""
+    """A file is closed. ``number`` counts from 1; ``is_last`` is whether the recording ends with it."""
 
     path: str
     size: int
     number: int
     duration_ms: int
+    is_last: bool = True
 
 
 class Stopped(NamedTuple):
@@ -69,6 +73,13 @@ class Stopped(NamedTuple):
 Fact = Opened | Completed | Stopped
 
 
+def _in_words(error: OSError | MediaError) -> tuple[str, str]:
+    """The reason for which a recording ends, and what happened."""
+    if isinstance(error, MediaError):
+        return error.code, str(error)
+    return DISK_FULL if error.errno in _NO_ROOM else ERROR, error.strerror or str(error)
+
+
 class Recording:
     """``write`` and ``close`` return what came of it and never raise; only one thread may be in one at a time.
 
@@ -80,6 +91,7 @@ class Recording:
         self._name = name
         self._clock = clock
         self._wants = _WANTED[settings.record]
+        self._is_mp4 = settings.record_format == FORMAT_MP4
         self._metadata = b""
         self._headers: dict[Hashable, Frame] = {}
         self._last: int | None = None  # timestamp of the last frame
@@ -89,7 +101,8 @@ class Recording:
         self._expects_video = False
         self._shows = False  # a picture can be decoded
         self._undecodable_ms: int | None = None  # when the first picture came that cannot
-        self._file: FlvFile | None = None
+        self._file: MediaFile | None = None
+        self._changed = False  # a header is another one than the file began with
         self._index = 0
         self._first_path = ""
         self._begin_ms = 0
@@ -111,7 +124,8 @@ class Recording:
 
     def path_of(self, segment: int) -> str:
         """What the file of a segment is to be called."""
-        return os.path.join(self._settings.record_dir, render(self._settings.record_path, self._name(segment)))
+        path = os.path.join(self._settings.record_dir, render(self._settings.record_path, self._name(segment)))
+        return path.removesuffix(".flv") + SUFFIX if self._is_mp4 and path.endswith(".flv") else path
 
     def write(self, frames: list[Frame]) -> list[Fact]:
         """Take these frames, in order."""
@@ -123,9 +137,8 @@ class Recording:
                 self._take(frame, facts)
             self._flush()
             self._check_limits(facts)
-        except OSError as error:
-            reason = DISK_FULL if error.errno in _NO_ROOM else ERROR
-            self._give_up(facts, reason, error.strerror or str(error))
+        except (OSError, MediaError) as error:
+            self._give_up(facts, *_in_words(error))
         return facts
 
     def close(self) -> list[Fact]:
@@ -137,9 +150,8 @@ class Recording:
                 self._release(facts)
                 self._flush()
                 self._complete(facts)
-            except OSError as error:
-                reason = DISK_FULL if error.errno in _NO_ROOM else ERROR
-                self._give_up(facts, reason, error.strerror or str(error))
+            except (OSError, MediaError) as error:
+                self._give_up(facts, *_in_words(error))
         return facts
 
     def _give_up(self, facts: list[Fact], reason: str, message: str) -> None:
@@ -148,7 +160,7 @@ class Recording:
         self._tags = []
         try:
             self._complete(facts)
-        except OSError:
+        except (OSError, MediaError):
             self._file = None  # it could not even be closed in order; the first error is the one to report
         facts.append(Stopped(reason, message, self._first_path))
 
@@ -182,7 +194,8 @@ class Recording:
             return
         self._expects_video |= bool(frame.flags & VIDEO)
         slot = header_slot(frame.type_id, frame.payload)
-        self._headers.pop(slot, None)
+        before = self._headers.pop(slot, None)
+        self._changed |= before is None or before.payload != frame.payload
         if len(self._headers) < _MAX_HEADERS:
             self._headers[slot] = frame
         if self._file is not None:
@@ -202,7 +215,7 @@ class Recording:
             self._begin(at_ms, facts)
         elif self._segment_ends(frame, at_ms):
             self._flush()
-            self._complete(facts)
+            self._complete(facts, is_last=False)
             self._open(at_ms)
         self._tags.append(self._tag(frame, at_ms))
 
@@ -242,7 +255,8 @@ class Recording:
 
     def _segment_ends(self, frame: Frame, at_ms: int) -> bool:
         settings = self._settings
-        if not settings.segmented or frame.flags & NOT_CACHED:
+        changed = self._is_mp4 and self._changed
+        if not (settings.segmented or changed) or frame.flags & NOT_CACHED:
             return False
         if self._has_video and not frame.flags & KEYFRAME:
             return False
@@ -250,6 +264,8 @@ class Recording:
         waiting = sum(len(tag.payload) for tag in self._tags)
         if at_ms == self._begin_ms and frame.flags & KEYFRAME:
             return False  # another slice of the picture that the file begins with
+        if changed:
+            return True
         late = bool(settings.segment_duration_s) and at_ms - self._begin_ms >= settings.segment_duration_s * 1000
         large = bool(settings.segment_bytes) and self._file.size + waiting >= settings.segment_bytes
         return late or large
@@ -270,7 +286,13 @@ class Recording:
         path = self.path_of(self._index + 1)
         self._first_path = self._first_path or path
         self._check_room(os.path.dirname(path))
-        self._file = FlvFile(path, settings.record_existing, settings.record_part, self._metadata)
+        if self._is_mp4:
+            kinds = VIDEO if self._wants & KEYFRAME else self._wants
+            fragment_ms = round(settings.record_fragment_s * 1000)
+            self._file = Mp4File(path, settings.record_part, fragment_ms, bool(kinds & AUDIO), bool(kinds & VIDEO))
+        else:
+            self._file = FlvFile(path, settings.record_existing, settings.record_part, self._metadata)
+        self._changed = False
         self._index += 1
         self._begin_ms = at_ms
         self._tags = [self._tag(frame, at_ms) for frame in self._headers.values()]
@@ -280,12 +302,15 @@ class Recording:
         if tags and self._file is not None:
             self._file.write(tags)
 
-    def _complete(self, facts: list[Fact]) -> None:
+    def _complete(self, facts: list[Fact], is_last: bool = True) -> None:
         file, self._file = self._file, None
         if file is not None:
-            file.close()
-            self._closed_bytes += file.size
-            facts.append(Completed(file.path, file.size, self._index, file.duration_ms - file.begins_ms))
+            try:
+                file.close()
+            finally:
+                self._closed_bytes += file.size
+            duration_ms = file.duration_ms - file.begins_ms
+            facts.append(Completed(file.path, file.size, self._index, duration_ms, is_last))
 
     def _check_limits(self, facts: list[Fact]) -> None:
         most = self._settings.record_max_bytes

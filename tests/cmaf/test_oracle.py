@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cmaf.muxing import AUDIOS, FFMPEG, VIDEOS, Clips, joined, mux_file, run_ffmpeg
-from tests.cmaf.walking import fragments
+from tests.support.mp4 import fragments
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,10 @@ def test_a_destination_that_can_not_be_is_a_problem_that_shows_no_secret(read: R
         ("record = all\n", "apps.record: needs a directory"),
         ("record = all\nrecord_dir = nowhere\n", "is not a directory"),
         ("record = all\nrecord_dir = .\nsegment_size = 1M\nrecord_existing = append\n", "go over each other"),
+        (
+            "record = all\nrecord_dir = .\nrecord_format = mp4\nrecord_existing = append\n",
+            "apps.record_existing: is for FLV only: where codecs change, another MP4 begins",
+        ),
         ("push_retry = 1m\n", "push_retry_max: is smaller"),
     ],
 )

@@ -7,6 +7,7 @@ schema.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +63,8 @@ FIRED_BY: dict[str, str] = {
     "resource_alert": "a file system above its threshold",
     "recording_start": "an encoder publishes, with `record = all`",
     "recording_stop": "the encoder has sent its file",
+    "recording_recovered": "the daemon starts where another was killed, with `record_format = mp4`",
+    "recording_deleted": "a recording is older than `record_keep`",
     "segment_complete": "an encoder publishes more than `segment_duration`",
     "relay_start": "an encoder publishes, and another daemon is in `push`",
     "relay_stop": "the encoder has sent its file",
@@ -148,6 +151,8 @@ ROWS: dict[str, Row] = {
     "resource_alert": row("endpoints", {"metric_type": "disk", "state": "raised", "severity": "critical"}),
     "recording_start": row("outputs", {"stream_key": WATCHED, "format": "flv"}),
     "recording_stop": row("outputs", {"stream_key": WATCHED, "format": "flv"}),
+    "recording_recovered": row("outputs", {"stream_key": ""}),
+    "recording_deleted": row("outputs", {"rule": "age", "size": 3}),
     "segment_complete": row("outputs", {"stream_key": WATCHED, "segment_index": 1}, {"segment_index": 2}),
     "relay_start": row("outputs", {"stream_key": WATCHED}),
     "relay_stop": row("outputs", {"stream_key": WATCHED}),
@@ -348,14 +353,37 @@ record = all
 record_dir = {home}
 record_path = "{{app}}-{{name}}-{{segment}}.flv"
 record_min_free = 0
+record_keep = 720h
 segment_duration = 1s
 push = rtmp://127.0.0.1:{port}/copy, rtmp://127.0.0.1:{nobody}/copy
 push_retry = 100ms
 """
 
+MP4_INI = """
+[apps]
+record = all
+record_format = mp4
+record_fragment = 200ms
+record_dir = {home}
+record_path = "{{name}}.mp4"
+record_min_free = 0
+"""
+
 
 def outputs(home: Path, clip: Maker) -> list[Event]:
-    """An encoder whose stream is recorded in segments, and sent to another daemon and to nobody."""
+    """An encoder whose stream is recorded in segments, and sent to another daemon and to nobody; before it another is
+    killed in the middle of its MP4."""
+    begun = MP4_INI.format(home=home)
+    with (
+        Daemon(home, ini=begun, events="") as daemon,
+        peers.ffmpeg().publish(clip("h264_aac"), daemon.url(CUT), home / "cut"),
+    ):
+        wait_until(lambda: any(b"moof" in part.read_bytes() for part in home.glob("*.mp4.part")), "a fragment")
+        daemon.child.signal(signal.SIGKILL)
+        daemon.child.wait()
+    old = home / "live-old-1.flv"
+    old.write_bytes(b"FLV")
+    os.utime(old, (1e9, 1e9))
     other = home / "other"
     other.mkdir()
     with Daemon(other) as copy:

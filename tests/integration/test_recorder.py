@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -13,14 +14,19 @@ from gevent.monkey import get_original
 
 from rtmpd.event.event import Event
 from rtmpd.output.flv_file import FlvFile
+from rtmpd.output.mp4_file import Mp4File
+from rtmpd.protocol.constants import AUDIO, VIDEO
 from rtmpd.protocol.message import Message
 from rtmpd.settings import AppsSettings
 from tests.integration.conftest import Start
 from tests.support import flv
-from tests.support.client import Client, audio, interframe, keyframe
+from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.support.house import Running
+from tests.support.mp4 import walk
 from tests.support.proof import proves
 from tests.support.waiting import wait_until
+
+FRAMES = ((VIDEO, keyframe(300)), (AUDIO, audio()))
 
 
 def recorded(home: Path, **options: Any) -> dict[str, Any]:
@@ -99,6 +105,58 @@ def test_a_file_has_another_name_while_it_is_written_unless_nobody_wants_that(
     leave(client, msid)
     house.wait_event("recording_stop")
     assert [path.name for path in (tmp_path / "live").iterdir()] == ["a.flv"]
+
+
+@proves("apps.record_format")
+def test_an_mp4_is_named_and_told_as_one(start: Start, tmp_path: Path) -> None:
+    house = start(app=recorded(tmp_path, record_format="mp4"))
+    client, msid = publish(house)
+    started = house.wait_event("recording_start")
+    leave(client, msid)
+    stopped = house.wait_event("recording_stop")
+    path = tmp_path / "live" / "a.mp4"
+    assert {started.data["path"], stopped.data["path"]} == {str(path)}
+    assert {started.data["format"], stopped.data["format"]} == {"mp4"}
+    assert [box.kind for box in walk(path.read_bytes())] == ["ftyp", "mdat", "moov"]
+    assert stopped.data["size"] == path.stat().st_size and not house.of("segment_complete")
+
+
+def test_a_change_of_codec_makes_two_mp4s_that_are_both_told(start: Start, tmp_path: Path) -> None:
+    house = start(app=recorded(tmp_path, record_format="mp4"))
+    client, msid = publish(house)
+    client.video(msid, AVC_HEADER[:-1] + b"\xca", 800)
+    send_gops(client, msid, 4, 1)
+    first = house.wait_event("segment_complete", segment_index=1)
+    assert first.data["path"] == str(tmp_path / "live" / "a.mp4") and house.of("recording_stop") == []
+    leave(client, msid)
+    house.wait_event("recording_stop", path=str(tmp_path / "live" / "a-1.mp4"))
+    assert house.wait_event("segment_complete", segment_index=2).data["path"] == str(tmp_path / "live" / "a-1.mp4")
+
+
+def test_a_codec_that_mp4_does_not_carry_costs_the_recording_only(start: Start, tmp_path: Path) -> None:
+    house = start(app=recorded(tmp_path, record_format="mp4"))
+    client, msid = publish(house)
+    client.audio(msid, b"\x2f" + bytes(40), 800)
+    stopped = house.wait_event("recording_stop")
+    assert stopped.data["reason"] == "codec_unsupported" and house.of("publish_stop") == []
+    assert any("MP3" in str(fault) for fault in house.house.outputs.faults())
+    leave(client, msid)
+
+
+def test_a_start_finishes_the_mp4s_that_a_crash_left(start: Start, tmp_path: Path) -> None:
+    file = Mp4File(str(tmp_path / "a.mp4"), True, 200, True, True)
+    file.write([Message(VIDEO, AVC_HEADER, 0), Message(AUDIO, AAC_HEADER, 0)])
+    file.write([Message(kind, payload, at) for at in range(0, 2000, 40) for kind, payload in FRAMES])
+    size = file.size
+    file._file.close()
+    with (tmp_path / "a.mp4.part").open("ab") as part:
+        part.write(bytes(100))
+    house = start(app=recorded(tmp_path, record_format="mp4"))
+    told = house.wait_event("recording_recovered")
+    assert told.data == {"path": str(tmp_path / "a.mp4"), "duration_sec": told.data["duration_sec"], "lost_ms": 0}
+    assert 1.7 < float(str(told.data["duration_sec"])) < 2.1
+    assert [box.kind for box in walk((tmp_path / "a.mp4").read_bytes())] == ["ftyp", "mdat", "moov"]
+    assert (tmp_path / "a.mp4").stat().st_size > size and not (tmp_path / "a.mp4.part").exists()
 
 
 @proves("apps.record_path")
@@ -323,3 +381,23 @@ def test_recordings_are_no_players(start: Start, tmp_path: Path) -> None:
     lines = house.house.instruments.render().decode().splitlines()
     assert {"rtmp_recordings 1", "rtmp_players 1", "rtmp_relays 0"} <= set(lines)
     assert [event.data["count"] for event in house.of("subscriber_count")] == [1]
+
+
+@proves("apps.record_keep", "apps.record_keep_size", "apps.record_keep_free")
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"record_keep_s": 3600.0}, "age"),
+        ({"record_keep_bytes": 50}, "size"),
+        ({"record_keep_free_percent": 99}, "free"),
+    ],
+)
+def test_old_recordings_are_deleted_and_told(start: Start, tmp_path: Path, options: dict[str, Any], rule: str) -> None:
+    old = tmp_path / "live" / "old.flv"
+    old.parent.mkdir()
+    old.write_bytes(bytes(60))
+    os.utime(old, (1e9, 1e9))
+    house = start(app=recorded(tmp_path, **options))
+    told = house.wait_event("recording_deleted", rule=rule)
+    assert (told.data["path"], told.data["size"]) == (str(old), 60) and float(str(told.data["age_sec"])) > 1e8
+    assert not old.exists()
