@@ -9,6 +9,7 @@ import pytest
 
 from rtmpd.cmaf.hybrid import Index, head
 from rtmpd.errors import MediaError
+from rtmpd.protocol.constants import VIDEO
 from tests.cmaf.muxing import AUDIOS, FFMPEG, VIDEOS, Clips, mux, mux_file, run_ffmpeg
 from tests.cmaf.test_muxer import HEADERS, gops
 from tests.support.mp4 import fragments, walk
@@ -74,6 +75,19 @@ def test_whatever_is_cut_off_every_whole_fragment_is_found() -> None:
 def test_what_is_not_a_growing_file_is_not_touched(data: bytes) -> None:
     with pytest.raises(MediaError):
         index_of(data)
+
+
+def test_a_gap_between_fragments_is_in_the_tables() -> None:
+    sounds_end_early = [one for one in gops(0, 5) if one.type_id == VIDEO or one.timestamp < 400]
+    data = growing(mux([*HEADERS, *sounds_end_early, *gops(1000, 2)], part_ms=10_000))
+    last = fragments(data)[-1].tracks[2][-1]
+    moov = list(walk(finished(data)))[-1]
+    table = moov.all("trak")[1].one("mdia/minf/stbl/stts").body[8:]
+    pairs = [
+        (int.from_bytes(table[at : at + 4], "big"), int.from_bytes(table[at + 4 : at + 8], "big"))
+        for at in range(0, len(table), 8)
+    ]
+    assert sum(count * ticks for count, ticks in pairs) == last.dts + last.duration
 
 
 def test_a_playlist_covers_the_fragments_once_and_begins_segments_at_keyframes() -> None:

@@ -55,6 +55,11 @@ def test_it_begins_with_the_first_keyframe_and_drops_what_is_before() -> None:
     assert len(times(found, AUDIO_TRACK_ID)) == 5 and found[0].keyframe and not found[0].discontinuity
 
 
+def test_sound_that_comes_late_but_is_of_before_the_first_picture_is_dropped() -> None:
+    found = mux([*HEADERS, video(1000, True), sound(960), sound(985), *gops(1040)])
+    assert times(found, AUDIO_TRACK_ID)[0] == 40 * 44100 // 1000
+
+
 def test_without_any_keyframe_it_begins_in_the_end() -> None:
     found = mux([*HEADERS, *(video(at_ms) for at_ms in range(0, KEYFRAME_WAIT_MS + 400, 40))])
     assert len(samples(found, VIDEO_TRACK_ID)) == 10 and not found[0].keyframe

@@ -94,6 +94,12 @@ def test_what_is_not_a_recording_and_what_is_written_stays(tmp_path: Path) -> No
     assert target.exists() and all((tmp_path / name).exists() for name in stays)
 
 
+def test_what_is_being_written_has_another_name_whatever_the_template(tmp_path: Path) -> None:
+    put(tmp_path / "live" / "a.part", 100)
+    apps = [("", settings(tmp_path, record_keep_s=1.0, record_path="{app}/{name}"))]
+    assert deleted(tmp_path, apps) == []
+
+
 def test_an_application_has_its_own_rule(tmp_path: Path) -> None:
     put(tmp_path / "news" / "a.flv", 5)
     put(tmp_path / "live" / "a.flv", 5)
