@@ -87,7 +87,8 @@ class House:
         self._measure()
         self._server = Server(self.context)
         self._playback = Playback(
-            settings.playback, settings.apps, self.registry, Door(self.context), clock, Takeover, Upgrade
+            settings.playback, settings.apps, self.registry, self.hooks.emit, Door(self.context), clock, Takeover,
+            Upgrade,
         )
         self._viewers = HttpServer(_api_of(settings.playback), "", self._playback.handle, "playback")
         for source in (self.hooks.faults, self.outputs.faults, self._server.faults, self._faults):
@@ -122,6 +123,7 @@ class House:
         except OSError as error:
             self._server.stop(0.0)
             raise StartError(error.strerror or str(error), key="playback.listen") from None
+        self._playback.start()
 
     @property
     def addresses(self) -> list[Address]:
@@ -310,7 +312,7 @@ class House:
 
     def _prepare_playback(self, new: PlaybackSettings) -> Change:
         change = self._viewers.prepare(_api_of(new), "", self._playback.handle)
-        return Change.join(Change(lambda: setattr(self._playback, "settings", new)), change)
+        return Change.join(Change(lambda: self._playback.configure(new)), change)
 
     def _prepare_http(self, new: ApiSettings) -> Change:
         if self._http is None or self._api is None:

@@ -1,6 +1,6 @@
 """What is made of a stream once, and sent to many viewers.
 
-A feed hangs on its stream as a tap. It makes of the frames what its viewers get, and sends that with the loop that
+A feed makes of the frames of a stream what its viewers get, and sends that with the loop that
 serves RTMP players (``stream.fanout``): the same bytes to everybody, one send for each viewer and flush, a bounded
 backlog for a slow one, which resumes at a keyframe, and an end for a hopeless one. The publisher waits for nobody.
 """
@@ -85,16 +85,51 @@ class Ticket(Protocol):
 
 
 class Feed:
-    """One form of one stream. ``convert`` makes of frames what viewers get; a viewer is in the group of its feed from
-    ``add`` to ``remove``. ``on_empty`` is called when the last one has left. No method switches greenlets."""
+    """One form of one stream, with the group of its viewers; a viewer is in it from ``add`` to ``remove``. ``on_empty``
+    is called when the last one has left. ``end_reason`` is that of viewers whose stream ends. No method switches
+    greenlets."""
 
     def __init__(self, stream: Stream, on_empty: Callable[[], None]) -> None:
         self.stream = stream
         self.viewers: set[LiveViewer] = set()
         self.end_reason = UNPUBLISHED
+        self.group = Group(0, 0, EVERYTHING, stream.gop)
         self._on_empty = on_empty
-        self._joining: LiveViewer | None = None
-        self._group = Group(0, 0, EVERYTHING, stream.gop)
+
+    def burst(self) -> tuple[list[Frame], bool]:
+        """What a viewer that joins gets first, and whether it has to wait for a keyframe after that."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """The last viewer has left."""
+        raise NotImplementedError
+
+    def add(self, viewer: LiveViewer) -> None:
+        """Send to ``viewer`` from now on."""
+        self.viewers.add(viewer)
+        viewer.subscriber.join(self.group, *self.burst())
+
+    def remove(self, viewer: LiveViewer) -> None:
+        """Send no more to ``viewer``."""
+        viewer.subscriber.leave()
+        if viewer in self.viewers:
+            self.viewers.discard(viewer)
+            if not self.viewers:
+                self._on_empty()
+                self.close()
+
+    def finish(self, reason: str = "") -> None:
+        """End every viewer after what waits for it."""
+        for viewer in tuple(self.viewers):
+            viewer.finish(reason or self.end_reason)
+
+
+class TapFeed(Feed):
+    """A feed that hangs on the stream itself; ``convert`` makes of frames what viewers get."""
+
+    def __init__(self, stream: Stream, on_empty: Callable[[], None]) -> None:
+        super().__init__(stream, on_empty)
+        self._burst: tuple[list[Frame], bool] = ([], False)
         self._tap = Tap(self, self)
         stream.open_output(self._tap)
 
@@ -102,47 +137,35 @@ class Feed:
         """The frames as viewers get them."""
         raise NotImplementedError
 
-    def beginning(self) -> bytes:
-        """What comes before the first frame."""
-        raise NotImplementedError
-
-    def add(self, viewer: LiveViewer) -> None:
-        """Send to ``viewer`` from now on, beginning with what the GOP cache holds. The tap leaves its group and enters
-        it again, as there is no other way to the cache that misses and repeats nothing."""
-        viewer.writer.write(self.beginning())
-        self.viewers.add(viewer)
-        self._joining = viewer
+    def burst(self) -> tuple[list[Frame], bool]:
+        """What the GOP cache holds. The tap leaves its group and enters it again, as there is no other way to the cache
+        that misses and repeats nothing."""
         self.stream.pause(self._tap)
         self.stream.feed(self._tap)
+        burst, self._burst = self._burst, ([], False)
+        return burst
 
-    def remove(self, viewer: LiveViewer) -> None:
-        """Send no more to ``viewer``."""
-        viewer.subscriber.leave()
-        self.viewers.discard(viewer)
-        if not self.viewers:
-            self._on_empty()
-            self.stream.detach(self._tap)
+    def close(self) -> None:
+        """Leave the stream."""
+        self.stream.detach(self._tap)
 
     # --- called by the stream ---------------------------------------------------------------------
 
     def begin(self, burst: list[Frame], wait_for_keyframe: bool) -> None:
-        """The viewer that is being added gets the burst; the others have had it."""
-        viewer, self._joining = self._joining, None
-        if viewer is not None:
-            viewer.subscriber.join(self._group, self.convert(burst), wait_for_keyframe)
+        """Keep the burst for the viewer that is being added; the others have had it."""
+        self._burst = self.convert(burst), wait_for_keyframe
 
     def take(self, frames: list[Frame]) -> None:
         """Send the frames of one flush."""
-        self._group.frames += self.convert(frames)
-        self._group.flush()
+        self.group.frames += self.convert(frames)
+        self.group.flush()
 
     def published(self) -> None:
         """Another publisher goes on with the stream."""
 
     def unpublished(self) -> None:
         """The stream is over, and so is what its viewers get."""
-        for viewer in tuple(self.viewers):
-            viewer.finish(self.end_reason)
+        self.finish()
 
 
 class LiveViewer:

@@ -30,7 +30,7 @@ from ..stream.frame import Frame
 from ..stream.stream import Stream
 from ..stream.timeline import step_ms
 from . import websocket
-from .feed import Feed, LiveViewer
+from .feed import LiveViewer, TapFeed
 
 CONTENT_TYPE: Final = "video/x-flv"
 TRACKS_WAIT_S: Final = 1.0
@@ -154,14 +154,15 @@ class Tracks:
 
 
 def _announced(payload: bytes) -> int:
-    properties = _properties(payload)
+    properties = properties_of(payload)
     if properties is None:
         return 0
     kinds = ((AUDIO, "audiocodecid"), (VIDEO, "videocodecid"))
     return sum(kind for kind, name in kinds if properties.get(name) not in (None, 0, 0.0, ""))
 
 
-def _properties(payload: bytes) -> dict[str, object] | None:
+def properties_of(payload: bytes) -> dict[str, object] | None:
+    """The properties of an onMetaData; None if it is not one."""
     try:
         found = metadata_properties(decode_all(payload))
     except AmfError:
@@ -169,7 +170,7 @@ def _properties(payload: bytes) -> dict[str, object] | None:
     return dict(found) if found is not None else None
 
 
-class FlvFeed(Feed):
+class FlvFeed(TapFeed):
     """FLV in one of its forms. ``tracks`` are those of the stream when the last viewer came."""
 
     def __init__(self, stream: Stream, form: Form, on_empty: Callable[[], None]) -> None:
@@ -179,8 +180,12 @@ class FlvFeed(Feed):
         self._frame = WebSocketFrame if form.is_ws else FlvFrame
         super().__init__(stream, on_empty)
 
-    def beginning(self) -> bytes:
-        """The file header."""
+    def add(self, viewer: LiveViewer) -> None:
+        """Send the file header to ``viewer``, then the stream."""
+        viewer.writer.write(self._header())
+        super().add(viewer)
+
+    def _header(self) -> bytes:
         known = self.tracks.known or AUDIO | VIDEO
         header = file_header(audio=bool(known & AUDIO), video=bool(known & VIDEO))
         return websocket.binary(header) if self._is_ws else header
@@ -199,7 +204,7 @@ class FlvFeed(Feed):
 
     def _metadata(self, frame: Frame) -> bytes:
         """onMetaData that says which tracks there are, as players read it there too."""
-        properties = _properties(frame.payload)
+        properties = properties_of(frame.payload)
         known = self.tracks.known
         if properties is None or frame.type_id != DATA_AMF0 or not known:
             return frame.payload

@@ -51,11 +51,39 @@ def test_ffmpeg_shows_over_http_what_it_shows_over_rtmp(tmp_path: Path, clip: Ma
             with (
                 framemd5(program, server.url(KEY), tmp_path / "rtmp.log") as rtmp,
                 framemd5(program, http + "?raw=1", tmp_path / "raw.log") as raw,
+                framemd5(program, http.replace(".flv", ".mp4"), tmp_path / "mp4.log") as mp4,
             ):
                 assert publisher.wait() == 0, publisher.describe()
-                assert (rtmp.wait(), raw.wait()) == (0, 0), f"{rtmp.describe()} {raw.describe()}"
-        for protocol in ("http-flv", "rtmp"):
+                assert (rtmp.wait(), raw.wait(), mp4.wait()) == (0, 0, 0), f"{rtmp.describe()} {mp4.describe()}"
+        for protocol in ("http-flv", "http-fmp4", "rtmp"):
             server.wait_event("play_stop", protocol=protocol)
     shown = hashes(tmp_path / "rtmp.md5")
     assert len(shown) > 30
     assert hashes(tmp_path / "raw.md5") == shown
+    assert hashes(tmp_path / "mp4.md5") == shown
+
+
+def test_ffmpeg_plays_hls_from_the_first_frame_to_the_last(tmp_path: Path, clip: Maker, port: int) -> None:
+    peers.need(peers.FFMPEG_CURRENT, peers.FFMPEG_DEBIAN)
+    file = clip("bframes", 5.6)
+    with framemd5(peers.FFMPEG_CURRENT.program, str(file), tmp_path / "file.log") as decoder:
+        assert decoder.wait() == 0
+    with daemon_of(tmp_path, port) as server:
+        wait_until(lambda: is_listening(port), "playback listens")
+        url = f"http://127.0.0.1:{port}/hls/{KEY}/index.m3u8"
+        with peers.FFMPEG_CURRENT.publish(file, server.url(KEY), tmp_path / "publish.log") as publisher:
+            server.wait_event("codec_detected")
+            first = ("-live_start_index", "0")
+            with (
+                framemd5(peers.FFMPEG_CURRENT.program, url, tmp_path / "current.log", first) as current,
+                framemd5(peers.FFMPEG_DEBIAN.program, url, tmp_path / "debian.log", first) as debian,
+            ):
+                assert publisher.wait() == 0, publisher.describe()
+                assert (current.wait(30), debian.wait(30)) == (0, 0), f"{current.describe()} {debian.describe()}"
+        stops = server.wait_count("play_stop", KEY, 2)
+    assert {stop["data"]["protocol"] for stop in stops} == {"hls"}
+    video = [one for one in hashes(tmp_path / "file.md5") if one.startswith("0")]
+    for name in ("current", "debian"):
+        shown = [one for one in hashes(tmp_path / f"{name}.md5") if one.startswith("0")]
+        assert shown == video, name
+        assert "rror" not in (tmp_path / f"{name}.log").read_text()

@@ -95,6 +95,7 @@ _VALUES: Final[dict[str, str | tuple[str, dict[str, str]]]] = {
     "playback.tls_listen": "127.0.0.1:0, 127.0.0.1:{playback_port}",
     "playback.tls_cert": "{cert}.second",
     "playback.tls_key": "{key}.second",
+    "playback.hls_dir": "{home}/hls",
     "daemon.pid_file": "{home}/pid",
     "daemon.user": "root",
     "daemon.group": "root",

@@ -231,6 +231,8 @@ class Running:
         for client in self._clients:
             client.close()
         self._clients.clear()
+        for viewer in list(self.house.context.viewers.values()):
+            viewer.end("kicked")
         wait_until(self.empty, "no connection and no stream is left")
 
     def check_service(self) -> None:
