@@ -19,9 +19,9 @@ from rtmpd.settings import PlaybackSettings, TokenSettings
 from rtmpd.settings.playback import SESSIONS_SHARED
 from tests.integration.conftest import Start
 from tests.integration.test_playback import LISTEN, NO_GRACE, Viewer, of_viewer, publish, watching
-from tests.playback.playlists import Watch, faults, parsed
 from tests.support.client import AAC_HEADER, AVC_HEADER, Client, audio, interframe, keyframe
 from tests.support.house import Running, wait_until
+from tests.support.playlists import Watch, faults, parsed
 from tests.support.proof import proves
 
 GOP_MS = 2000

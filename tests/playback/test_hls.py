@@ -14,7 +14,7 @@ from rtmpd.playback.hls import HlsStream, Observer
 from rtmpd.playback.visitor import Visitor, Visitors
 from rtmpd.settings.playback import PlaybackSettings
 from rtmpd.stream.stream import Stream
-from tests.playback.playlists import Watch, faults, parsed
+from tests.support.playlists import Watch, faults, parsed
 from tests.support.streams import Rig
 
 WALL = 1_800_000_000.25
