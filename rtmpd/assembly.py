@@ -35,6 +35,7 @@ from .server import facts
 from .server.access.access import Access
 from .server.context import Context
 from .server.measure import ServerMetrics
+from .server.pull import Pulls
 from .server.server import Server
 from .server.tokens import Tokens
 from .server.traffic import Traffic, known_apps
@@ -86,6 +87,7 @@ class House:
         self.outputs = Outputs(settings.apps, self.registry, self.hooks.emit, clock, self.context.next_session_id)
         self._measure()
         self._server = Server(self.context)
+        self._pulls = Pulls(self.context, lambda: {address.port for address in self._server.addresses})
         self._playback = Playback(
             settings.playback, settings.apps, self.registry, self.hooks.emit, Door(self.context), clock, Takeover,
             Upgrade,
@@ -110,6 +112,7 @@ class House:
         except BaseException:
             self.give_up()
             raise
+        self._pulls.start()
         self.outputs.start()
         self.instruments.start()
         self._started_at = self._clock.monotonic()
@@ -149,6 +152,7 @@ class House:
         self._playback.announce_stop()
         self._server.stop(self._settings.server.drain_s if drain_s is None else drain_s)
         self._questioner.close()
+        self._pulls.stop()
         self._playback.stop()
         self._viewers.stop()
         self.outputs.stop(self._settings.server.drain_s if drain_s is None else drain_s)

@@ -48,6 +48,15 @@ def destinations(value: Text) -> tuple[str, ...]:
     return found
 
 
+def sources(value: Text) -> tuple[str, ...]:
+    """Templates of URLs to play, separated by ``|``; the next one is tried when one fails."""
+    given = text(value) if isinstance(value, str) else ",".join(value)
+    found = tuple(part.strip() for part in given.split("|") if part.strip())
+    for template in found:
+        _check_destination(template)
+    return found
+
+
 def _check_destination(template: str) -> None:
     _fields(template, DESTINATION_FIELDS, formats=False)
     try:
@@ -80,4 +89,8 @@ def _fields(template: str, known: Collection[str], formats: bool = True) -> list
     return [(field, spec) for field, spec, _ in parsed]
 
 
-CHECKS: dict[str, Callable[..., object]] = {"destinations": destinations, "record_path": record_path}
+CHECKS: dict[str, Callable[..., object]] = {
+    "destinations": destinations,
+    "sources": sources,
+    "record_path": record_path,
+}

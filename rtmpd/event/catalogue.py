@@ -135,6 +135,7 @@ _STREAMS = Group(
             "encoder string the `flashVer` or encoder name that the client sent",
             "identity string the identity from the access rules",
             "query object the parameters of the stream name's query, with masked values",
+            "protocol string? `pull` if rtmpd fetches the stream, absent if a client publishes it",
         )),
         EventType("publish_stop", INFO, "The publish session ended.", fields(
             "audio_packets integer audio messages received",
@@ -319,6 +320,7 @@ _RESOURCES = Group(
 )
 
 _DESTINATION = "destination string URL, credentials removed"
+_SOURCE = "source string URL, credentials removed"
 
 _SERVER = Group(
     "Outputs, hooks and the server",
@@ -353,6 +355,16 @@ _SERVER = Group(
             "error_message string what happened, in words",
             "attempt integer counted from 1",
             "retry_in_ms integer milliseconds until the next attempt",
+        )),
+        EventType("pull_start", INFO, "A stream comes from another server.", fields(_SOURCE, _SESSION)),
+        EventType("pull_stop", INFO, "A stream comes from another server no more.", fields(
+            _SOURCE, _SESSION, _DURATION, _REASON, *_AFTER_CRASH,
+        )),
+        EventType("pull_error", ERROR, "A source could not be played, or its connection was lost.", fields(
+            _SOURCE,
+            "error_message string what happened, in words",
+            "attempt integer counted from 1",
+            "retry_in_ms integer milliseconds until the next attempt, 0 if another source is tried at once",
         )),
         EventType("hook_degraded", WARNING, "A hook tripped: its endpoint is only probed.", fields(
             _HOOK,

@@ -29,6 +29,7 @@ _PAIRS = (
     _Pair("play_start", "play_stop", "session_id"),
     _Pair("recording_start", "recording_stop", "session_id"),
     _Pair("relay_start", "relay_stop", "session_id"),
+    _Pair("pull_start", "pull_stop", "session_id"),
 )
 #: What only an end has that a crash kept from being emitted.
 AFTER_CRASH = ("last_seen", "at_least_sec")

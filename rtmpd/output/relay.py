@@ -10,12 +10,9 @@ as the stream's name. Any part that is not the name of the stream itself is neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from random import random
-from string import Formatter
 from typing import Any, Final
-from urllib.parse import quote
 
 import gevent
 
@@ -29,7 +26,7 @@ from ..log import logger
 from ..net.link import Link
 from ..net.outgoing import Outgoing
 from ..protocol.amf0 import encode
-from ..protocol.url import RtmpUrl, parse_url
+from ..protocol.destination import destination
 from ..settings import AppSettings
 from ..stream.fanout import Group
 from ..stream.frame import Frame
@@ -50,9 +47,6 @@ _REASONS: Final[tuple[tuple[type[PeerError], str], ...]] = (
     (ConnectionLost, "connection_lost"),
 )
 _OWN_REASONS: Final = frozenset({"send_timeout", "backlog_full"})
-
-_NAME_FIELD: Final = "{name}"
-_HIDDEN: Final = "***"
 
 _log = logger("output")
 
@@ -286,53 +280,3 @@ def as_published(frames: list[Frame]) -> list[Frame]:
 
 def _kept(frame: Frame) -> Frame:
     return Frame(frame.type_id, _SET_DATA_FRAME + frame.payload, frame.timestamp, frame.flags)
-
-
-# --- where it goes --------------------------------------------------------------------------------
-
-
-def template_of(text: str) -> RtmpUrl:
-    """The template as a URL with its placeholders; one without a stream, ``rtmp://host/app``, gets that of the stream.
-    Raises UrlError."""
-    scheme, separator, rest = text.partition("://")
-    host, _, path = rest.partition("?")[0].strip("/").partition("/")
-    if separator and host and path and "/" not in path:
-        query = text.partition("?")[2]
-        return parse_url(f"{scheme}://{host}/{path}/{_NAME_FIELD}" + (f"?{query}" if query else ""))
-    return parse_url(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """The URL of one stream's copy, what is shown of it, and what of it is never shown, longest first."""
-
-    url: RtmpUrl = field(repr=False)
-    shown: str
-    secrets: tuple[str, ...] = field(repr=False)
-
-    def clean(self, text: str) -> str:
-        """``text`` without the secrets; a server may repeat in an error what it was sent."""
-        for secret in self.secrets:
-            text = text.replace(secret, _HIDDEN)
-        return text
-
-
-def destination(text: str, app: str, name: str) -> Destination:
-    """What a template means for one stream. Raises UrlError."""
-    template = template_of(text)
-    names = {"app": app, "name": name}
-    quoted = {key: quote(value, safe="") for key, value in names.items()}
-    url = replace(
-        template,
-        app=template.app.format_map(names),
-        name=template.name.format_map(names),
-        query=template.query.format_map(quoted),
-    )
-    literals = "".join(literal for literal, *_ in Formatter().parse(template.name))
-    if any(letter.isalnum() for letter in literals):
-        return Destination(url, str(replace(url, name=_HIDDEN)), _known((url.stream_name, url.query, url.name)))
-    return Destination(url, str(url), _known((url.query,)))
-
-
-def _known(secrets: Iterable[str]) -> tuple[str, ...]:
-    return tuple(secret for secret in secrets if secret)

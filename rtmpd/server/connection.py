@@ -112,6 +112,11 @@ class Connection:
         self._end_error: PeerError | None = None
         self._send_error: PeerError | None = None
 
+    @property
+    def protocol(self) -> str:
+        """Nothing: a client publishes what it is asked for (``publisher.Source``)."""
+        return ""
+
     # --- the greenlet ---------------------------------------------------------------------------
 
     def run(self) -> None:

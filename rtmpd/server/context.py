@@ -21,6 +21,7 @@ from .traffic import Traffic
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .pull import Pull
     from .viewing import Viewing
 
 MAX_TEXTS = 1024
@@ -46,6 +47,7 @@ class Context:
     started_at: float = 0.0
     connections: dict[str, Connection] = field(default_factory=dict)
     viewers: dict[str, Viewing] = field(default_factory=dict)  # by conn_id, as the connections are
+    pulls: dict[str, Pull] = field(default_factory=dict)
     quota: Quota = field(default_factory=Quota)
     pool: GreenletPool = field(default_factory=GreenletPool)
     draining: bool = False

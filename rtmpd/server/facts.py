@@ -113,7 +113,7 @@ def stream_whole(context: Context, key: str) -> Facts:
 
 def kick(context: Context, conn_id: str) -> list[str]:
     """End a connection; its id. Raises KeyError."""
-    client = context.viewers.get(conn_id) or context.connections[conn_id]
+    client = context.viewers.get(conn_id) or context.pulls.get(conn_id) or context.connections[conn_id]
     client.end("kicked")
     return [conn_id]
 
@@ -128,7 +128,8 @@ def kick_stream(context: Context, key: str, role: str) -> list[str]:
     if role != "publisher":
         ids += [one.watcher.conn_id for one in stream.subscribers if isinstance(one.watcher, Playing)]
         ids += [one.conn_id for one in stream.viewers if isinstance(one, Viewing)]
-    kicked = [conn_id for conn_id in dict.fromkeys(ids) if conn_id in context.connections or conn_id in context.viewers]
+    known = context.connections.keys() | context.viewers.keys() | context.pulls.keys()
+    kicked = [conn_id for conn_id in dict.fromkeys(ids) if conn_id in known]
     for conn_id in kicked:
         kick(context, conn_id)
     return kicked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from ..codec.classify import codec_name
@@ -18,12 +18,27 @@ from .media import MediaReport
 from .periodic import PublisherCheck
 from .quality import Quality
 
-if TYPE_CHECKING:
-    from .connection import Connection
-
 _log = logger("server")
 
 _TEXT_CHARS: Final = 512  # of what a client says about itself
+
+
+class Source(Protocol):
+    """Where the media of a publish comes from: a connection, or a pull. ``protocol`` is "" for a connection."""
+
+    address: str
+    flash_ver: str
+
+    @property
+    def conn_id(self) -> str:
+        """The id of the connection."""
+
+    @property
+    def protocol(self) -> str:
+        """How it comes."""
+
+    def end(self, reason: str) -> None:
+        """End it; may be called from anywhere."""
 
 
 def _discard(message: Message) -> None:
@@ -65,7 +80,7 @@ class Publishing:
         "video_codec",
     )
 
-    def __init__(self, connection: Connection, context: Context, stream: StreamId, identity: str) -> None:
+    def __init__(self, connection: Source, context: Context, stream: StreamId, identity: str) -> None:
         self._connection = connection
         self._context = context
         self.conn_id = connection.conn_id
@@ -109,6 +124,7 @@ class Publishing:
             encoder=connection.flash_ver[:_TEXT_CHARS],
             identity=self._identity,
             query=query,
+            **({"protocol": connection.protocol} if connection.protocol else {}),
         )
         _log.info("publish started", conn_id=self.conn_id, stream_key=self.stream.key, session_id=self.session_id)
         self._context.registry.started(self.stream)

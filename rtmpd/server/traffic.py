@@ -91,6 +91,10 @@ class Traffic:
         """Add what a viewer has been sent since the last call."""
         self._count(viewer.app, 0, *viewer.moved())
 
+    def note_pull(self, app: str, received: int) -> None:
+        """Add what was fetched of a stream since the last call."""
+        self._count(app, received, 0, 0)
+
     def turn(self, now: float) -> None:
         """End a round over all connections; ``now`` is monotonic."""
         self.queue_depth, self._waiting = self._waiting, 0

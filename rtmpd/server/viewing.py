@@ -27,6 +27,8 @@ from .requests import granted
 
 _DENIED: Final = DENIED[PlayAsked]
 _FAILED: Final = "NetStream.Play.Failed"
+_FETCH_WAIT_S: Final = 10.0
+_STEP_S: Final = 0.05
 _NO_STREAM: Final = StreamId("", "")
 
 
@@ -109,8 +111,19 @@ class Door:
                 if not ticket.verdict.allowed:
                     raise AccessDenied(ticket.verdict.reason, _DENIED)
         ticket.stream = granted(context, stream, ticket.verdict, applications, _DENIED)
-        if not context.registry.admit_player(*ticket.stream):
+        if not context.registry.admit_player(*ticket.stream) and not self._is_fetched(ticket.stream):
             raise StreamNotFound(f"{ticket.stream.key} is not published")
+
+    def _is_fetched(self, stream: StreamId) -> bool:
+        """Whether a stream that nobody publishes comes from another server in time. May switch greenlets."""
+        registry, clock = self._context.registry, self._context.clock
+        deadline = clock.monotonic() + _FETCH_WAIT_S
+        while registry.fetches(*stream) and clock.monotonic() < deadline:
+            gevent.sleep(_STEP_S)
+            found = registry.find(stream.key)
+            if found is not None and found.live:
+                return True
+        return False
 
 
 class Viewing:

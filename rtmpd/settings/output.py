@@ -34,6 +34,9 @@ class OutputSettings:
     ``record_keep_free_percent`` are the age, the size of all and the free space that recordings are kept within, 0: not
     to look. ``push`` are templates of URLs, ``push_retry_s`` is the first
     pause before another try, ``push_retry_max_s`` the longest.
+
+    ``pull`` are such templates of sources, in the order in which they are tried; a pull ends after ``pull_idle_s``
+    without a viewer.
     """
 
     record: str = RECORD_OFF
@@ -55,6 +58,8 @@ class OutputSettings:
     push_verify: bool = True
     push_retry_s: float = 1.0
     push_retry_max_s: float = 30.0
+    pull: tuple[str, ...] = field(default=(), repr=False)
+    pull_idle_s: float = 10.0
 
     @property
     def segmented(self) -> bool:

@@ -28,8 +28,8 @@ class _Reservation(NamedTuple):
 
 
 class Registry:
-    """``on_start`` callables get every stream that gets a publisher (recorder, relay). ``load`` is what
-    sending takes.
+    """``on_start`` callables get every stream that gets a publisher (recorder, relay). ``on_wanted`` is asked, by the
+    names of a stream that nobody publishes, whether it can be fetched. ``load`` is what sending takes.
 
     No method switches greenlets.
     """
@@ -42,6 +42,7 @@ class Registry:
         self._streams: dict[str, Stream] = {}
         self._on_start: list[Callable[[Stream], None]] = []
         self._reserved: list[_Reservation] = []
+        self.on_wanted: Callable[[str, str], bool] | None = None
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(tuple(self._streams.values()))
@@ -124,11 +125,15 @@ class Registry:
         stream = self._streams.get(f"{app}/{name}")
         settings = self._apps.of(app)
         live = stream is not None and stream.live
-        if not live and not settings.play_waits:
+        if not live and not self.fetches(app, name) and not settings.play_waits:
             raise StreamNotFound(f"{app}/{name} is not published")
         if settings.max_players and stream is not None and stream.players >= settings.max_players:
             raise LimitReached(f"{app}/{name} has its {settings.max_players} players", "NetStream.Play.Failed")
         return live
+
+    def fetches(self, app: str, name: str) -> bool:
+        """Whether a stream that nobody publishes is being fetched, from now on if not yet."""
+        return self.on_wanted is not None and self.on_wanted(app, name)
 
     def join(self, app: str, name: str, subscriber: Subscriber) -> Stream:
         """Attach a player that was admitted."""

@@ -69,6 +69,9 @@ FIRED_BY: dict[str, str] = {
     "relay_start": "an encoder publishes, and another daemon is in `push`",
     "relay_stop": "the encoder has sent its file",
     "relay_error": "nothing listens at a second destination",
+    "pull_start": "a player asks for what another daemon has, and that daemon is in `pull`",
+    "pull_stop": "the player has left for longer than `pull_idle`",
+    "pull_error": "nothing listens at the first source",
     "hook_degraded": "an endpoint answers 503",
     "hook_recovered": "it answers 200 again",
     "events_dropped": "an endpoint that never answers, and a queue of one event",
@@ -157,6 +160,9 @@ ROWS: dict[str, Row] = {
     "relay_start": row("outputs", {"stream_key": WATCHED}),
     "relay_stop": row("outputs", {"stream_key": WATCHED}),
     "relay_error": row("outputs", {"stream_key": WATCHED, "attempt": 1}, {"attempt": 2}),
+    "pull_start": row("outputs", {"stream_key": "live/far"}),
+    "pull_stop": row("outputs", {"stream_key": "live/far", "reason": "idle"}),
+    "pull_error": row("outputs", {"stream_key": "live/far", "attempt": 1}),
     "hook_degraded": row("endpoints", {"hook_id": "office", "fault": "endpoint"}),
     "hook_recovered": row("endpoints", {"hook_id": "office"}),
     "events_dropped": row("endpoints", {"hook_id": "deaf", "reason": "queue_full"}),
@@ -357,6 +363,8 @@ record_keep = 720h
 segment_duration = 1s
 push = rtmp://127.0.0.1:{port}/copy, rtmp://127.0.0.1:{nobody}/copy
 push_retry = 100ms
+pull = rtmp://127.0.0.1:{nobody}/live/{{name}} | rtmp://127.0.0.1:{port}/live/{{name}}
+pull_idle = 100ms
 """
 
 MP4_INI = """
@@ -393,6 +401,12 @@ def outputs(home: Path, clip: Maker) -> list[Event]:
                 assert publisher.wait() == 0, publisher.describe()
             daemon.wait_event("recording_stop")
             daemon.wait_event("relay_stop")
+            with peers.ffmpeg().publish(clip("h264_aac"), copy.url("live/far"), home / "far.log") as publisher:
+                with clients(daemon) as (client, _):
+                    client().play("far")
+                    daemon.wait_event("pull_start")
+                daemon.wait_event("pull_stop")
+                assert publisher.wait() == 0, publisher.describe()
         copied = copy.wait_event("publish_stop", stream_key="copy/watched")
         assert copied["data"]["video_packets"] > 25
     return daemon.events

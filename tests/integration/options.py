@@ -33,6 +33,7 @@ _FIRST_OF_A_KIND: Final = {
     "networks": "loopback",
     "node": "second",
     "octal": "027",
+    "sources": "rtmp://127.0.0.1:9/second",
     "origins": "https://second.example",
     "pairs": "second=yes",
     "rate": "1000/1m",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtmpd.errors import UrlError
-from rtmpd.output.relay import destination
+from rtmpd.protocol.destination import destination
 
 
 @pytest.mark.parametrize(

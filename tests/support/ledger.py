@@ -82,7 +82,7 @@ class _Book:
         session = event["data"].get("session_id")
         if not session or session in self.sessions or session in self.ended:
             yield f"a start without a session of its own: {event}"
-        of_http = event["data"].get("protocol", "rtmp") not in ("rtmp", "rtmps")
+        of_http = event["data"].get("protocol", "rtmp") not in ("rtmp", "rtmps")  # or a pull
         if event["conn_id"] not in self.open_connections and not of_http:
             yield f"a start on no open connection: {event}"
         if event["stream_key"] not in self.streams:
