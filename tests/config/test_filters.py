@@ -104,7 +104,7 @@ def test_a_rate_is_a_number_and_a_window(read: Read, written: str, limit: RateLi
         ("rate_limit = ten/m", "rate_limit", "not a whole number", "10/1m"),
         ("rate_limit = 10/week", "rate_limit", "not a duration", "10/1m"),
         ("rate_limit = 10/1m\nrate_burst = 0", "rate_burst", "too small", "the least is 1"),
-        ("rate_burst = 5", "rate_burst", "there is none", "rate_limit"),
+        ("rate_burst = 5", "rate_burst", "needs a rate_limit", "rate_limit"),
         ("on_missing = keep", "on_missing", "not one of the words", "drop"),
         ("stream_pattern = a", "stream_pattern", "no such key", "stream_patterns"),
     ],
@@ -207,7 +207,7 @@ def test_an_old_binding_and_a_new_list_of_events_work_together(read: Read) -> No
         (("--hook-filter-condition", "data.bitrate"), "is not a condition", "FIELD OPERATOR VALUE"),
         (("--hook-rate-limit", "10"), "not a rate", "10/1m"),
         (("--hook-rate-burst", "0", "--hook-rate-limit", "1/s"), "too small", "least is 1"),
-        (("--hook-rate-burst", "5"), "there is none", "-hook-rate-limit"),
+        (("--hook-rate-burst", "5"), "needs a rate limit", "-hook-rate-limit"),
         (("--hook-min-severity", "loud"), "not one of the words", "warning"),
     ],
 )
