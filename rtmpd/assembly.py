@@ -130,7 +130,7 @@ class House:
 
     @property
     def addresses(self) -> list[Address]:
-        """What is listened on for RTMP, with the real ports."""
+        """The RTMP addresses, with the real ports."""
         return self._server.addresses
 
     def _identity(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class House:
         self.instruments.stop()
 
     def _tell_stop(self) -> None:
-        """Once: a second ``stop`` is only in a greater hurry."""
+        """Emit the end once; a second ``stop`` only skips the drain."""
         if self._is_running:
             self._is_running = False
             uptime_s = round(self._clock.monotonic() - self._started_at, 3)
@@ -184,7 +184,7 @@ class House:
             raise StartError(error.strerror or str(error)) from None
 
     def give_up(self) -> None:
-        """Let go of what a start has taken, however far it came. May switch greenlets."""
+        """Release everything that an incomplete start has taken. May switch."""
         if self._is_running:
             self.stop(0.0)
             return
@@ -244,7 +244,7 @@ class House:
         }
 
     def reopen_logs(self) -> None:
-        """The files that are only appended to have been renamed. Never waits."""
+        """Reopen append-only files (the audit trail) that were renamed. Never waits."""
         self.hooks.records.reopen()
 
     # --- reload -------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class House:
         return Change.join(Change(commit), self.outputs.prepare(apps))
 
     def _prepare_access(self, access: AccessSettings, apps: AppsSettings) -> Change:
-        """A question that waits for its verdict is judged by the old rules; sessions go on."""
+        """Replace the access rules. Pending checks finish with the old rules; sessions go on."""
         old, questioner = self._questioner, Questioner(access, self._clock)
         rules = Access(access, apps, questioner.ask_for, self._clock)
 
@@ -404,7 +404,7 @@ def trial(settings: Settings) -> None:
 
 
 def _unresolvable(address: Address) -> str:
-    """Why an address cannot be listened on, as far as the resolver knows, "" if it can."""
+    """Return why we cannot listen on an address, as far as the resolver knows, or ""."""
     try:
         socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -417,7 +417,7 @@ _KEYS = {"log": "log.file", "http": "http.listen", "playback": "playback.listen"
 
 
 def _api(house: House, config: ConfigControl, log: LogControl) -> Api:
-    """What can be asked of the house over HTTP."""
+    """The functions of the daemon for the HTTP API."""
     context, hooks, settings = house.context, house.hooks, house._settings.http
 
     def subscribe(offer: Offer) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""How long to wait after a failed try, and when to stop trying.
+"""Backoff: the delay after each failed attempt, and when to give up.
 
 ===========  ============================================================
 strategy     seconds after the n-th failed try, n from 0
@@ -8,7 +8,7 @@ linear       ``initial_s * (n + 1)``, at most ``max_s``
 fixed        ``initial_s``, at most ``max_s``
 ===========  ============================================================
 
-An explicit list of delays takes the place of all three: what is written there is meant, so ``max_s`` does not
+An explicit list of delays replaces all three. It is used as written, so ``max_s`` does not
 cut it, and its last delay repeats.
 """
 
@@ -46,11 +46,11 @@ class Backoff:
     random: Callable[[], float] | None = None
 
     def __call__(self, attempts: int) -> float | None:
-        """Seconds to wait after ``attempts`` failed tries (1 or more); None means to give up."""
+        """Return the seconds to wait after ``attempts`` failed attempts (1 or more); None means to give up."""
         return None if attempts >= self.max_attempts else self.pause_s(attempts)
 
     def pause_s(self, attempts: int) -> float:
-        """The same without an end, for what has to be tried again however often it failed."""
+        """Return the same without giving up, for operations that are retried for ever."""
         nth = max(attempts, 1) - 1
         if self.delays_s:
             delay_s = self.delays_s[min(nth, len(self.delays_s) - 1)]

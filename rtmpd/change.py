@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 
 def _nothing() -> None:
-    """There is nothing to let go of."""
+    """Do nothing: there is nothing to release."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Prepared, and not in effect. ``retire`` may switch greenlets, the other two never do."""
+    """A prepared change that is not in effect yet. ``retire`` may switch; the other two never switch."""
 
     commit: Callable[[], None] = _nothing
     retire: Callable[[], None] = _nothing
@@ -25,7 +25,7 @@ class Change:
 
     @classmethod
     def join(cls, *changes: Change) -> Change:
-        """Return one that does what all of these do, in their order."""
+        """Combine several changes into one, in this order."""
         return cls(*(_each([getattr(change, step) for change in changes]) for step in ("commit", "retire", "abort")))
 
 

@@ -47,7 +47,7 @@ class StreamId(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What the stream is known by, ``application/name``."""
+        """The stream key, ``application/name``."""
         return f"{self.app}/{self.name}"
 
 
@@ -89,7 +89,7 @@ def covers(app: str, name: str, stream: StreamId) -> bool:
 
 
 class Applications:
-    """The applications that the settings name, and what is served of them."""
+    """The configured applications, and which of them are served."""
 
     def __init__(self, apps: AppsSettings) -> None:
         self.serves: Final = apps.serves  #: whether clients may use an application

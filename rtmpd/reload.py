@@ -45,21 +45,21 @@ class Outcome:
 
 
 class Reloadable(Protocol):
-    """A house whose settings can change while it runs."""
+    """A daemon whose settings can change while it runs."""
 
     @property
     def store_is_open(self) -> bool:
         """Whether the event log has been opened; before that it can be anywhere."""
 
     def prepare(self, settings: Settings) -> Change:
-        """Make what these settings need. Raises ConfigError."""
+        """Prepare everything that these settings need. Raises ConfigError."""
 
     def tell_reload(self, **facts: Any) -> None:
         """Emit ``config_reload`` with these facts as its data."""
 
 
 def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> Outcome:
-    """Bring what ``read`` returns into effect.
+    """Put the settings that ``read`` returns into effect.
 
     Never raises: problems are logged and leave everything as it is. May switch greenlets.
     """
@@ -93,8 +93,8 @@ def reload(house: Reloadable, current: Settings, read: Callable[[], Loaded]) -> 
 
 
 def check_store(new: Settings, current: Settings | None = None) -> None:
-    """Raise ConfigError if the next start could not open the event store of ``new``. With ``current`` the store that is
-    in use already is not looked at."""
+    """Raise ConfigError if the next start could not open the event store of ``new``. With ``current``, a store that is
+    already in use is not checked."""
     path = new.hooks.store.path
     if all(hook.delivery.guarantee_level == GUARANTEE_NONE for hook in new.hooks.hooks):
         return
@@ -109,7 +109,7 @@ def _rejected(house: Reloadable, current: Settings, problems: tuple[str, ...]) -
 
 
 def placed(problem: Problem, loaded: Loaded | None) -> Problem:
-    """What only showed when it was tried, with the line or the flag that asked for it."""
+    """Return a problem that appeared only on trial, with the line or the flag that caused it."""
     if loaded is None or problem.where or not problem.key:
         return problem
     return replace(problem, where=loaded.checked.where(tuple(problem.key.split("."))))
@@ -120,7 +120,7 @@ def _slices() -> list[str]:
 
 
 def without_restart(current: Settings, new: Settings, store_is_open: bool) -> tuple[Settings, tuple[str, ...]]:
-    """``new``, with what takes a restart as it is in ``current``, and the keys of that."""
+    """Return ``new`` with the options that need a restart as in ``current``, and their keys."""
     keys = []
     for name in _OF_THE_PROCESS:
         before, after = getattr(current, name), getattr(new, name)

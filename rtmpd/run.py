@@ -47,8 +47,8 @@ _log = log.logger("server")
 
 
 def read_as_user(read: Callable[[], Loaded], settings: DaemonSettings) -> Loaded:
-    """What ``read`` gives after the user has changed. Every reload will read as that user, so what the user cannot read
-    must show at the start. Raises StartError."""
+    """Read the configuration again after the change of user, because every reload will read it as that user, so a file
+    that the user cannot read must show at the start. Raises StartError."""
     try:
         return read()
     except ConfigError as error:
@@ -58,8 +58,8 @@ def read_as_user(read: Callable[[], Loaded], settings: DaemonSettings) -> Loaded
 
 
 def tried(loaded: Loaded) -> Loaded:
-    """What was read, after everything that a start makes of it was made and thrown away. Raises ConfigError with the
-    problems that only that shows, at their lines. Waits for the resolver and the disk."""
+    """Return the configuration after building everything that a start builds, and discarding it. Raises ConfigError
+    with the problems that only this finds, at their lines. Waits for the resolver and the disk."""
     from .assembly import trial
 
     problems: list[Problem] = []
@@ -80,7 +80,7 @@ def complain(lines: Iterable[str]) -> None:
 
 
 class Daemon:
-    """The running daemon as the operator sees it: it starts, follows signals and stops."""
+    """The running daemon: starts, handles signals and stops."""
 
     def __init__(self, loaded: Loaded, read: Callable[[], Loaded], config: str | None = None) -> None:
         self._config = config
@@ -171,7 +171,7 @@ class Daemon:
         return FileWatch(lambda: files.names(main), lambda: self._settings.server.watch_config_s, changed)
 
     def _read_again(self) -> None:
-        """Read the files as the user that we have become. Raises StartError."""
+        """Read the files as the current user. Raises StartError."""
         if self._read_as == (os.geteuid(), os.getegid()):
             return
         loaded = read_as_user(self._read, self._settings.daemon)
@@ -219,8 +219,8 @@ class Daemon:
 
 
 def not_emptied(loaded: Loaded, hooks: int) -> Loaded:
-    """What was read because a file changed. Raises ConfigError for what looks like an accident, an emptied file or one
-    that takes all of the ``hooks`` away: only an explicit reload applies that."""
+    """Check a configuration that was read because a file changed. Raises ConfigError for a probable accident (an empty
+    file, or one that removes all of the ``hooks``), which only an explicit reload applies."""
     origins = loaded.checked.tree.origins.values()
     reason = ""
     if not any(origin.directory for origin in origins):
@@ -233,8 +233,8 @@ def not_emptied(loaded: Loaded, hooks: int) -> Loaded:
 
 
 class Control:
-    """The configuration as ``rtmpctl`` sees it (``http.api.ConfigControl``). A reload that it asks for goes the way of
-    a SIGHUP, through the same worker, so that two never overlap."""
+    """The configuration for ``rtmpctl`` (``http.api.ConfigControl``). Its reload takes the same way as a SIGHUP,
+    through the same worker, so that two never overlap."""
 
     def __init__(self, loaded: Loaded, read: Callable[[], Loaded]) -> None:
         self._loaded = loaded
@@ -268,11 +268,11 @@ class Control:
         return facts
 
     def open(self, words: SignalWords) -> None:
-        """Ask for reloads through ``words`` from now on."""
+        """Request reloads through ``words`` from now on."""
         self._words = words
 
     def close(self) -> None:
-        """Refuse reloads from now on, and those that wait."""
+        """Refuse all waiting and later reloads."""
         self._words = None
         for result in self.waiting():
             result.set({"ok": False, "problems": ["rtmpd is stopping"], "warnings": [], "changed": [], "restart": []})
@@ -283,7 +283,7 @@ class Control:
         return waiting
 
     def tell(self, waiting: Iterable[AsyncResult[Facts]], outcome: Outcome) -> None:
-        """What became of a reload."""
+        """Report the result of a reload."""
         self._loaded = outcome.loaded or self._loaded
         facts: Facts = {
             "ok": not outcome.problems,
@@ -297,8 +297,8 @@ class Control:
 
 
 def _tune_collector() -> None:
-    """Have the collector of cycles leave alone what the start has made, which lives as long as the daemon, and look at
-    new objects less often: each media message makes two objects that it counts and that die without it."""
+    """Exclude the objects of the start, which live as long as the daemon, from garbage collection, and collect less
+    often: each media message creates two objects that count, but are freed without the collector."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)

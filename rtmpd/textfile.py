@@ -21,7 +21,7 @@ _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class TextFileError(RtmpdError):
-    """The file cannot be used; the text says why, without its path."""
+    """The file cannot be used; the message gives the reason, without the path."""
 
     def __init__(self, reason: str, line: int = 0) -> None:
         super().__init__(reason)
