@@ -107,7 +107,15 @@ def test_every_option_and_flag_has_a_test_that_proves_it():
     assert sorted(set(known) - set(asked)) == [], "there are no such options"
 
 
-def test_the_pages_name_only_pages_that_exist():
+def anchors(page):
+    """The anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_the_pages_name_only_pages_and_headings_that_exist():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name} names {link}"
+        for link, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page.name} names {link}"
+            assert not anchor or target.suffix != ".md" or anchor in anchors(target), f"{page.name}: {link}#{anchor}"
