@@ -250,6 +250,11 @@ def test_only_the_authorities_of_ca_file_count(authority, tmp_path):
     other = Authority(tmp_path / "other")
     with receiving(says(NO_CONTENT), wants_certificates(authority)) as receiver:
         assert refused(receiver.url, HttpSettings(ca_file=os.fspath(other.file))) == "SSLCertVerificationError"
+    anybody = wants_certificates(authority)
+    anybody.verify_mode = ssl.CERT_NONE
+    with receiving(says(NO_CONTENT), anybody) as receiver:
+        post(receiver.url, HttpSettings(ca_file=os.fspath(authority.file)))
+        assert len(receiver.requests) == 1
 
 
 # --- what is an answer --------------------------------------------------------------------------
@@ -311,7 +316,11 @@ def exchange(client, listener, *pieces, wanted=NOTHING):
         else:
             sock.sendall(piece)
             gevent.sleep(0.002)
-    return asking.get(timeout=PATIENCE_S), sock
+    try:
+        return asking.get(timeout=PATIENCE_S), sock
+    except NoAnswer:
+        sock.close()
+        raise
 
 
 def is_kept(client, listener, sock):

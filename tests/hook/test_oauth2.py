@@ -288,8 +288,17 @@ def test_the_token_endpoint_is_held_to_the_rules_of_the_hook():
 # --- with a webhook -----------------------------------------------------------------------------
 
 
-def hook(url, token_url, **fields):
-    return build_hook(HookSettings("hook", "webhook", url, auth=(auth(token_url, **fields),)), Clock())
+@pytest.fixture
+def hook(request):
+    """``hook(url, token_url)`` is a webhook that the end of the test closes; ``own`` is what proves it otherwise."""
+
+    def made(url, token_url="", own=None, **fields):
+        proof = own or auth(token_url, **fields)
+        webhook = build_hook(HookSettings("hook", "webhook", url, auth=(proof,)), Clock())
+        request.addfinalizer(webhook.close)
+        return webhook
+
+    return made
 
 
 def deliver(webhook, seconds=20.0):
@@ -300,7 +309,7 @@ def bearer(request):
     return request.headers["authorization"].removeprefix("Bearer ")
 
 
-def test_a_token_that_is_refused_is_renewed_once_and_the_event_delivered():
+def test_a_token_that_is_refused_is_renewed_once_and_the_event_delivered(hook):
     def knows_the_second(sock, request):
         return status("204 No Content" if bearer(request) == "token-2" else "401 No")(sock, request)
 
@@ -313,7 +322,7 @@ def test_a_token_that_is_refused_is_renewed_once_and_the_event_delivered():
     assert len(endpoint.requests) == 2
 
 
-def test_a_receiver_that_refuses_every_token_fails_and_does_not_flood_the_token_endpoint():
+def test_a_receiver_that_refuses_every_token_fails_and_does_not_flood_the_token_endpoint(hook):
     with receiving(TokenServer()) as endpoint, receiving(status("401 No")) as receiver:
         webhook = hook(receiver.url, endpoint.url)
         for _ in range(3):
@@ -325,7 +334,7 @@ def test_a_receiver_that_refuses_every_token_fails_and_does_not_flood_the_token_
     assert len(endpoint.requests) == 2
 
 
-def test_a_token_is_kept_when_the_receiver_fails_in_another_way():
+def test_a_token_is_kept_when_the_receiver_fails_in_another_way(hook):
     with receiving(TokenServer()) as endpoint, receiving(status("503 No")) as receiver:
         webhook = hook(receiver.url, endpoint.url)
         for _ in range(2):
@@ -335,25 +344,23 @@ def test_a_token_is_kept_when_the_receiver_fails_in_another_way():
     assert [bearer(request) for request in receiver.requests] == ["token-1", "token-1"]
 
 
-def test_without_a_token_nothing_is_sent():
+def test_without_a_token_nothing_is_sent(hook):
     with receiving(status("503 No")) as endpoint, receiving(says(NO_CONTENT)) as receiver:
         with pytest.raises(TransientDeliveryError, match="token endpoint"):
             deliver(hook(receiver.url, endpoint.url))
         assert receiver.connections == 0
 
 
-def test_the_deadline_of_the_event_holds_for_the_token_too():
+def test_the_deadline_of_the_event_holds_for_the_token_too(hook):
     with receiving(hangs) as endpoint, receiving(says(NO_CONTENT)) as receiver:
         with pytest.raises(TransientDeliveryError, match="timed out"):
             deliver(hook(receiver.url, endpoint.url), seconds=0.1)
         assert receiver.connections == 0
 
 
-def test_a_401_without_oauth2_is_not_tried_again():
+def test_a_401_without_oauth2_is_not_tried_again(hook):
     with receiving(status("401 No")) as receiver:
-        webhook = build_hook(
-            HookSettings("hook", "webhook", receiver.url, auth=(AuthSettings("basic", username="u"),)), Clock()
-        )
+        webhook = hook(receiver.url, own=AuthSettings("basic", username="u"))
         with pytest.raises((TransientDeliveryError, PermanentDeliveryError)):
             deliver(webhook)
         assert len(receiver.requests) == 1

@@ -194,6 +194,7 @@ def test_a_pattern_makes_a_refusal_worth_another_try(managed):
 SLOW = RetrySettings(5, initial_delay_s=3600, max_delay_s=3600)
 
 
+@proves("hooks.NAME.order")
 @pytest.mark.parametrize(("order", "waiting"), [("none", {"a"}), ("key", {"a", "a2"}), ("strict", {"a", "b", "a2"})])
 def test_a_single_failure_holds_up_its_own_event_and_what_has_to_come_after_it(managed, order, waiting):
     manager, hook = managed(), ScriptedHook(answer=Answers(down()))

@@ -33,9 +33,11 @@ def webhook(url, *auth, clock=None, **http):
 
 
 def deliver(hook, times=1):
-    for _ in range(times):
-        hook.execute(EVENT, time.monotonic() + 20)
-    hook.close()
+    try:
+        for _ in range(times):
+            hook.execute(EVENT, time.monotonic() + 20)
+    finally:
+        hook.close()
 
 
 def test_every_way_at_once_is_verified_by_the_receiver():

@@ -141,7 +141,9 @@ def test_append_goes_on_before_the_zeros_of_a_power_failure(tmp_path: Path) -> N
 
 def test_append_finds_the_last_tag_before_a_large_one_that_was_begun(tmp_path: Path) -> None:
     killed(tmp_path / "a.flv", "append", video(0), video(40, 600_000), cut=100)
-    assert open_file(tmp_path / "a.flv", "append").begins_ms == 40
+    file = open_file(tmp_path / "a.flv", "append")
+    assert file.begins_ms == 40
+    file.close()
 
 
 def test_append_goes_on_with_the_file_that_took_the_place_of_one_it_cannot(tmp_path: Path) -> None:

@@ -111,7 +111,6 @@ def test_an_event_is_on_the_disk_before_the_hook_gets_it(managed, tmp_path):
     assert seen == [[(hook.events[0].id,)]]
 
 
-@proves("hooks.NAME.order")
 def test_what_was_not_delivered_comes_after_the_restart_in_order(managed):
     names = [f"live/{n}" for n in range(300)]
     manager = managed()
