@@ -115,6 +115,7 @@ CONNECTION = obj(
 )
 SERVER = obj(
     "version s version of rtmpd",
+    "accelerated b whether the modules that can be compiled are compiled",
     "pid i process id",
     "uptime_s n seconds",
     "listen [s] RTMP addresses",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import __version__
+from .. import __version__, accelerated
 from ..identity import joined
 from ..settings import Address
 from ..stream.stream import Stream
@@ -33,6 +33,7 @@ def server(context: Context, listen: Sequence[Address]) -> Facts:
     streams = list(context.registry)
     return {
         "version": __version__,
+        "accelerated": accelerated(),
         "pid": os.getpid(),
         "uptime_s": round(context.clock.monotonic() - context.started_at, 3),
         "listen": [f"{'rtmps' if address.tls else 'rtmp'}://{address}" for address in listen],

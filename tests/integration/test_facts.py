@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rtmpd.protocol import chunk
 from rtmpd.server import facts
 from tests.support.client import keyframe
 from tests.support.house import Running
@@ -56,6 +57,7 @@ def has_video(running: Running) -> facts.Facts | None:
 def test_the_server_counts_what_there_is(running: Running) -> None:
     publish(running)
     server = facts.server(running.house.context, running.addresses)
+    assert server["accelerated"] is not chunk.__file__.endswith(".py")
     assert (server["connections"], server["streams"], server["publishers"], server["players"]) == (1, 1, 1, 0)
     assert server["listen"] == [f"rtmp://{running.address}"]
 
