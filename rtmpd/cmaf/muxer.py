@@ -23,8 +23,8 @@ from typing import Final, NamedTuple
 from ..codec.names import AUDIO_FOURCCS, VIDEO_FOURCCS
 from ..codec.tag import (
     AUDIO_MESSAGE,
-    CODED,
     VIDEO_MESSAGE,
+    FrameType,
     PacketType,
     TagHeader,
     Track,
@@ -249,8 +249,10 @@ class Muxer:
         except MediaError:
             self.skipped += 1
             return ()
-        tracks = header.tracks
-        if not tracks or (header.packet_type not in CODED and header.packet_type not in _HEADERS):
+        tracks, packet = header.tracks, header.packet_type
+        # identity: the members of an enumeration are slow to hash, and this is for each message
+        is_coded = packet is PacketType.CODED_FRAMES or packet is PacketType.CODED_FRAMES_X
+        if not tracks or not (is_coded or packet in _HEADERS):
             return ()
         part = tracks[0] if len(tracks) == 1 else min(tracks, key=_track_id)
         if not part.length or (track.followed is not None and part.track_id > track.followed):
@@ -259,7 +261,7 @@ class Muxer:
         if codec not in entries.CARRIED:
             raise entries.unsupported(codec or part.fourcc or "")
         track.seen, track.followed = True, part.track_id
-        if header.packet_type in _HEADERS:
+        if not is_coded:
             self._take_header(track, codec, payload[part.offset : part.offset + part.length])
         else:
             self._take_frame(track, codec, header, part, timestamp, payload)
@@ -302,7 +304,8 @@ class Muxer:
             track.codec, track.config, track.coming = codec, b"", None
         body = memoryview(payload)[part.offset : part.offset + part.length]
         at = self._place(track, timestamp)
-        is_key = not track.is_video or header.keyframe
+        frame_type = header.frame_type
+        is_key = not track.is_video or frame_type is FrameType.KEY or frame_type is FrameType.GENERATED_KEY
         if track.is_video and is_key:
             self._undecodable = None
         can_begin = is_key or self._has_waited(at)
@@ -315,7 +318,7 @@ class Muxer:
             return
         if track.is_video:
             offset = round((header.timestamp_offset_ns or 0) / _NS_PER_TICK)
-            flags = SYNC if header.keyframe else NOT_SYNC
+            flags = SYNC if is_key else NOT_SYNC
             self._add_video(track, at, offset, (part.composition_time_ms or 0) * _TICKS_PER_MS, flags, body)
         else:
             self._add_audio(track, track.coming, at, body)

@@ -79,7 +79,7 @@ def test_what_is_not_a_growing_file_is_not_touched(data: bytes) -> None:
 
 def test_a_gap_between_fragments_is_in_the_tables() -> None:
     sounds_end_early = [one for one in gops(0, 5) if one.type_id == VIDEO or one.timestamp < 400]
-    data = growing(mux([*HEADERS, *sounds_end_early, *gops(1000, 2)], part_ms=10_000))
+    data = growing(mux([*HEADERS, *sounds_end_early, *gops(5_000_000, 2)], part_ms=10_000))
     last = fragments(data)[-1].tracks[2][-1]
     moov = list(walk(finished(data)))[-1]
     table = moov.all("trak")[1].one("mdia/minf/stbl/stts").body[8:]
