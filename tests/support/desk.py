@@ -263,7 +263,8 @@ class Desk:
         )
 
     def _server(self) -> Facts:
-        return {"version": "9", "accelerated": False, "pid": os.getpid(), "uptime_s": 3700.0, "listen": ["rtmp://:1935"], "draining": False,
+        return {"version": "9", "accelerated": False, "pid": os.getpid(), "uptime_s": 3700.0,
+                "listen": ["rtmp://:1935"], "draining": False,
                 "connections": self.connections, "streams": 1, "publishers": 1, "players": 1,
                 "recordings": 1, "recordings_failed": 0, "relays": 2, "relays_connected": 1, "uid": self.uid,
                 "descriptors": self.descriptors, "connections_limit": 1000, "open_to_publish": self.open,
