@@ -135,7 +135,7 @@ def _as_its_user(loaded: Loaded, read: Callable[[], Loaded]) -> Loaded:
 
 def _load(command_line: CommandLine, text: str | None = None) -> Loaded:
     from .hook.build import check_auth, check_template  # with requests and its kin, which help and version do without
-    from .hook.plugins import check_plugin
+    from .hook.sink.plugin import check_plugin
     from .server.access.webtoken import check_key
 
     return load(

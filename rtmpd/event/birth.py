@@ -35,6 +35,13 @@ def number_of(id: str) -> int:
     return int(letters.translate(_TO_BASE_32), 32) & (1 << 128) - 1
 
 
+def trace_id_of(id: str) -> str:
+    """Return the 128 bits of an event's id as a trace id of W3C Trace Context: 32 hex digits, "" if it is not one of
+    ours."""
+    number = number_of(id)
+    return f"{number:032x}" if number > 0 else ""
+
+
 def ms_of(id: str) -> int:
     """Return the Unix time of the event with that id in ms, -1 if it is not an id of ours."""
     return number_of(id) >> _RANDOM_BITS

@@ -12,12 +12,11 @@ from .auth.oauth2 import OAuth2Signer, check_credentials, shared_source
 from .auth.signing import BODY_SIGNERS, Signer, check_together, short_secrets
 from .auth.signing_http import HttpSigner
 from .auth.tokens import JwtSigner, weak_key
-from .body.format import Form, TemplateEncoder, Terms, terms_of
-from .body.negotiation import FixedTerms, NegotiatedTerms
+from .body.format import FixedTerms, Form, TemplateEncoder, Terms, terms_of
+from .body.negotiation import NegotiatedTerms
 from .body.template import Template
-from .plugins import make
 from .sink.base import Hook
-from .sink.plugin import PluginHook
+from .sink.plugin import PluginHook, make
 from .sink.script import ScriptHook
 from .sink.stdio import FORMATS, StdioHook
 from .sink.webhook import WebhookHook, Wire, path_of

@@ -38,7 +38,7 @@ def base_env() -> dict[str, str]:
 
 
 class ErrorOutput:
-    """Reads a child's stderr, keeps the last ``OUTPUT_BYTES`` and counts all of it; ``tell`` is given each piece.
+    """Reads a child's stderr, keeps the last ``OUTPUT_BYTES`` and counts all of it; ``on_output`` is given each piece.
 
     A background process may hold the pipe longer than the child lives. Closing our end would kill
     it with SIGPIPE at its next word, so after ``forget`` the pipe is still drained, into nothing,
@@ -46,14 +46,14 @@ class ErrorOutput:
     ``_LINGERING_PIPES``; those beyond are closed.
     """
 
-    __slots__ = ("_fd", "_kept", "_tail", "_tell", "_watcher", "count")
+    __slots__ = ("_fd", "_kept", "_on_output", "_tail", "_watcher", "count")
 
     _lingering = 0
 
-    def __init__(self, fd: int, tell: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, fd: int, on_output: Callable[[bytes], None] | None = None) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
-        self._tell = tell
+        self._on_output = on_output
         self._tail = b""
         self._kept = True
         self.count = 0
@@ -94,8 +94,8 @@ class ErrorOutput:
         self.count += len(piece)
         if self._kept:
             self._tail = (self._tail + piece)[-OUTPUT_BYTES:]
-            if self._tell:
-                self._tell(piece)
+            if self._on_output:
+                self._on_output(piece)
 
     def _close(self) -> None:
         self._watcher.stop()
@@ -106,7 +106,7 @@ class ErrorOutput:
 
 class Child:
     """A running child. stdin and stdout are /dev/null or the descriptors given, which stay the caller's; stderr is
-    ``errors``, and ``tell`` is given each piece of it.
+    ``errors``, and ``on_output`` is given each piece of it.
 
     Raises OSError if it cannot be started.
     """
@@ -119,7 +119,7 @@ class Child:
         env: Mapping[str, str],
         stdin: int | None = None,
         stdout: int | None = None,
-        tell: Callable[[bytes], None] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
     ) -> None:
         loop = get_hub().loop
         loop.install_sigchld()
@@ -134,7 +134,7 @@ class Child:
         self._exited = Signal()
         self._watcher: Any = loop.child(self.pid)
         self._watcher.start(self._on_exit)
-        self.errors = ErrorOutput(read_end, tell)
+        self.errors = ErrorOutput(read_end, on_output)
         #: The exit status, or minus the number of the signal that ended it; None while it runs.
         self.returncode: int | None = None
 
@@ -162,7 +162,7 @@ class Child:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> bool:
-        """Whether somebody in the group was there to be signalled."""
+        """Return whether somebody in the group was there to be signalled."""
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:

@@ -161,7 +161,7 @@ class HookControl:
         if where := lane.find(event_id):
             return where
         if own and lane.feed:
-            if own[-1].seq > lane.feed.read:
+            if own[-1].seq > lane.feed.cursor:
                 return "waiting"
             if own[-1].seq in lane.feed.pinned:
                 return "waiting for another try"

@@ -126,7 +126,7 @@ class _AnswerHead:
 
     @property
     def keeps(self) -> bool:
-        """Whether another request may follow on the connection."""
+        """Return whether another request may follow on the connection."""
         options = {option.strip().lower() for option in self.headers.get("connection", "").split(",")}
         return not (self.is_odd or self.is_old or "close" in options or self.length == _UNTIL_CLOSE)
 
@@ -176,7 +176,7 @@ class _Body:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its end has come, and all of it was kept."""
+        """Return whether its end has come, and all of it was kept."""
         return self.is_done and self.kept == self._size
 
     def _feed_chunks(self, data: bytes) -> bytes:
@@ -275,7 +275,7 @@ class Connection:
         return self._transport.recv_now() is None
 
     def _is_rest(self, data: bytes) -> bool:
-        """Whether this belongs to the last answer."""
+        """Return whether this belongs to the last answer."""
         rest = self._rest
         if not data or rest is None or rest.feed(data) or rest.is_broken:
             return False

@@ -45,7 +45,6 @@ from .sink.base import Hook
 from .sink.worker import join_ending
 from .store.feed import Feed
 from .store.log import EventLog
-from .store.recovery import missing_ends
 
 _DEFAULTS = HookSettings(id="", type="", target="")
 _CLOSE_WAIT_S = 1.0
@@ -92,7 +91,7 @@ class HookManager:
         self.replace(settings)
 
     def emit(self, type: str, /, *, conn_id: str = "", stream_key: str = "", **data: object) -> None:
-        """Report that something happened (``event.Emit``). Never waits, never switches, never raises."""
+        """Report that something happened (``event.Emit``). Never waits, never raises."""
         self.generated[type] += 1
         self.last_event_at = self._clock.wall()
         lanes = self._index.get(type)
@@ -326,11 +325,11 @@ class HookManager:
             _log.warning("another event store needs a restart", store=store.path)
 
     def recover(self) -> int:
-        """Tell the ends of what a crash has cut short; how many. To be called once, before anything else begins.
-       """
-        if self.events is None or not self.events.left:
+        """Emit the ends of what a crash has cut short; return how many. To be called once, before anything else
+        begins."""
+        missing = self.events.missing_ends() if self.events else []
+        if not missing:
             return 0
-        missing = missing_ends(self.events)
         for end in missing:
             self.emit(end.type, conn_id=end.conn_id, stream_key=end.stream_key, **end.data)
         _log.warning("the last run was cut short, its missing ends are emitted now", events=len(missing))
@@ -415,7 +414,7 @@ class HookManager:
 
 
 def _is_about_store(event: Event) -> bool:
-    """Whether the event says that the store or its disk is in trouble, or that events were given up for that."""
+    """Return whether the event says that the store or its disk is in trouble, or that events were given up for that."""
     if event.type == "resource_alert":
         return event.data.get("metric_type") in ("event_store", "disk")
     return event.type == "events_dropped" and str(event.data.get("reason", "")).startswith("store_")

@@ -12,7 +12,7 @@ from rtmpd.config.loader import Loaded, load
 from rtmpd.errors import ConfigError, Problem
 from rtmpd.hook.build import check_auth, check_template
 from rtmpd.hook.filter import condition
-from rtmpd.hook.plugins import check_plugin
+from rtmpd.hook.sink.plugin import check_plugin
 
 EVENT_TYPES = ("connection_accept", "play_start", "publish_start", "publish_stop")
 

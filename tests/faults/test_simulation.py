@@ -133,7 +133,7 @@ class Process(RuleBasedStateMachine):
     @rule(back=st.integers(0, 5))
     def give_up(self, back):
         upto = self.accepted - back
-        ours = [row for row in self.rows if self.feed.read < row.seq <= upto]
+        ours = [row for row in self.rows if self.feed.cursor < row.seq <= upto]
         if ours:
             self.feed.skip(upto, json.loads(ours[-1].routes)[LANE])
             self.save()

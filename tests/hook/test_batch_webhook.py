@@ -9,7 +9,7 @@ import standardwebhooks
 from rtmpd.clock import Clock
 from rtmpd.errors import PermanentDeliveryError, TransientDeliveryError
 from rtmpd.event.event import Event
-from rtmpd.hook.body.batch_body import batch_event, cut, results
+from rtmpd.hook.body.format import batch_event, cut, results_of
 from rtmpd.hook.build import build_hook
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.redelivery import TIMEOUT, again
@@ -206,7 +206,7 @@ def test_results_that_are_too_long_are_not_believed():
      '{"results":[{"id":1,"status":200}]}', "[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_list_of_results_is_none(text):
-    assert results(text.encode()) is None
+    assert results_of(text.encode()) is None
 
 
 # --- several requests -----------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from rtmpd.config import flags
 from rtmpd.config.loader import load
 from rtmpd.errors import ConfigError, PermanentDeliveryError, PluginError, TransientDeliveryError
 from rtmpd.event.event import Event
-from rtmpd.hook import plugins
 from rtmpd.hook.build import build_hook
+from rtmpd.hook.sink import plugin as plugins
 from rtmpd.hook.sink.plugin import PluginHook
 from rtmpd.settings import HookSettings
 from tests.support.proof import proves

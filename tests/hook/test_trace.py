@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-from rtmpd.event.birth import EventIds
+from rtmpd.event.birth import EventIds, trace_id_of
 from rtmpd.event.event import Event
-from rtmpd.hook.trace import trace_id, traceparent
+from rtmpd.hook.sink.webhook import traceparent
 
 
 def event(id: str) -> Event:
@@ -16,7 +16,7 @@ def event(id: str) -> Event:
 
 def test_the_trace_is_the_128_bits_of_the_event_id() -> None:
     id = EventIds(lambda n: b"\x01" * n).next(0x0123456789AB)
-    assert trace_id(event(id)) == "0123456789ab" + "01" * 10
+    assert trace_id_of(id) == "0123456789ab" + "01" * 10
 
 
 def test_each_try_of_each_hook_is_a_span_of_its_own() -> None:
@@ -24,7 +24,7 @@ def test_each_try_of_each_hook_is_a_span_of_its_own() -> None:
     found = {traceparent(one, hook, attempt) for hook in ("a", "b") for attempt in (1, 2)}
     assert len(found) == 4
     assert all(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", text) for text in found)
-    assert {text.split("-")[1] for text in found} == {trace_id(one)}
+    assert {text.split("-")[1] for text in found} == {trace_id_of(one.id)}
     assert traceparent(one, "a", 1) in found
 
 

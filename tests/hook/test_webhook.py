@@ -18,9 +18,9 @@ from gevent.socket import socket as gevent_socket
 from rtmpd import __version__
 from rtmpd.clock import Clock
 from rtmpd.errors import ConfigError, PermanentDeliveryError, TransientDeliveryError
+from rtmpd.event.birth import trace_id_of
 from rtmpd.event.event import Event
 from rtmpd.hook.sink.webhook import WebhookHook
-from rtmpd.hook.trace import trace_id
 from rtmpd.settings import HttpSettings
 from tests.support.receiver import NO_CONTENT, hangs, receiving, says, status
 from tests.support.waiting import until
@@ -280,4 +280,4 @@ def test_a_delivery_carries_its_trace():
     event = Event("publish_start", 0, "", "live/a", id="evt_" + "1" * 26)
     with receiving(says(NO_CONTENT)) as receiver:
         post(receiver.url, event=event)
-    assert receiver.requests[0].headers["traceparent"].split("-")[1] == trace_id(event)
+    assert receiver.requests[0].headers["traceparent"].split("-")[1] == trace_id_of(event.id)

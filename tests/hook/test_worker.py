@@ -17,8 +17,7 @@ from rtmpd.event.event import Event
 from rtmpd.hook.manager import HookManager
 from rtmpd.hook.redelivery import again
 from rtmpd.hook.sink import worker
-from rtmpd.hook.sink.dialogue import BadAnswer, answer
-from rtmpd.hook.sink.worker import WorkerHook, join_ending
+from rtmpd.hook.sink.worker import BadAnswer, WorkerHook, answer, join_ending
 from rtmpd.settings import DeliverySettings, HookSettings, HooksSettings, RetrySettings
 from tests.support.waiting import until
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from rtmpd.config.options import MANY, Option, SectionSpec, spec
 from rtmpd.event.event import Event
-from rtmpd.hook.plugins import GROUP
+from rtmpd.hook.sink.plugin import GROUP
 
 Place = tuple[str, ...]
 Tree = dict[Place, dict[str, str]]

@@ -27,7 +27,7 @@ from rtmpd.errors import ConnectionLost
 from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.hook.build import check_auth, check_template
 from rtmpd.hook.filter import condition
-from rtmpd.hook.plugins import check_plugin
+from rtmpd.hook.sink.plugin import check_plugin
 from rtmpd.reload import Outcome, reload
 from rtmpd.server.access.webtoken import check_key
 from rtmpd.settings import Settings, TlsSettings
@@ -251,7 +251,7 @@ def endpoints() -> Iterator[tuple[Endpoint, Endpoint, tuple[str, str]]]:
 
 @pytest.fixture(autouse=True)
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtmpd.hook.plugins.entry_points", lambda group: PLUGINS)
+    monkeypatch.setattr("rtmpd.hook.sink.plugin.entry_points", lambda group: PLUGINS)
 
 
 def test_every_option_can_be_changed_under_load(

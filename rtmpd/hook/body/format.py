@@ -14,7 +14,9 @@ a template               what it makes of the event        -
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -26,6 +28,13 @@ from .template import Template
 
 JSON = "application/json"
 VERSION_HEADER = "X-RTMP-Event-Version"
+BATCH_ID_HEADER = "X-RTMP-Batch-Id"
+BATCH_SIZE_HEADER = "X-RTMP-Batch-Size"
+
+#: The status of an answer that has one for each event (RFC 4918, 11.1).
+MULTI_STATUS = 207
+
+_BATCH_ID_DIGITS = 26
 
 
 class Encoder(Protocol):
@@ -115,3 +124,70 @@ _BATCH_ENCODERS: dict[str, Callable[[Form, str], BatchEncoder]] = {
     FORMAT_JSON: lambda form, node: JsonEncoder(form.schema, node),
     FORMAT_STRUCTURED: lambda form, node: StructuredEncoder(node),
 }
+
+
+#: The status of an answer to OPTIONS and its headers; None if there was none.
+Ask = Callable[[Mapping[str, str]], tuple[int, Mapping[str, str]] | None]
+
+
+class FixedTerms:
+    """Nothing is asked: events are sent as the settings say."""
+
+    allowed_rate: float | None = None
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+
+    def now(self, ask: Ask) -> Terms:
+        """The terms."""
+        return self._terms
+
+    def spend(self) -> None:
+        """A request is to be sent."""
+
+    def refused(self) -> None:
+        """The receiver does not understand what it was sent."""
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+#: An event and what it is in the body of a batch.
+Item = tuple[Event, bytes]
+
+
+def batch_event(events: Sequence[Event]) -> Event:
+    """What stands for the batch where it is signed: an event of type ``batch`` whose id is ``bat_`` and a digest of the
+    ids, so that a batch that is sent again has the id it had."""
+    digest = hashlib.sha256("\n".join(event.id for event in events).encode()).hexdigest()
+    return Event("batch", events[0].timestamp, id=f"bat_{digest[:_BATCH_ID_DIGITS]}")
+
+
+def cut(items: Iterable[Item], most: int, most_bytes: int) -> Iterator[list[Item]]:
+    """``items`` in their order, at most ``most`` at a time and, if ``most_bytes`` is not 0, as many as have room in it;
+    one that is larger goes alone."""
+    piece: list[Item] = []
+    size = 0
+    for item in items:
+        size += len(item[1])
+        if piece and (len(piece) == most or (most_bytes and size > most_bytes)):
+            yield piece
+            piece, size = [], len(item[1])
+        piece.append(item)
+    if piece:
+        yield piece
+
+
+def results_of(content: bytes) -> dict[str, int] | None:
+    """The status of events by their id that an answer gives: ``{"results":[{"id":"evt_...","status":200}]}``. None if
+    it is not of that form. Never raises."""
+    try:
+        answer = json.loads(content)
+        rows = answer["results"]
+        found = {row["id"]: row["status"] for row in rows}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if all(_is_result(id, status) for id, status in found.items()) else None
+
+
+def _is_result(id: object, status: object) -> bool:
+    return isinstance(id, str) and type(status) is int and 100 <= status <= 599

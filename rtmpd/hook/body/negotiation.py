@@ -23,7 +23,7 @@ An answer without a format, and with ``lazy`` no answer at all, means schema 1, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gevent.lock import RLock
@@ -39,7 +39,7 @@ from ...settings import (
     BodySettings,
     RateLimit,
 )
-from .format import Form, Terms, terms_of
+from .format import Ask, Form, Terms, terms_of
 
 VALID_S = 86400.0
 AGAIN_S = 60.0
@@ -55,28 +55,6 @@ _WORDS: dict[Form, str] = {
 _FORMS = {word: form for form, word in _WORDS.items()}
 _MAX = re.compile(r"batch(?:;max=(\d{1,6}))?", re.ASCII)
 _RATE = re.compile(r"\d{1,9}", re.ASCII)
-
-#: The status of an answer to OPTIONS and its headers; None if there was none.
-Ask = Callable[[Mapping[str, str]], tuple[int, Mapping[str, str]] | None]
-
-
-class FixedTerms:
-    """Nothing is asked: events are sent as the settings say."""
-
-    allowed_rate: float | None = None
-
-    def __init__(self, terms: Terms) -> None:
-        self._terms = terms
-
-    def now(self, ask: Ask) -> Terms:
-        """The terms."""
-        return self._terms
-
-    def spend(self) -> None:
-        """A request is to be sent."""
-
-    def refused(self) -> None:
-        """The receiver does not understand what it was sent."""
 
 
 class Agreement(NamedTuple):

@@ -92,7 +92,7 @@ class FilterEngine:
         self.refused_in_all: Counter[str] = Counter()
 
     def should_trigger(self, event: Event, hook_id: str) -> tuple[bool, str]:
-        """Whether the hook gets the event, and if not, why: one of ``REASONS``. It is counted, and one that
+        """Return whether the hook gets the event, and if not, why: one of ``REASONS``. It is counted, and one that
         passes spends a token. Never raises."""
         filter = self._filters.get(hook_id)
         reason = filter.check(event) if filter else ""

@@ -89,7 +89,7 @@ class Batching:
         return self._hook.execute_batch(events, deadline)
 
     def is_refused(self, errors: Sequence[DeliveryError | None], patterns: tuple[str, ...]) -> bool:
-        """Whether the endpoint took offence at something in a batch, and it is not known at what."""
+        """Return whether the endpoint took offence at something in a batch, and it is not known at what."""
         error = errors[0]
         is_one_answer = len(errors) > 1 and error is not None and all(each is error for each in errors)
         if is_one_answer and error and (error.code == deadletter.BUG or fault.fault_of(error, patterns) == fault.EVENT):

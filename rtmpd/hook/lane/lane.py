@@ -184,7 +184,7 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing that could be delivered now."""
+        """Return whether there is nothing that could be delivered now."""
         if self.active:
             return False
         is_stuck = self.disabled_by or not self._may_deliver(self._clock.monotonic())
@@ -197,7 +197,7 @@ class Lane:
         return self._schedule.find(event_id)
 
     def takes(self, type: str) -> bool:
-        """Whether the lane is bound to the type."""
+        """Return whether the lane is bound to the type."""
         return matches(type, self.settings.event_types)
 
     def with_follower(self) -> list[Lane]:
@@ -526,7 +526,7 @@ class Lane:
 
     @property
     def _leaves(self) -> bool:
-        """Whether what is not settled is left to the log: the lane is at its end, or its endpoint is."""
+        """Return whether what is not settled is left to the log: the lane is at its end, or its endpoint is."""
         return self.feed is not None and (self.is_ending or bool(self.disabled_by))
 
     def _leave(self, run: list[Delivery]) -> None:

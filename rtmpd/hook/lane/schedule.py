@@ -118,7 +118,7 @@ class Schedule:
         return self._held[0][0] if self._held else None
 
     def is_due(self, now: float) -> bool:
-        """Whether something that is held may be tried."""
+        """Return whether something that is held may be tried."""
         return bool(self._held) and self._held[0][0] <= now
 
     def add(self, event: Event, since: float, seq: int = 0) -> Delivery:

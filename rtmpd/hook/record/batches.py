@@ -94,7 +94,7 @@ class BatchWriter(Generic[E]):
 
     @property
     def is_closed(self) -> bool:
-        """Whether ``close`` was called."""
+        """Return whether ``close`` was called."""
         return self._closed
 
     def add(self, entry: E) -> None:

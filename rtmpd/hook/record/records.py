@@ -8,11 +8,11 @@ from typing import NamedTuple, Protocol
 
 from ...clock import Clock
 from ...errors import DeliveryError, NotSentError
+from ...event.birth import trace_id_of
 from ...event.event import Event
 from ...metrics.fault import RECORD_NOT_WRITTEN, Fault
 from ...settings import HooksSettings
 from ..sink.base import Hook
-from ..trace import trace_id
 from . import audit
 from .attempts import Attempt, AttemptLog
 from .audit import AuditTrail
@@ -50,7 +50,7 @@ class Tried(NamedTuple):
             "hook_id": self.hook.id,
             "event_type": event.type,
             "event_id": event.id,
-            "trace_id": trace_id(event) or None,
+            "trace_id": trace_id_of(event.id) or None,
             "conn_id": event.conn_id or None,
             "stream_key": event.stream_key or None,
             "duration_ms": round(self.seconds * 1000),

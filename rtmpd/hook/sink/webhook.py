@@ -20,6 +20,7 @@ it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
@@ -35,21 +36,32 @@ from ...errors import (
     Problem,
     TransientDeliveryError,
 )
+from ...event.birth import trace_id_of
 from ...event.event import Event
 from ...log import redact
 from ...settings import HttpSettings
 from ..auth.oauth2 import OAuth2Signer
 from ..auth.signing import Signer
-from ..body import batch_body
-from ..body.batch_body import Item
-from ..body.format import BatchEncoder, Form, Terms, terms_of
-from ..body.negotiation import Ask, FixedTerms
+from ..body.format import (
+    BATCH_ID_HEADER,
+    BATCH_SIZE_HEADER,
+    MULTI_STATUS,
+    Ask,
+    BatchEncoder,
+    FixedTerms,
+    Form,
+    Item,
+    Terms,
+    batch_event,
+    cut,
+    results_of,
+    terms_of,
+)
 from ..body.schema import Body, tries_of
 from ..exchange import NOTHING, Answer, Wanted
 from ..fault import EVENT, fault_of, retry_after_s
 from ..http import HttpClient, Target, target_of, trouble
 from ..redelivery import ERROR
-from ..trace import traceparent
 
 BATCH_ANSWER_BYTES = 256 * 1024
 _RESULTS = Wanted(BATCH_ANSWER_BYTES)
@@ -62,7 +74,7 @@ _AGAIN = {"X-RTMP-Redelivered": ERROR}
 
 
 class Wire(Protocol):
-    """Under which terms events are sent: ``negotiation.FixedTerms`` or ``NegotiatedTerms``."""
+    """Under which terms events are sent: ``format.FixedTerms`` or ``negotiation.NegotiatedTerms``."""
 
     @property
     def allowed_rate(self) -> float | None: ...
@@ -97,6 +109,17 @@ def headers_of(event: Event, hook_id: str) -> dict[str, str]:
     if trace := traceparent(event, hook_id, attempt or 1):
         headers["traceparent"] = trace
     return headers
+
+
+def traceparent(event: Event, hook_id: str, attempt: int) -> str:
+    """Return the header of that name (W3C Trace Context, 2021) for one attempt of one hook, sampled; "" if the event's
+    id is not one of ours. The trace id is the event's id, so that each can be found by the other; each attempt is a
+    span of its own."""
+    trace = trace_id_of(event.id)
+    if not trace:
+        return ""
+    span = hashlib.sha256(f"{trace} {hook_id} {attempt}".encode()).hexdigest()[:16]
+    return f"00-{trace}-{span}-01"
 
 
 class _Request(NamedTuple):
@@ -203,7 +226,7 @@ class WebhookHook:
                 yield [self._outcome(terms, event)]
             return
         items = ((event, encoder.item(event)) for event in events)
-        for piece in batch_body.cut(items, terms.batch_events, self._batch_bytes):
+        for piece in cut(items, terms.batch_events, self._batch_bytes):
             if len(piece) == len(events):
                 yield self._send_batch(terms, encoder, piece)
             else:
@@ -246,14 +269,14 @@ class WebhookHook:
 
     def _send_batch(self, terms: Terms, encoder: BatchEncoder, items: list[Item]) -> Sequence[DeliveryError | None]:
         events = [event for event, _ in items]
-        about = batch_body.batch_event(events)
-        headers = {batch_body.ID_HEADER: about.id, batch_body.SIZE_HEADER: str(len(events))}
+        about = batch_event(events)
+        headers = {BATCH_ID_HEADER: about.id, BATCH_SIZE_HEADER: str(len(events))}
         body = encoder.batch(about.id, [item for _, item in items])
         answer = self._deliver(terms, Message(body, headers, about), _RESULTS)
         if error := self._error_of(answer):
             raise error
-        results = batch_body.results(answer.body) if answer.is_whole else None
-        if results is None and (answer.status == batch_body.MULTI_STATUS or _has_lost_results(answer)):
+        results = results_of(answer.body) if answer.is_whole else None
+        if results is None and (answer.status == MULTI_STATUS or _has_lost_results(answer)):
             text = f"status {answer.status}, but the results cannot be read"
             raise TransientDeliveryError(text, "results_unreadable")
         wait_s = self._wait_s(answer)

@@ -1,18 +1,37 @@
-"""A program that keeps running: it gets one line per event and answers each (``dialogue``).
+"""A program that stays: it gets one line per event and answers each, in any order.
 
 It is started when there is something for it, has its own session, and sees PATH, HOME, LANG, TZ and
 ``RTMPD_WORKER_PROTOCOL`` in its environment, nothing else. What it writes to stderr is logged. When rtmpd lets go
 of it, or is gone, its standard input ends, and so should it.
 
-A worker that exits, writes a line that is not an answer or is too slow is killed with its group and restarted: at once
-if it has answered anything since it was started, else after a growing wait. What it had not answered is worth another
-try. The next events are given to it one at a time, so that one which kills it takes no others with it; those that
-were not written to it at all fail with the code ``not_sent`` and lose no attempt.
+A worker that ends, writes a line that is not an answer or is too slow is killed with its group and started anew: at
+once if it has answered anything since it was started, else after a growing wait. What it had not answered is worth
+another try. The next events are given to it one at a time, so that one which kills it takes no others with it; those
+that were not written to it at all fail with the code ``not_sent`` and lose no attempt.
+
+::
+
+    {"id":"evt_01...","seq":7,"severity":"info","attempt":1,"event":{"type":"publish_start",...}}
+    {"id":"evt_01...","seq":8,"severity":"info","attempt":2,"redelivered":"timeout","event":{...}}
+
+==================  ==========================================================
+answer              meaning
+==================  ==========================================================
+``ack ID``          delivered
+``retry ID [S]``    worth another try, not before S seconds
+``dead ID [TEXT]``  failed for good
+==================  ==========================================================
+
+``id`` is the first key, and no text in a line can hold a line break, so that tools which know nothing of JSON can cut
+it out. ``event`` is the body of schema 1, the bytes that a webhook gets.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import gevent
 from gevent import Greenlet
@@ -24,12 +43,18 @@ from ...errors import DeliveryError, NotSentError, PermanentDeliveryError, Trans
 from ...event.event import Event
 from ...log import logger
 from ..child import base_env
+from ..redelivery import Redelivery
 from ..talk import Talk
-from .dialogue import NOT_SENT, PROTOCOL, BadAnswer, answer, has_answerable_id, line, shown
 from .script import command_of, start_error
 
+PROTOCOL = "1"
+NOT_SENT = "not_sent"
 GRACE_S = 2.0
 
+_LONGEST_WAIT_S = 86400.0
+_REASON_CHARS = 500
+_SHOWN_BYTES = 80
+_ANSWERABLE = re.compile(r"[!#-\[\]-~]{1,256}")  # one word, and the same in JSON
 _RESTART = Backoff(initial_s=0.25, max_s=30.0)
 
 _ending: set[Greenlet[..., None]] = set()
@@ -104,7 +129,7 @@ class WorkerHook:
         left_s = deadline - self._clock.monotonic()
         try:
             in_time = talk.exchange(b"".join(lines.values()), self._awaited.__len__, left_s)
-        except BaseException:  # our greenlet is killed: the pending answer would be taken for the next
+        except BaseException:  # our greenlet is to end, and who was asked would answer the next one
             talk.kill()
             raise
         if self._awaited:
@@ -171,3 +196,64 @@ class WorkerHook:
 def join_ending(timeout_s: float) -> None:
     """Wait for the workers of closed hooks, which have ``GRACE_S`` to end by themselves. May switch greenlets."""
     gevent.joinall(list(_ending), timeout=timeout_s)
+
+
+# --- the protocol -------------------------------------------------------------------------------
+
+
+class Answer(NamedTuple):
+    """One answer. ``outcome`` is None if the event is delivered."""
+
+    id: bytes
+    outcome: DeliveryError | None
+
+
+class BadAnswer(ValueError):
+    """A line that is not an answer."""
+
+
+def answer(line: bytes) -> Answer:
+    """What a line of the worker says. Raises BadAnswer."""
+    verb, _, rest = line.partition(b" ")
+    if verb == b"ack":
+        return Answer(rest.strip(), None)
+    id, _, words = rest.strip().partition(b" ")
+    if verb == b"retry":
+        return Answer(id, TransientDeliveryError("the worker asks for another try", "retry", _wait_s(words, line)))
+    if verb == b"dead":
+        reason = words.decode("utf-8", "replace").strip()[:_REASON_CHARS]
+        return Answer(id, PermanentDeliveryError(reason or "the worker gave it up", "dead"))
+    raise BadAnswer(f"wrote a line that is not an answer: {shown(line)}")
+
+
+def _wait_s(words: bytes, line: bytes) -> float | None:
+    if not words.strip():
+        return None
+    try:
+        wait_s = float(words)
+    except ValueError:
+        wait_s = -1.0
+    if not math.isfinite(wait_s) or wait_s < 0:
+        raise BadAnswer(f"wrote a wait that is not a number of seconds: {shown(line)}")
+    return min(wait_s, _LONGEST_WAIT_S)
+
+
+def shown(line: bytes) -> str:
+    """The beginning of a line, for an error."""
+    return repr(line[:_SHOWN_BYTES].decode("utf-8", "replace"))
+
+
+def has_answerable_id(event: Event) -> bool:
+    """Return whether an answer can name the event. The ids that rtmpd makes can all be named."""
+    return _ANSWERABLE.fullmatch(event.id) is not None
+
+
+def line(event: Event) -> bytes:
+    """The line for an event, whose id must be answerable."""
+    again = ""
+    attempt = 1
+    if isinstance(event, Redelivery):
+        attempt = event.attempt
+        again = f'"redelivered":"{event.redelivered}",' if event.redelivered else ""
+    facts = f'{{"id":"{event.id}","seq":{event.seq},"severity":"{event.severity}","attempt":{attempt},{again}"event":'
+    return b"%b%b}\n" % (facts.encode(), event.json())

@@ -110,7 +110,7 @@ class Database:
             sessions = [SessionRow(*row) for row in query("SELECT * FROM session ORDER BY id DESC")]
         if not is_clean:
             lanes = [row._replace(suspects=UNSAVED) for row in lanes]
-        last = max([last, meta.get("last_seq", 0), *(lane.read for lane in lanes)])
+        last = max([last, meta.get("last_seq", 0), *(lane.cursor for lane in lanes)])
         return Loaded(last, lanes, sessions, meta.get("alive_at", 0.0), is_clean)
 
     def mark_running(self, was_clean: bool) -> None:

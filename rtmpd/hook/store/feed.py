@@ -72,6 +72,7 @@ class Feed:
 
     __slots__ = (
         "_blocked",
+        "_cursor",
         "_handed",
         "_is_live",
         "_left",
@@ -81,7 +82,6 @@ class Feed:
         "_newest_number",
         "_paging",
         "_passed",
-        "_read",
         "_scan",
         "_settled_lately",
         "_shed",
@@ -104,7 +104,7 @@ class Feed:
         self.numbered = row.numbered
         self.settled = row.settled
         self._log = log
-        self._read = row.read  # the cursor: everything up to here has been handed out
+        self._cursor = row.cursor  # everything up to here has been handed out
         self._widened = 1  # times
         self._settled_lately = 0  # since the last commit
         self._handed: dict[int, Tries] = {}
@@ -125,7 +125,7 @@ class Feed:
 
     def _start(self) -> int:
         """Where to read from: what was left comes again."""
-        return min(self._left) - 1 if self._left else self._read
+        return min(self._left) - 1 if self._left else self._cursor
 
     # --- what the log and others ask ------------------------------------------------------------------
 
@@ -134,9 +134,9 @@ class Feed:
         return self.numbered - self.settled
 
     @property
-    def read(self) -> int:
+    def cursor(self) -> int:
         """Up to this seq all is settled but ``pinned``."""
-        return max(self._read, self._log.accepted) if self._is_live else self._read
+        return max(self._cursor, self._log.accepted) if self._is_live else self._cursor
 
     @property
     def pinned(self) -> list[int]:
@@ -219,8 +219,8 @@ class Feed:
     def skip(self, upto: int, number: int) -> None:
         """Give up what has not been handed out up to that seq, which has that number (0 if there is none)."""
         self._miss(number, "store_full")
-        self._read = max(self._read, upto)
-        self._scan = max(self._scan, self._read) if not self._left else self._scan
+        self._cursor = max(self._cursor, upto)
+        self._scan = max(self._scan, self._cursor) if not self._left else self._scan
         self._is_live = self._scan >= self._newest
         self._log.has_settled(self)
         self._fill()
@@ -233,12 +233,12 @@ class Feed:
         if seq <= self._scan:
             return  # a page has brought it
         if self._is_live and self._room() > 0:
-            self._scan = self._read = seq
+            self._scan = self._cursor = seq
             self._pass(number)
             self._hand(copied(event, Event, number), seq, Tries(0, reason) if reason else _FRESH)
         else:
             if self._is_live:
-                self._scan = self._read = seq - 1  # everything before it has been handed out
+                self._scan = self._cursor = seq - 1  # everything before it has been handed out
                 self._is_live = False
             self._fill()
 
@@ -271,8 +271,8 @@ class Feed:
             return
         for row in page.rows:
             self._scan = row.seq
-            if row.seq > self._read:
-                self._read = row.seq
+            if row.seq > self._cursor:
+                self._cursor = row.seq
                 number = json.loads(row.routes)[self.id]
                 self._pass(number)
                 self._hand(_event(row, number), row.seq, Tries(0, row.doubt) if row.doubt else _FRESH)
@@ -281,8 +281,8 @@ class Feed:
                 event = _event(row, json.loads(row.routes)[self.id])
                 self._hand(event, row.seq, tries if tries.reason else Tries(tries.attempts, row.doubt))
         self._scan = page.read_to
-        if self._scan >= self._read:
-            self._read = self._scan
+        if self._scan >= self._cursor:
+            self._cursor = self._scan
             self._forget_left()
         self._is_live = self._scan >= self._newest
         self._look_for_gap()
@@ -342,7 +342,7 @@ class Feed:
         """The feed as it is to be written down now."""
         pending = ",".join(self._written.values())
         shed = json.dumps([*self._shed], separators=(",", ":"))
-        return LaneRow(self.id, self.read, self.numbered, self.settled, f"{{{pending}}}", self._suspects, shed)
+        return LaneRow(self.id, self.cursor, self.numbered, self.settled, f"{{{pending}}}", self._suspects, shed)
 
     @property
     def unsaved(self) -> int:

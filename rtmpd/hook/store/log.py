@@ -15,6 +15,8 @@ lost if the process ended now; the next start reports those as a gap.
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ParamSpec, TypeVar
@@ -25,8 +27,9 @@ from gevent.threadpool import ThreadPool
 
 from ...clock import Clock
 from ...errors import StartError, StoreFault, StoreFull
+from ...event.birth import time_of
 from ...event.event import Event
-from ...event.pairing import begins, ends
+from ...event.pairing import End, begins, end_by_crash, ends
 from ...log import logger
 from ...metrics.fault import STORE_FULL, STORE_NOT_READABLE, STORE_NOT_WRITABLE, Fault
 from ...metrics.registry import Reading
@@ -45,6 +48,7 @@ _CLOSE_S = 1.0  # for each step of an end that is not in order
 _REMIND_S = 60.0  # between two log lines about one trouble
 _HANDED_AT_ONCE = 100
 _NOTHING = Batch()
+_RECORDING_PART = ".part"  # what a recording is called while it is written
 
 _log = logger("store")
 
@@ -52,7 +56,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 #: Takes the id of a lane and the data of an ``events_dropped`` about it. Never raises.
-TellDropped = Callable[[str, dict[str, object]], None]
+ReportDropped = Callable[[str, dict[str, object]], None]
 
 
 class _Staged:
@@ -112,15 +116,13 @@ class EventLog:
     A full disk does not raise: the log begins with ``fault`` set, stages what comes, and hands out nothing until
     the file can be written.
 
-    ``left`` are the beginnings whose ends a crash has kept from being emitted, the latest first, ``alive_at`` the last
-    sign of life before it. ``fault`` is why the file cannot be written now, ``read_fault`` why it cannot be read, each
-    "" if it can.
+    ``fault`` is why the file cannot be written now, ``read_fault`` why it cannot be read, each "" if it can.
     """
 
-    def __init__(self, settings: StoreSettings, clock: Clock, tell: TellDropped) -> None:
+    def __init__(self, settings: StoreSettings, clock: Clock, report_dropped: ReportDropped) -> None:
         self._settings = settings
         self._clock = clock
-        self._tell = tell
+        self._report_dropped = report_dropped
         self.fault = self.read_fault = ""
         self._is_stuck = False  # the writer tries to write something, in vain
         self._remind_at = 0.0
@@ -130,8 +132,8 @@ class EventLog:
         except StoreFault as error:
             self.database.close(False)
             raise StartError(f"event store {settings.path}: {error}") from error
-        self.left: list[SessionRow] = loaded.sessions
-        self.alive_at = loaded.alive_at
+        self._cut_short: list[SessionRow] = loaded.sessions
+        self._alive_at = loaded.alive_at
         self._was_clean = loaded.is_clean
         self._rows = {row.id: row for row in loaded.lanes}
         self._noted = self.database.reserve.noted()  # numbers that the last process could not write
@@ -221,8 +223,13 @@ class EventLog:
 
     @property
     def is_up(self) -> bool:
-        """Whether the store can be written and read."""
+        """Return whether the store can be written and read."""
         return all(fault.kind == STORE_FULL for fault in self.faults())
+
+    def missing_ends(self) -> list[End]:
+        """Return an end for everything that a crash has cut short: what began last ends first. Runs in the greenlet
+        that starts the daemon."""
+        return [_end_of(row, self._alive_at) for row in self._cut_short]
 
     def faults(self) -> Iterator[Fault]:
         """Yield what is wrong with the store now."""
@@ -312,7 +319,7 @@ class EventLog:
         self._batch.gaps.append(GapRow(feed.id, self._clock.wall(), from_seq, to_seq, count, reason))
         _log.error("events given up", hook_id=feed.id, count=count, reason=reason, from_seq=from_seq, to_seq=to_seq)
         facts = {"hook_id": feed.id, "count": count, "reason": reason, "from_seq": from_seq, "to_seq": to_seq}
-        self._tell(feed.id, facts)
+        self._report_dropped(feed.id, facts)
         self._signal.set()
 
     def take_gaps(self) -> list[GapRow]:
@@ -496,3 +503,16 @@ class EventLog:
                     _log.error("event store cannot be read", store=self._settings.path, error=error)
                 gevent.sleep(_RETRY_S)
             feed.paged(page, after)
+
+
+def _end_of(row: SessionRow, alive_at: float) -> End:
+    data = json.loads(row.body)["data"]
+    if row.type == "recording_start":
+        data["path"] = _left_at(str(data["path"]))
+    began_at = time_of(row.id) or row.timestamp
+    return end_by_crash(row.type, began_at, row.conn_id, row.stream_key, data, alive_at)
+
+
+def _left_at(path: str) -> str:
+    """Where the crash left the recording. The name that it was to get is not there yet if it was being written."""
+    return path + _RECORDING_PART if not os.path.exists(path) and os.path.exists(path + _RECORDING_PART) else path

@@ -106,7 +106,7 @@ class Retention:
     def _collect(self, before_id: str) -> int:
         feeds = list(self._events.feeds.values())
         wanted = [feed for feed in feeds if not feed.is_parked]
-        upto = min((feed.read for feed in wanted), default=self._events.accepted)
+        upto = min((feed.cursor for feed in wanted), default=self._events.accepted)
         pinned = [seq for feed in wanted for seq in feed.pinned]
         rows, gaps = [feed.row() for feed in feeds], self._events.take_gaps()
         deleted = 0
@@ -120,14 +120,14 @@ class Retention:
     def _give_up(self) -> bool:
         """Make the lane that is furthest behind skip the oldest that it has not been handed."""
         feeds = [feed for feed in self._events.feeds.values() if not feed.is_parked]
-        feed = min(feeds, key=lambda feed: feed.read, default=None)
-        if feed is None or feed.read >= self._events.accepted:
+        feed = min(feeds, key=lambda feed: feed.cursor, default=None)
+        if feed is None or feed.cursor >= self._events.accepted:
             return False
-        after = max(feed.read, self._events.ask(self._database.bounds)[0] - 1)
+        after = max(feed.cursor, self._events.ask(self._database.bounds)[0] - 1)
         upto = after + max((self._events.accepted - after) // _GIVE_UP_PART, _MIN_GIVE_UP)
         upto = min(upto, self._events.accepted)
         routes = self._events.ask(self._database.last_routes, feed.id, after, upto)
-        if feed.read > after:
+        if feed.cursor > after:
             return True  # it went on meanwhile, and what it has been handed is not given up
         feed.skip(upto, json.loads(routes)[feed.id] if routes else 0)
         return True

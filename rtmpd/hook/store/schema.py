@@ -73,13 +73,14 @@ class Row(NamedTuple):
 
 
 class LaneRow(NamedTuple):
-    """How far a lane is. Of what is up to ``read`` (a seq) everything is settled but what ``pending`` names: a JSON
-    object of seqs and the tries made. ``numbered`` is the last number given, ``settled`` how many came to an end.
-    ``suspects`` of those above ``read`` may have been delivered by a process that died. ``shed`` is a JSON list of the
-    ranges of numbers that were given up before they had a place in the log, as far as they have not been passed."""
+    """How far a lane is. Up to ``cursor`` (a seq; the column is ``read``) everything is settled but what ``pending``
+    names: a JSON object of seqs and the attempts made. ``numbered`` is the last number given, ``settled`` how many came
+    to an end. ``suspects`` of those above the cursor may have been delivered by a process that died. ``shed`` is a JSON
+    list of the ranges of numbers that were given up before they had a place in the log, as far as they have not been
+    passed."""
 
     id: str
-    read: int
+    cursor: int
     numbered: int
     settled: int
     pending: str

@@ -13,7 +13,7 @@ from rtmpd.config.migrate.draft import Draft
 from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.hook.build import check_auth, check_template
 from rtmpd.hook.filter import condition
-from rtmpd.hook.plugins import check_plugin
+from rtmpd.hook.sink.plugin import check_plugin
 
 Read = Callable[..., Loaded]
 

@@ -328,7 +328,7 @@ def test_what_was_handed_out_meanwhile_is_not_given_up(managed, monkeypatch):
     def ask_slowly(question, *values):
         answer = ask(question, *values)
         if question.__name__ == "last_routes":
-            feed._read = events.accepted
+            feed._cursor = events.accepted
         return answer
 
     monkeypatch.setattr(events, "ask", ask_slowly)
