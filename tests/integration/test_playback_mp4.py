@@ -388,7 +388,7 @@ def test_how_long_and_how_many_segments_are(
     assert {one.duration_s for one in segments()} == {duration_s}
 
 
-def test_ten_thousand_requests_for_a_session_leave_nothing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_for_more_sessions_than_may_be_leave_nothing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtmpd.playback.visitor.MAX_VISITORS", 300)
     house = start(playback=LISTEN)
     Hls(house, broadcast(house))
