@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from struct import pack
 from typing import Final, NamedTuple
 
@@ -24,6 +25,7 @@ _VIDEO_RUN: Final = 0x000F01  # data offset; duration, size, flags and compositi
 _AUDIO_RUN: Final = 0x000301  # data offset; duration and size of each sample
 _TRUN_BYTES: Final = 20
 _FULL_HEADER_BYTES: Final = 12
+_MAX_TICKS: Final = 0xFFFFFFFF  # that a duration can say
 _VIDEO_SAMPLE: Final = struct.Struct(">IIIi")
 _AUDIO_SAMPLE: Final = struct.Struct(">II")
 _EMPTY_TABLES: Final = ((b"stts", 4), (b"stsc", 4), (b"stsz", 8), (b"stco", 4))
@@ -185,8 +187,8 @@ def fragment(sequence: int, runs: Sequence[Run]) -> list[bytes | memoryview]:
 
 def _run_table(run: Run) -> bytes:
     samples = run.samples
-    ends = [sample.dts for sample in samples[1:]]
-    ends.append(run.end)
+    ends = [min(sample.dts, before.dts + _MAX_TICKS) for before, sample in pairwise(samples)]
+    ends.append(min(run.end, samples[-1].dts + _MAX_TICKS))
     rows: Iterable[bytes]
     if run.is_video:
         row = _VIDEO_SAMPLE.pack

@@ -118,7 +118,7 @@ class _Samples:
         if self.begin is None:
             self.begin = self.end = dts
         elif dts > self.end:
-            self.durations[-1] += dts - self.end  # after a gap
+            self.durations[-1] = min(self.durations[-1] + dts - self.end, 0xFFFFFFFF)  # after a gap
         self.sync.extend(len(self.sizes) + 1 + index for index in run.sync)
         self.durations.extend(run.durations)
         self.sizes.extend(run.sizes)

@@ -302,6 +302,8 @@ class Muxer:
                 self.skipped += 1
                 return
             track.codec, track.config, track.coming = codec, b"", None
+            if self.init is None:
+                track.samples = []  # of a codec that no init segment will describe
         body = memoryview(payload)[part.offset : part.offset + part.length]
         at = self._place(track, timestamp)
         frame_type = header.frame_type
@@ -463,6 +465,8 @@ class Muxer:
                 )
                 headers.append(header)
                 names.append(entry.codecs)
+        if not headers:
+            return
         brands = _BRANDS if len(headers) > 1 else (*_BRANDS, _CMAF)
         shown = headers[0]
         self.init = Init(

@@ -198,7 +198,8 @@ class Peer:
         for csid, message in messages:
             type_id = message.type_id
             payload = message.payload
-            chunks = _known_chunks if len(payload) <= _MAX_KNOWN_BYTES else _chunks
+            is_common = len(payload) <= _MAX_KNOWN_BYTES and b"?" not in payload  # secrets travel in queries
+            chunks = _known_chunks if is_common else _chunks
             out.append(chunks(csid, type_id, message.msid, message.timestamp, payload, self.out_chunk_size))
             if type_id == SET_CHUNK_SIZE:
                 self.out_chunk_size = read_value(message)

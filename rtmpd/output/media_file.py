@@ -34,6 +34,11 @@ class MediaFile(ABC):
     def duration_ms(self) -> int:
         """Up to the end of the last frame."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether what comes next needs another file."""
+        return False
+
     @abstractmethod
     def write(self, messages: Iterable[Message]) -> None:
         """Append messages. Raises MediaError for media that the format does not carry."""

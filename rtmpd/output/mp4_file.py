@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from ..cmaf.hybrid import BEGINNING, Index, Playlist, Span, head
-from ..cmaf.muxer import Fragment, Muxer
+from ..cmaf.muxer import Fragment, Init, Muxer
 from ..errors import MediaError
 from ..protocol.message import Message
 from .media_file import MAX_NAMES, PART, MediaFile, create, open_locked, sync_directory
@@ -58,6 +58,8 @@ class Mp4File(MediaFile):
         self._muxer = Muxer(with_audio, with_video)
         self._fragment_ms = fragment_ms
         self._duration_ms = 0.0
+        self._init: Init | None = None
+        self._is_over = False
         self._playlist: Playlist | None = None
         self.begins_ms = 0
         self.size = 0
@@ -68,6 +70,11 @@ class Mp4File(MediaFile):
     def duration_ms(self) -> int:
         return round(self._duration_ms)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the tracks are not those of the file any more: what comes next needs another file."""
+        return self._is_over
+
     def write(self, messages: Iterable[Message]) -> None:
         muxer = self._muxer
         for message in messages:
@@ -77,6 +84,11 @@ class Mp4File(MediaFile):
 
     def _append(self, fragments: Sequence[Fragment]) -> None:
         for fragment in fragments:
+            if self._init is None:
+                self._init = fragment.init
+            if self._is_over or fragment.init is not self._init:
+                self._is_over = True
+                return
             begin = b"" if self.size else head(fragment.init)
             self._write(b"".join([begin, *fragment.pieces]))
             self._duration_ms = fragment.start_ms + fragment.duration_ms
@@ -126,13 +138,15 @@ class Mp4File(MediaFile):
 
 def recover(directory: str) -> list[Recovered | OSError]:
     """Finish every MP4 that a crash left below a directory and that nobody writes; an OSError for each that cannot be
-    finished. A file without a whole fragment is left alone."""
+    finished, whatever is in it. A file without a whole fragment is left alone."""
     found: list[Recovered | OSError] = []
     for path in sorted(Path(directory).rglob(f"*{SUFFIX}{PART}")):
         try:
             recovered = _recover(str(path))
         except OSError as error:
             found.append(error)
+        except Exception as error:  # noqa: BLE001  a damaged file must not keep the others from being finished
+            found.append(OSError(errno.EIO, f"damaged: {error!r}", str(path)))
         else:
             if recovered is not None:
                 found.append(recovered)
@@ -160,7 +174,8 @@ def _recover(path: str) -> Recovered | None:
 def _free_name(path: str) -> str:
     for number in range(MAX_NAMES):
         name = with_suffix(path, number)
-        if not os.path.lexists(name):
+        is_ours = name == path
+        if not os.path.lexists(name) and (is_ours or not os.path.lexists(name + PART)):
             return name
     raise FileExistsError(errno.EEXIST, f"there are {MAX_NAMES} files of this name", path)
 
@@ -179,10 +194,24 @@ def _uri(path: str) -> str:
     return quote(os.path.basename(path))
 
 
+def _is_torn(fd: int, end: int) -> bool:
+    """Whether nothing follows ``end``, or a fragment that was cut off; a whole ``moof`` and ``mdat`` is neither."""
+    size, position = os.fstat(fd).st_size, end
+    for kind in (b"moof", b"mdat"):
+        box = os.pread(fd, 8, position)
+        position += int.from_bytes(box[:4], "big")
+        if len(box) < 8 or box[4:] != kind or position > size:
+            return True
+    return False
+
+
 def _finish(file: FileIO, index: Index, final: str) -> int:
     """Make an ordinary MP4 of the fragments that are whole, and have it on the disk with its playlist; its size.
     ``final`` is what it will be called."""
     fd = file.fileno()
+    if not _is_torn(fd, index.end):
+        os.fsync(fd)  # it is whole, but not as we know it: nothing of it may be cut off
+        return os.fstat(fd).st_size
     os.ftruncate(fd, index.end)
     try:
         movie = memoryview(index.movie)

@@ -88,24 +88,34 @@ class Outputs:
 
     def _keep(self) -> None:
         """Finish what a crash left in the directories of recordings; then delete, once a minute, what is not kept."""
-        self._finish()
+        try:
+            self._finish()
+        except Exception:  # noqa: BLE001  what a crash left is no reason to keep everything for ever
+            _log.exception("what a crash left of recordings cannot be looked through")
         while True:
-            named = [(name, app) for name, app in self._apps.named if app.record != RECORD_OFF]
-            apps = [*named, ("", self._apps.default)] if self._apps.default.record != RECORD_OFF else named
-            wall = self._clock.wall()
-            for found in self._look(sweep, apps, wall):
-                if isinstance(found, OSError):
-                    _log.error("a recording cannot be deleted", path=found.filename, error=found)
-                    continue
-                _log.info("recording deleted", path=found.path, size=found.size, rule=found.rule)
-                self._emit(
-                    "recording_deleted",
-                    path=found.path,
-                    size=found.size,
-                    age_sec=round(found.age_s, 3),
-                    rule=found.rule,
-                )
+            try:
+                self._sweep()
+            except Exception:  # noqa: BLE001  the next minute is another try
+                _log.exception("old recordings cannot be looked through")
             gevent.sleep(self.keep_period_s)
+
+    def _sweep(self) -> None:
+        apps = [*self._apps.named]
+        if self._apps.default.record != RECORD_OFF:
+            apps.append(("", self._apps.default))
+        wall = self._clock.wall()
+        for found in self._look(sweep, [(name, app) for name, app in apps], wall):
+            if isinstance(found, OSError):
+                _log.error("a recording cannot be deleted", path=found.filename, error=found)
+                continue
+            _log.info("recording deleted", path=found.path, size=found.size, rule=found.rule)
+            self._emit(
+                "recording_deleted",
+                path=found.path,
+                size=found.size,
+                age_sec=round(found.age_s, 3),
+                rule=found.rule,
+            )
 
     def _look(self, work: Callable[..., list[T]], *given: object) -> list[T]:
         """Do ``work`` in a thread and wait for it."""

@@ -19,6 +19,13 @@ _UNSAFE: Final = frozenset('/\\:*?"<>|')
 _USUAL_TIME: Final = "%Y%m%d-%H%M%S"
 
 
+#: What directives of strftime become.
+_DIRECTIVES: Final = {
+    "Y": "[0-9]{4}", "j": "[0-9]{3}", "s": "[0-9]+", "%": "%", "F": "[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    **dict.fromkeys("mdHMSyIUWVCgu", "[0-9]{1,2}"),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """What a template is filled with. ``wall`` is Unix time, shown as local time; ``segment`` counts from 1."""
@@ -56,25 +63,37 @@ def render(template: str, name: Name) -> str:
     return "".join(parts)
 
 
-def pattern(template: str, app: str) -> str:
-    """A regular expression for every path that ``template`` may mean, with the numbers of ``with_suffix`` and with
-    either ending of a recording. ``app`` is the application, "" for any."""
+def pattern(template: str, app: str, is_mp4: bool) -> str:
+    """A regular expression for every path that ``template`` may mean, with the numbers of ``with_suffix`` and, where
+    recordings are MP4, with either ending. ``app`` is the application, "" for any, which is then the group ``app``."""
     stem, dot, extension = template.rpartition(".")
     if not stem or "/" in extension or "}" in extension:
         stem, dot, extension = template, "", ""
     parts: list[str] = []
+    has_app = False
     for literal, field, spec, _ in Formatter().parse(stem):
         parts.append(re.escape(literal))
         if field == "time":
-            parts.append("/".join("[^/]+" for _ in (spec or "").split("/")))
+            parts.append(_time_pattern(spec or _USUAL_TIME))
         elif field == "segment":
             parts.append("[0-9]+")
         elif field == "app" and app:
             parts.append(re.escape(safe(app)))
+        elif field == "app" and not has_app:
+            has_app = True
+            parts.append("(?P<app>[^/]+)")
         elif field is not None:
             parts.append("[^/]+")
-    ending = "(flv|mp4)" if extension == "flv" else re.escape(extension)
+    ending = "(flv|mp4)" if extension == "flv" and is_mp4 else re.escape(extension)
     return f"{''.join(parts)}(-[0-9]+)?{re.escape(dot)}{ending}"
+
+
+def _time_pattern(spec: str) -> str:
+    """A regular expression for what ``strftime`` makes of ``spec``: digits where it makes digits."""
+    return "".join(
+        _DIRECTIVES.get(part[1], "[^/]+") if part[0] == "%" else re.escape(part)
+        for part in re.findall(r"%.|[^%]+", spec, re.DOTALL)
+    )
 
 
 def with_suffix(path: str, number: int) -> str:

@@ -213,7 +213,7 @@ class Recording:
             self._release(facts)
         if self._file is None:
             self._begin(at_ms, facts)
-        elif self._segment_ends(frame, at_ms):
+        elif self._file.is_over or self._segment_ends(frame, at_ms):
             self._flush()
             self._complete(facts, is_last=False)
             self._open(at_ms)
@@ -307,6 +307,11 @@ class Recording:
         if file is not None:
             try:
                 file.close()
+            except MediaError:
+                if is_last:
+                    raise
+                self._index -= 1  # nothing of it could be decoded; the next file may have better media
+                return
             finally:
                 self._closed_bytes += file.size
             duration_ms = file.duration_ms - file.begins_ms

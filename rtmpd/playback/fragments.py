@@ -96,6 +96,9 @@ class Fragments:
                         self._put(fragment)
         except MediaError as error:
             self._refuse(str(error))
+        except Exception as error:  # noqa: BLE001  this runs in whoever flushes the stream, often its publisher
+            _log.exception("no MP4 of this stream", stream_key=self.stream.key)
+            self._refuse(f"an error of rtmpd: {error!r}")
 
     def _put(self, fragment: Fragment) -> None:
         self.init = fragment.init
@@ -131,8 +134,11 @@ class Fragments:
     def unpublished(self) -> None:
         """The stream is over; what is held back comes now."""
         if not self.refusal:
-            for fragment in self._muxer.finish():
-                self._put(fragment)
+            try:
+                for fragment in self._muxer.finish():
+                    self._put(fragment)
+            except Exception:  # noqa: BLE001  the others of the stream hear of its end after us
+                _log.exception("the last fragment is missing", stream_key=self.stream.key)
         takers, self.takers = self.takers, []
         for taker in takers:
             taker.over("")

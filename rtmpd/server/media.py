@@ -35,6 +35,8 @@ def _metadata_in(
     """Return what an onMetaData says as fields of ``stream_metadata``, empty without any, the codecs that it declares,
     and why it could not be read to its end. Nobody changes what is returned."""
     values, error = decode_most(strip_set_data_frame(payload), limits)
+    if error is not None:
+        error.__traceback__ = error.__context__ = error.__cause__ = None  # it is kept, and the connection is not to be
     properties = metadata_properties(values)
     if properties is None:
         return {}, (), error

@@ -23,7 +23,7 @@ DAY_S = 86_400
 
 
 def settings(home: Path, **options: Any) -> OutputSettings:
-    values: dict[str, Any] = {"record": "all", "record_path": "{app}/{name}.flv"} | options
+    values: dict[str, Any] = {"record": "all", "record_path": "{app}/{name}.flv", "record_format": "mp4"} | options
     return replace(OutputSettings(record_dir=str(home)), **values)
 
 
@@ -66,11 +66,63 @@ def test_the_oldest_go_until_enough_of_the_disk_is_free(tmp_path: Path, monkeypa
         put(tmp_path / "live" / f"{number}.flv", 5 - number)
 
     def disk(path: str) -> SimpleNamespace:
-        return SimpleNamespace(f_bavail=8 + 5 - len(list(Path(path).iterdir())), f_blocks=100)
+        return SimpleNamespace(f_bavail=8 + 5 - len(list(Path(path).iterdir())), f_blocks=100, f_frsize=10)
 
     monkeypatch.setattr(retention.os, "statvfs", disk)
     found = deleted(tmp_path, [("", settings(tmp_path, record_keep_free_percent=10))])
     assert found == [("live/0.flv", "free"), ("live/1.flv", "free")]
+
+
+def test_a_disk_that_frees_later_what_was_deleted_does_not_lose_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        put(tmp_path / "live" / f"{number}.flv", 5 - number)
+    disk = SimpleNamespace(f_bavail=8, f_blocks=100, f_frsize=10)
+    monkeypatch.setattr(retention.os, "statvfs", lambda path: disk)
+    found = deleted(tmp_path, [("", settings(tmp_path, record_keep_free_percent=10))])
+    assert found == [("live/0.flv", "free"), ("live/1.flv", "free")]
+
+
+def test_a_directory_that_cannot_be_looked_at_is_an_error_and_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "live" / "a.flv", 5)
+
+    def gone(path: str) -> SimpleNamespace:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+
+    monkeypatch.setattr(retention.os, "statvfs", gone)
+    (error,) = sweep([("", settings(tmp_path, record_keep_free_percent=10))], NOW)
+    assert isinstance(error, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("films/star-wars.mp4", "mp4"), ("live/cam-holiday.flv", "mp4"), ("live/cam-20260101-000000.mp4", "flv")],
+)
+def test_what_a_template_cannot_have_named_stays(tmp_path: Path, name: str, format: str) -> None:
+    file = put(tmp_path / name, 100)
+    template = "{app}/{name}-{time:%Y%m%d-%H%M%S}.flv"
+    apps = [("", settings(tmp_path, record_keep_s=1.0, record_path=template, record_format=format))]
+    assert deleted(tmp_path, apps) == [] and file.exists()
+
+
+@pytest.mark.parametrize("kept", [{"record": "off"}, {"record_path": "archive-{name}.flv"}])
+def test_recordings_of_an_application_of_the_list_are_not_for_the_rule_of_the_others(
+    tmp_path: Path, kept: dict[str, Any]
+) -> None:
+    file = put(tmp_path / "archive" / "a.flv", 100)
+    rest = settings(tmp_path, record_keep_s=1.0)
+    assert deleted(tmp_path, [("archive", settings(tmp_path, **kept)), ("", rest)]) == [] and file.exists()
+
+
+def test_a_directory_with_two_names_is_the_same_directory(tmp_path: Path) -> None:
+    file = put(tmp_path / "real" / "archive" / "a.flv", 100)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    kept = settings(tmp_path / "link", record_path="archive/{name}.flv")
+    rest = settings(tmp_path / "real", record_keep_s=1.0, record_path="archive/{name}.flv")
+    assert deleted(tmp_path, [("archive", kept), ("", rest)]) == [] and file.exists()
 
 
 def test_without_a_rule_nobody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +191,7 @@ TEMPLATES = [
 def test_the_pattern_of_a_template_fits_what_it_makes(template: str, number: int) -> None:
     made = with_suffix(render(template, Name("li.ve+", "../a b", "s_1", NOW, 3)), number)
     for app in ("", "li.ve+"):
-        assert re.fullmatch(pattern(template, app), made)
-        assert not re.fullmatch(pattern(template, app), "x/" + made + ".bak/y")
+        assert re.fullmatch(pattern(template, app, False), made)
+        assert not re.fullmatch(pattern(template, app, False), "x/" + made + ".bak/y")
     if "{app}" in template:
-        assert not re.fullmatch(pattern(template, "other"), made)
+        assert not re.fullmatch(pattern(template, "other", False), made)
