@@ -260,3 +260,10 @@ def test_whatever_comes_the_boxes_are_valid_and_no_sample_overlaps(
             if not ours.discontinuity and track_id in ends and ours.init is found[0].init:
                 assert run[0].dts == ends[track_id] or any(fragment.discontinuity for fragment in found)
             ends[track_id] = run[-1].dts + run[-1].duration
+
+
+def test_a_codec_that_replaces_another_before_anything_began_leaves_nothing_behind() -> None:
+    muxer = Muxer()
+    muxer.feed(AUDIO, 0, b"\x91ec-3" + bytes.fromhex("0b7700ff3f8000000000000000000000") + bytes(22))
+    muxer.feed(AUDIO, 60, b"\x91ac-3" + bytes.fromhex("fff8ff080000"))
+    assert list(muxer.finish()) == []

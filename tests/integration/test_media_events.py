@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
+import gevent
 import pytest
 
 from rtmpd.codec.tag import AUDIO_MESSAGE, VIDEO_MESSAGE
 from rtmpd.event.catalogue import EVENT_TYPES
 from rtmpd.protocol import amf0
+from rtmpd.protocol.amf0 import DEFAULT_LIMITS, encode
+from rtmpd.protocol.amf0_types import EcmaArray
 from rtmpd.protocol.constants import CSID_AUDIO, CSID_DATA, CSID_VIDEO, DATA_AMF0
 from rtmpd.protocol.message import Message
+from rtmpd.server import media
 from tests.integration.conftest import Start
 from tests.support.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
 from tests.support.encodes import Audio, Video, flv_file, messages_of
@@ -320,3 +326,20 @@ def test_the_codecs_of_publish_stop_are_the_first_named(start: Start) -> None:
     stop = house.wait_event("publish_stop").data
     assert (stop["video_codec"], stop["audio_codec"]) == ("H264", "AAC")
     assert (stop["video_packets"], stop["audio_packets"]) == (5, 3)
+
+
+def test_metadata_that_cannot_be_read_keeps_nothing_of_its_connection() -> None:
+    broken = encode("onMetaData", EcmaArray({"width": 64.0}))[:-3] + b"\x00\x01x\x00\x40"
+
+    class Held:
+        """What the frames of a connection hold."""
+
+    def session() -> None:
+        held = Held()
+        seen.append(weakref.ref(held))
+        assert media._known_metadata(broken, DEFAULT_LIMITS)[2] is not None
+
+    seen: list[weakref.ref[Held]] = []
+    gevent.spawn(session).join()
+    gc.collect()
+    assert seen[0]() is None

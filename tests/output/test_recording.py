@@ -21,6 +21,7 @@ from rtmpd.settings.output import OutputSettings
 from rtmpd.stream.frame import Frame
 from tests.support import flv
 from tests.support.client import AAC_HEADER, AVC_HEADER, audio, interframe, keyframe
+from tests.support.mp4 import walk
 from tests.support.proof import proves
 
 METADATA = Frame(DATA_AMF0, encode("onMetaData", {"width": 64.0}), 0, DATA | HEADER)
@@ -264,3 +265,51 @@ def test_a_directory_that_is_none_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (stopped,) = recording(tmp_path / "file", record_path="{name}/x.flv").write(begin() + gop(0))
     assert isinstance(stopped, Stopped) and stopped.reason == "error"
+
+
+# --- MP4 whose tracks change, and media that cannot be decoded at first ---------------------------------
+
+AC3 = b"\x91ac-3" + bytes.fromhex("0b77000014402f84") + bytes(100)
+
+
+def silent(at_ms: int) -> list[Frame]:
+    """A second of pictures without sound."""
+    return [one for one in gop(at_ms) if one.type_id == VIDEO]
+
+
+def pictures_in(path: Path) -> int:
+    """How many samples the first track of a finished MP4 has."""
+    movie = next(box for box in walk(path.read_bytes()) if box.kind == "moov")
+    return int.from_bytes(movie.all("trak/mdia/minf/stbl/stsz")[0].body[8:12], "big")
+
+
+def test_sound_without_a_header_that_comes_late_begins_another_mp4(tmp_path: Path) -> None:
+    one = recording(tmp_path, record_format="mp4")
+    facts = one.write([frame(VIDEO, AVC_HEADER, 0), *silent(0), *silent(1000)])
+    for second in range(2, 12):
+        sound = [frame(AUDIO, AC3, second * 1000 + 40 * number) for number in range(25)]
+        facts += one.write([each for pair in zip(silent(second * 1000), sound, strict=True) for each in pair])
+    facts += one.close()
+    files = [fact for fact in facts if isinstance(fact, Completed)]
+    assert len(files) == 2 and not any(isinstance(fact, Stopped) for fact in facts)
+    assert sum(pictures_in(Path(file.path)) for file in files) >= 250  # of 300: until the next keyframe after the change
+
+
+def test_a_picture_that_pauses_for_half_a_day_ends_no_recording(tmp_path: Path) -> None:
+    one, pause_ms = recording(tmp_path, record_format="mp4"), 14 * 3_600_000
+    facts = one.write([*begin(), *gop(0)])
+    for hour in range(14):
+        began = 1000 + hour * 3_600_000
+        facts += one.write([frame(AUDIO, audio(10), at) for at in range(began, began + 3_600_000, 10_000)])
+    facts += one.write(gop(pause_ms + 1000)) + one.write(gop(pause_ms + 2000)) + one.close()
+    assert not any(isinstance(fact, Stopped) for fact in facts)
+    assert sum(pictures_in(Path(fact.path)) for fact in facts if isinstance(fact, Completed)) == 75
+
+
+def test_sound_before_its_header_does_not_end_the_recording(tmp_path: Path) -> None:
+    one = recording(tmp_path, record_format="mp4")
+    early = [frame(AUDIO, audio(10), 23 * number) for number in range(20)]
+    good = [frame(AUDIO, audio(10), 460 + 23 * number) for number in range(100)]
+    facts = one.write([*early, frame(AUDIO, AAC_HEADER, 460), *good]) + one.close()
+    (file,) = (fact for fact in facts if isinstance(fact, Completed))
+    assert pictures_in(Path(file.path)) == 100
