@@ -100,6 +100,7 @@ class HlsStream:
         self._init: Init | None = None
         self._segments: deque[Segment] = deque()  # of the playlist
         self._past: deque[Segment] = deque()  # that have left it
+        self.secret = secrets.token_urlsafe(12)  # what the index gives to those who share its addresses
         self._open: Segment | None = None
         self._next = 0
         self._passed_discontinuities = 0
@@ -127,6 +128,8 @@ class HlsStream:
         self._ended = False
         self.over_at = None
         self._playlist = ""
+        if not self._segments:
+            self.ready.clear()
         source.add(self)
         if source.refusal:
             self.over("")
@@ -189,7 +192,7 @@ class HlsStream:
 
     def _note(self, segment: Segment) -> None:
         """Let the target duration and the bandwidth hold for this segment too."""
-        rounded_s = int(segment.duration_s + 0.5)
+        rounded_s = int(round(segment.duration_s, 5) + 0.5)  # as EXTINF has it
         if rounded_s > self.target_s:
             if self.target_s:
                 self._report_interval(segment.duration_s)

@@ -13,6 +13,7 @@ plain text for people who look at it, and has the headers that let a page read i
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
@@ -373,6 +374,9 @@ class Playback:
         hls = self._hls.get(key)
         if hls is None or not hls.has_segments:
             return _text(404, "the stream is over")
+        given = request.args.get("k", "").encode("utf-8", "replace")
+        if shares and name == PLAYLIST and not secrets.compare_digest(given, hls.secret.encode()):
+            return _text(403, f"begin with {INDEX}: it has the address of this playlist")
         self._asked_at[key] = self._clock.monotonic()
         if visitor is not None and request.method == "GET" and not hls.has_ended:
             visitor.seen()
@@ -401,7 +405,7 @@ class Playback:
         if not hls.has_segments:
             return self._not_mp4(stream)
         if shares:
-            return _file(request, hls.index("").encode(), PLAYLIST_TYPE, "max-age=1")
+            return _file(request, hls.index(f"?k={hls.secret}").encode(), PLAYLIST_TYPE, "max-age=1")
         if request.method == "HEAD":
             return _file(request, hls.index("").encode(), PLAYLIST_TYPE, "no-store")
         visitor = self._visitors.new(ticket, stream.key, lambda: hls.target_s)

@@ -16,7 +16,7 @@ from ..errors import AccessDenied, InvalidStreamKey, LimitReached, Rejected, Str
 from ..identity import StreamId, segments
 from ..protocol.notice import PlayAsked
 from ..settings import PLAY
-from .access.lease import lease_of
+from .access.lease import Lease, lease_of
 from .access.question import ADMITTED, Question, Verdict, token_of
 from .context import Context
 from .gate import DENIED
@@ -52,6 +52,17 @@ class Ticket:
     port: int
     stream: StreamId = _NO_STREAM
     verdict: Verdict = ADMITTED
+    lease: Lease | None = None
+    has_begun: bool = False
+
+    def leased(self, now: float) -> Lease | None:
+        """The lease of the admission: a viewer that comes back after a silence gets no new one."""
+        if not self.has_begun:
+            self.has_begun = True
+            self.lease = lease_of(self.verdict, now)
+        elif self.lease is not None:
+            self.lease.begin_again(now)
+        return self.lease
 
     def begin(self, protocol: str, viewer: Viewer) -> Viewing:
         """Begin the session of an admitted client. Raises StreamNotFound if the stream has ended meanwhile,
@@ -159,7 +170,7 @@ class Viewing:
         self._noted = 0, 0
         self._is_over = False
         self._started_at = context.clock.monotonic()
-        self._lease = lease_of(ticket.verdict, self._started_at) if ticket.verdict is not ADMITTED else None
+        self._lease = ticket.leased(self._started_at)
         self.conn_id, self.address, self.port = ticket.conn_id, ticket.address, ticket.port
         self.session_id = context.next_session_id()
         self.protocol = protocol

@@ -333,6 +333,8 @@ def test_shared_sessions_give_everybody_the_same_addresses_for_a_cache(start: St
     assert first.playlist() == second.playlist()
     assert first.get(uris(first.playlist())[0]).status == 200
     assert not of_viewer(house, "play_start")
+    for query in ("", "?k=guessed", "?k=%C3%A4"):
+        assert get(house, f"/hls/live/a/stream.m3u8{query}").status == 403, "only the index has its address"
 
 
 @proves("playback.hls_dir")

@@ -25,6 +25,10 @@ class Lease:
         self._window_at = now
         self._seen_bytes = 0
 
+    def begin_again(self, now: float) -> None:
+        """Count the media of another session of the same admission; the end stays where it was."""
+        self._window_at, self._seen_bytes = now, 0
+
     def overdue(self, now: float, total_bytes: int) -> str:
         """Return why it is over at ``now``, with ``total_bytes`` of media by then; "" if it is not."""
         if now >= self._ends_at:
