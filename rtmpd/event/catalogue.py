@@ -4,8 +4,8 @@ This is the only table of events. docs/events.md is rendered from it, hooks are 
 of a script is limited to its fields. Fields are in the order in which emitters pass them; a field that does not apply
 or is unknown is absent, never 0 or "". The notation is that of ``kind.fields``.
 
-To add a field to an event, add it here and pass it where the event is emitted. A client's events are emitted by
-``server.report``.
+To add a field to an event, add it here and pass it where the event is emitted. What a
+connection does is emitted by ``server.report``, what a publish or a play does by ``server.publisher`` and ``player``.
 """
 
 from __future__ import annotations

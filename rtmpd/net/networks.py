@@ -85,7 +85,7 @@ class NetworkRules:
 
 
 class _Networks:
-    """Return the text of a list of networks."""
+    """A list of networks, as ``given``: CIDR blocks and the words of ``WORDS``."""
 
     __slots__ = ("_networks", "_words", "given")
 

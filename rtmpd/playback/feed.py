@@ -7,6 +7,7 @@ backlog for a slow one, which resumes at a keyframe, and an end for a hopeless o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
@@ -84,25 +85,27 @@ class Ticket(Protocol):
         """Begin the session. Raises Rejected, which has been reported."""
 
 
-class Feed:
+class Feed(ABC):
     """One form of one stream, with the group of its viewers; a viewer is in it from ``add`` to ``remove``. ``on_empty``
-    is called when the last one has left. ``end_reason`` is that of viewers whose stream ends. No method switches
-    greenlets."""
+    is called when the last one has left. ``end_reason`` is that of viewers whose stream ends. A feed that ``is_over``
+    gets nothing any more, also if the stream is published again. No method switches greenlets."""
 
-    def __init__(self, stream: Stream, on_empty: Callable[[], None]) -> None:
+    is_over = False
+
+    def __init__(self, stream: Stream, on_empty: Callable[[Feed], None]) -> None:
         self.stream = stream
         self.viewers: set[LiveViewer] = set()
         self.end_reason = UNPUBLISHED
         self.group = Group(0, 0, EVERYTHING, stream.gop)
         self._on_empty = on_empty
 
+    @abstractmethod
     def burst(self) -> tuple[list[Frame], bool]:
         """What a viewer that joins gets first, and whether it has to wait for a keyframe after that."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """The last viewer has left."""
-        raise NotImplementedError
 
     def add(self, viewer: LiveViewer) -> None:
         """Send to ``viewer`` from now on."""
@@ -115,7 +118,7 @@ class Feed:
         if viewer in self.viewers:
             self.viewers.discard(viewer)
             if not self.viewers:
-                self._on_empty()
+                self._on_empty(self)
                 self.close()
 
     def finish(self, reason: str = "") -> None:
@@ -127,15 +130,15 @@ class Feed:
 class TapFeed(Feed):
     """A feed that hangs on the stream itself; ``convert`` makes of frames what viewers get."""
 
-    def __init__(self, stream: Stream, on_empty: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, on_empty: Callable[[Feed], None]) -> None:
         super().__init__(stream, on_empty)
         self._burst: tuple[list[Frame], bool] = ([], False)
         self._tap = Tap(self, self)
         stream.open_output(self._tap)
 
+    @abstractmethod
     def convert(self, frames: list[Frame]) -> list[Frame]:
         """The frames as viewers get them."""
-        raise NotImplementedError
 
     def burst(self) -> tuple[list[Frame], bool]:
         """What the GOP cache holds. The tap leaves its group and enters it again, as there is no other way to the cache

@@ -30,7 +30,7 @@ from ..stream.frame import Frame
 from ..stream.stream import Stream
 from ..stream.timeline import step_ms
 from . import websocket
-from .feed import LiveViewer, TapFeed
+from .feed import Feed, LiveViewer, TapFeed
 
 CONTENT_TYPE: Final = "video/x-flv"
 TRACKS_WAIT_S: Final = 1.0
@@ -173,7 +173,7 @@ def properties_of(payload: bytes) -> dict[str, object] | None:
 class FlvFeed(TapFeed):
     """FLV in one of its forms. ``tracks`` are those of the stream when the last viewer came."""
 
-    def __init__(self, stream: Stream, form: Form, on_empty: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, form: Form, on_empty: Callable[[Feed], None]) -> None:
         self.tracks = Tracks()
         self._rewrite = unchanged if form.is_raw else for_browsers
         self._is_ws = form.is_ws

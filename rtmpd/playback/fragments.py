@@ -167,7 +167,7 @@ def _header_of(init: Init) -> Mp4Frame:
 class Mp4Feed(Feed):
     """HTTP-fMP4: the init segment, then each fragment as it comes."""
 
-    def __init__(self, source: Fragments, on_empty: Callable[[], None]) -> None:
+    def __init__(self, source: Fragments, on_empty: Callable[[Feed], None]) -> None:
         super().__init__(source.stream, on_empty)
         self._source = source
         self._sent: Init | None = source.init
@@ -195,6 +195,7 @@ class Mp4Feed(Feed):
 
     def over(self, reason: str) -> None:
         """End the viewers."""
+        self.is_over = True
         self.finish(reason)
 
 

@@ -285,8 +285,9 @@ class Playback:
         except Rejected:
             viewer.writer.close()  # it has been reported; the head of the answer is sent already
 
-    def _forget(self, key: tuple[Stream, Form | None]) -> None:
-        del self._feeds[key]
+    def _forget(self, key: tuple[Stream, Form | None], feed: Feed) -> None:
+        if self._feeds.get(key) is feed:  # another one may have taken the place of one that was over
+            del self._feeds[key]
 
     # --- fragments of MP4 -------------------------------------------------------------------------
 
@@ -346,7 +347,7 @@ class Playback:
             with session_of(ticket, "http-fmp4", viewer) as session:
                 key = session.stream, None
                 feed = self._feeds.get(key)
-                if feed is None:
+                if feed is None or feed.is_over:
                     feed = self._feeds[key] = Mp4Feed(self._fragments(session.stream), partial(self._forget, key))
                 viewer.watch_feed(feed, _ignore)
         except Rejected:

@@ -74,31 +74,33 @@ class Reader:
     def feed(self, data: bytes) -> bytes:
         """More bytes; pongs for its pings, a close for its close, or for what is not allowed. What it sends as
         messages is ignored."""
-        self._data += data
-        answer = b""
-        while not self.is_over and len(self._data) >= 2:
-            first, second = self._data[:2]
-            opcode, size, start = first & 0x0F, second & 0x7F, 2
+        have = self._data + data
+        answers: list[bytes] = []
+        at = 0
+        while not self.is_over and len(have) - at >= 2:
+            first, second = have[at], have[at + 1]
+            opcode, size, start = first & 0x0F, second & 0x7F, at + 2
             if not second & _MASKED or first & 0x70 or (opcode >= _CLOSE and size > _MAX_CONTROL_BYTES):
-                return answer + self._end(_PROTOCOL_ERROR)
+                return b"".join([*answers, self._end(_PROTOCOL_ERROR)])
             if size >= 126:
-                start = 4 if size == 126 else 10
-                if len(self._data) < start:
+                start += 2 if size == 126 else 8
+                if len(have) < start:
                     break
-                size = int.from_bytes(self._data[2:start], "big")
+                size = int.from_bytes(have[at + 2 : start], "big")
             if size > MAX_READ_BYTES:
-                return answer + self._end(_TOO_BIG)
+                return b"".join([*answers, self._end(_TOO_BIG)])
             end = start + 4 + size
-            if len(self._data) < end:
+            if len(have) < end:
                 break
-            mask, body = self._data[start : start + 4], self._data[start + 4 : end]
-            self._data = self._data[end:]
+            mask, body = have[start : start + 4], have[start + 4 : end]
+            at = end
             if opcode == _CLOSE:
-                return answer + self._end(1000)
+                return b"".join([*answers, self._end(1000)])
             if opcode == _PING:
                 clear = bytes(byte ^ mask[index & 3] for index, byte in enumerate(body))
-                answer += _head(_PONG, len(clear)) + clear
-        return answer
+                answers += [_head(_PONG, len(clear)), clear]
+        self._data = have[at:]  # cut once: a client may send thousands of tiny frames in one read
+        return b"".join(answers)
 
     def _end(self, code: int) -> bytes:
         self.is_over = True

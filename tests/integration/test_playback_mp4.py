@@ -128,6 +128,20 @@ def test_a_viewer_gets_fragments_until_the_stream_ends_and_is_a_session(start: S
     assert (stop.data["reason"], stop.data["bytes_sent"]) == ("unpublished", len(data))
 
 
+def test_a_viewer_after_a_republish_gets_the_new_stream_though_one_of_before_has_not_left(start: Start) -> None:
+    house = start(playback=LISTEN, app=NO_GRACE)
+    publisher, msid = broadcast(house, seconds=3)
+    with watching(house, "/live/live/a.mp4") as left_open:
+        left_open.read_to(keyframe(300, b"0")[5:])
+        publisher.call("deleteStream", None, float(msid))
+        house.wait_event("publish_stop")
+        publisher, msid = broadcast(house, seconds=3)
+        with watching(house, "/live/live/a.mp4") as viewer:
+            viewer.read_to(b"mdat")
+            send(publisher, msid, 3000, 6000)
+            viewer.read_to(interframe(300, b"8")[5:])
+
+
 def test_every_viewer_gets_the_same_fragments_and_one_who_comes_late_those_since_the_keyframe(start: Start) -> None:
     house = start(playback=LISTEN, app=NO_GRACE)
     publisher, msid = broadcast(house, seconds=3)
