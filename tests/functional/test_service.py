@@ -27,8 +27,8 @@ from tests.support.waiting import wait_until
 
 SCRIPT = REPOSITORY / "etc" / "init.d" / "rtmpd"
 SHELL_SCRIPTS = [
-    ".ci/run", "etc/init.d/rtmpd", "etc/completion/rtmpd.bash", "scripts/install-service", "scripts/build-deb",
-    "scripts/run", "scripts/test", "scripts/venv",
+    ".ci/run", "etc/init.d/rtmpd", "scripts/install-service", "scripts/build-deb", "scripts/run", "scripts/test",
+    "scripts/venv",
 ]  # fmt: skip
 MAINTAINER_SCRIPTS = ["etc/debian/preinst", "etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm"]
 
@@ -458,8 +458,8 @@ def completed(*words: str) -> list[str]:
     """What bash offers for the last of ``words``."""
     code = (
         "rtmpctl() { printf 'ID TYPE\\nops webhook\\nbilling script\\n'; }; "
-        f"source etc/completion/rtmpd.bash; COMP_WORDS=({' '.join(repr(word) for word in words)}); "
-        f"COMP_CWORD={len(words) - 1}; _{words[0]}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        f"source etc/completion/{words[0]}.bash; COMP_WORDS=({' '.join(repr(word) for word in words)}); "
+        f"COMP_CWORD={len(words) - 1}; _shtab_{words[0]}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     answer = subprocess.run(["bash", "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     return answer.stdout.split()
@@ -482,7 +482,8 @@ def test_bash_completes_flags_words_and_commands() -> None:
 
 @needs("zsh")
 def test_zsh_can_read_its_completion() -> None:
-    subprocess.run(["zsh", "-n", str(REPOSITORY / "etc/completion/_rtmpd")], check=True)
+    for program in ("rtmpd", "rtmpctl"):
+        subprocess.run(["zsh", "-n", str(REPOSITORY / f"etc/completion/_{program}")], check=True)
 
 
 def test_the_installer_puts_everything_below_its_root_and_takes_it_out_again(tmp_path: Path) -> None:
